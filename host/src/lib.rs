@@ -1,3 +1,5 @@
 //! pinhost: a stream processor whose cleaning rules are sandboxed WebAssembly components.
 
+pub mod plugin;
 pub mod record;
+pub mod run;

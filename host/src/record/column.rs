@@ -8,9 +8,7 @@ use arrow::datatypes::{DataType, Field as ArrowField, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 /// What a column holds. The words are those of the contract with plugins, of YAML and of the docs.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     Boolean,

@@ -1,5 +1,7 @@
 //! Records, columns and batches as plain values. No input, no output, no clock.
 
 mod column;
+pub(crate) mod text;
 
+pub(crate) use column::item;
 pub use column::{Batch, Field, Kind};

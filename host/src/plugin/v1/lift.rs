@@ -1,0 +1,358 @@
+//! What a plugin answers, on its way out: hostile until every sentence of the contract has been
+//! checked, then columns that share what has not changed.
+//!
+//! Promise: whatever the answer is, this ends with a sound batch or with a breach; it neither panics
+//! nor reads beyond what it was given. `tests::any_answer_is_taken_or_refused` drives it.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray,
+    TimestampMicrosecondArray,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow::compute::{cast, interleave};
+use arrow::datatypes::{DataType, Float64Type, TimestampMicrosecondType};
+
+use super::contract::types as t;
+use crate::plugin::failure::{DETAIL_BYTES_MAX, REASON_BYTES_MAX};
+use crate::plugin::log::cut;
+use crate::plugin::plan::{Plan, Write};
+use crate::plugin::{Cleaned, Rejection};
+use crate::record::text::{PieceSource, TextsError, offsets, texts, with_nulls};
+use crate::record::{Batch, Kind, item};
+
+/// Microseconds of 0001-01-01T00:00:00Z and of 10000-01-01T00:00:00Z.
+const YEARS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
+
+/// Which sentence of the contract an answer breaks.
+type Breach = String;
+
+/// Checks `answer` and applies it to the batch that it answers. Rows that are dropped or rejected are
+/// still in the batch that comes out.
+pub fn apply(plan: &Plan, batch: &Batch, answer: t::Cleaned) -> Result<Cleaned, Breach> {
+    let rows = batch.rows();
+    if answer.changes.len() != plan.writes.len() {
+        let (changes, writes) = (answer.changes.len(), plan.writes.len());
+        return Err(format!("{changes} changes for {writes} columns"));
+    }
+    let dropped = ascending(answer.dropped, rows).map_err(|breach| format!("dropped: {breach}"))?;
+    let mut rejected = rejections(answer.rejected, rows, &dropped)?;
+    if answer.tallies.len() != plan.tallies.len() {
+        let (given, wanted) = (answer.tallies.len(), plan.tallies.len());
+        return Err(format!("{given} tallies for {wanted} names"));
+    }
+    let kept = rows - dropped.len() - rejected.len();
+    if answer.tallies.iter().any(|tally| *tally as usize > kept) {
+        return Err("a tally of more rows than are kept".to_owned());
+    }
+
+    let mut columns = batch.columns().to_vec();
+    columns.reserve_exact(plan.output.len() - columns.len());
+    let mut unfit = Vec::new();
+    for (write, change) in plan.writes.iter().zip(answer.changes) {
+        let name = &plan.output[write.to].name;
+        let before = Columns { plan, batch, write };
+        let changed =
+            before.changed(change).map_err(|breach| format!("column {name}: {breach}"))?;
+        let Some(changed) = changed else { continue };
+        find_unfit(write.kind, &changed, name, &mut unfit);
+        if write.to < columns.len() {
+            columns[write.to] = changed;
+        } else {
+            // New columns are written in the order in which the plan appends them.
+            columns.push(changed);
+        }
+    }
+    let tallies = if unfit.is_empty() {
+        answer.tallies
+    } else {
+        let before = rejected.len();
+        reject_unfit(unfit, &dropped, &mut rejected);
+        // Which of its rows a tally counted is not known: it is cut to what can be true.
+        let kept = (kept + before - rejected.len()) as u32;
+        answer.tallies.into_iter().map(|tally| tally.min(kept)).collect()
+    };
+    let batch = Batch::new(rows, Arc::clone(&plan.output), columns);
+    Ok(Cleaned { batch, dropped, rejected, tallies })
+}
+
+fn ascending(list: Vec<u32>, rows: usize) -> Result<Vec<u32>, Breach> {
+    if list.last().is_some_and(|row| *row as usize >= rows) {
+        return Err("a row number that is out of range".to_owned());
+    }
+    if list.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err("row numbers that do not ascend".to_owned());
+    }
+    Ok(list)
+}
+
+fn rejections(
+    list: Vec<t::Rejection>,
+    rows: usize,
+    dropped: &[u32],
+) -> Result<Vec<Rejection>, Breach> {
+    let numbers = ascending(list.iter().map(|rejection| rejection.row).collect(), rows)
+        .map_err(|breach| format!("rejected: {breach}"))?;
+    if numbers.iter().any(|row| dropped.binary_search(row).is_ok()) {
+        return Err("a row that is both dropped and rejected".to_owned());
+    }
+    list.into_iter()
+        .map(|rejection| {
+            if rejection.reason.is_empty() {
+                return Err("a rejection without a reason".to_owned());
+            }
+            Ok(Rejection {
+                row: rejection.row,
+                reason: shortened(rejection.reason, REASON_BYTES_MAX),
+                detail: rejection.detail.map(|detail| shortened(detail, DETAIL_BYTES_MAX)),
+            })
+        })
+        .collect()
+}
+
+fn shortened(text: String, bytes_max: usize) -> String {
+    if text.len() <= bytes_max { text } else { cut(&text, bytes_max).to_owned() }
+}
+
+/// What a change to one column can refer to.
+struct Columns<'a> {
+    plan: &'a Plan,
+    batch: &'a Batch,
+    write: &'a Write,
+}
+
+impl Columns<'_> {
+    /// The column that is read as well as written.
+    fn edited(&self) -> Result<&ArrayRef, Breach> {
+        let read = self.write.edits.ok_or("it is changed, but not read, or not as this kind")?;
+        Ok(&self.batch.columns()[self.plan.reads[read]])
+    }
+
+    /// The text column that pieces are taken of.
+    fn text(&self, read: u32) -> Result<&ArrayRef, Breach> {
+        let at = self.plan.reads.get(read as usize).ok_or("pieces of a column that is not read")?;
+        if self.batch.fields()[*at].kind != Kind::Text {
+            return Err("pieces of a column that is no text".to_owned());
+        }
+        Ok(&self.batch.columns()[*at])
+    }
+
+    /// The column as it is from now on; `None` if it is as it was.
+    fn changed(&self, change: t::Change) -> Result<Option<ArrayRef>, Breach> {
+        match change {
+            t::Change::Unchanged => self.edited().map(|_| None),
+            t::Change::Nulls(bits) => {
+                let array = self.edited()?;
+                let nulls = fewer_valid(array, bits)?;
+                Ok(Some(with_nulls(array, nulls)))
+            }
+            t::Change::Patched(patch) => self.patched(patch).map(Some),
+            t::Change::Slices(slices) => self.sliced(slices).map(Some),
+            t::Change::ListSlices(slices) => self.list_sliced(slices).map(Some),
+            t::Change::Replaced(data) => array(self.write.kind, data, self.batch.rows()).map(Some),
+        }
+    }
+
+    fn patched(&self, patch: t::Patch) -> Result<ArrayRef, Breach> {
+        let before = self.edited()?;
+        let rows = ascending(patch.rows, before.len())?;
+        let mut after = array(self.write.kind, patch.data, rows.len())?;
+        if after.data_type() != before.data_type() {
+            // The column consists of pieces.
+            after = cast(&after, before.data_type()).map_err(|error| error.to_string())?;
+        }
+        let mut from: Vec<_> = (0..before.len()).map(|row| (0, row)).collect();
+        for (at, row) in rows.iter().enumerate() {
+            from[*row as usize] = (1, at);
+        }
+        interleave(&[before, &after], &from).map_err(|error| error.to_string())
+    }
+
+    fn sliced(&self, slices: t::Slices) -> Result<ArrayRef, Breach> {
+        if self.write.kind != Kind::Text {
+            return Err("slices for a column that is no text".to_owned());
+        }
+        let source = self.text(slices.column)?;
+        let rows = source.len();
+        if slices.starts.len() != rows || slices.ends.len() != rows {
+            return Err("not one slice for each row".to_owned());
+        }
+        let nulls = pieces_nulls(source, slices.valid)?;
+        let mut pieces = PieceSource::new(source, rows);
+        for (row, (start, end)) in slices.starts.into_iter().zip(slices.ends).enumerate() {
+            pieces.push(row, start, end).ok_or(NO_PIECE)?;
+        }
+        Ok(Arc::new(pieces.finish(nulls)))
+    }
+
+    fn list_sliced(&self, slices: t::ListSlices) -> Result<ArrayRef, Breach> {
+        if self.write.kind != Kind::TextList {
+            return Err("list slices for a column that is no text list".to_owned());
+        }
+        let source = self.text(slices.column)?;
+        let rows = source.len();
+        let items = slices.starts.len();
+        if slices.ends.len() != items {
+            return Err("not as many ends of slices as starts".to_owned());
+        }
+        let offsets = offsets(slices.offsets, rows, items).map_err(said)?;
+        let nulls = pieces_nulls(source, slices.valid)?;
+        let mut pieces = PieceSource::new(source, items);
+        let mut ranges = slices.starts.into_iter().zip(slices.ends);
+        for (row, length) in offsets.lengths().enumerate() {
+            for (start, end) in ranges.by_ref().take(length) {
+                pieces.push(row, start, end).ok_or(NO_PIECE)?;
+            }
+        }
+        let items = Arc::new(pieces.finish(None));
+        Ok(Arc::new(ListArray::new(item(DataType::Utf8View), offsets, items, nulls)))
+    }
+}
+
+const NO_PIECE: &str = "a slice that is no piece of its row's text";
+
+fn said(error: TextsError) -> Breach {
+    error.to_string()
+}
+
+/// Bits as Arrow has them; `None` if all rows are valid.
+fn nulls(bits: Vec<u8>, rows: usize) -> Result<Option<NullBuffer>, Breach> {
+    if bits.len() != rows.div_ceil(8) {
+        return Err("not one bit for each row".to_owned());
+    }
+    let nulls = NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(bits), 0, rows));
+    Ok((nulls.null_count() > 0).then_some(nulls))
+}
+
+/// Nulls that may only grow in number.
+fn fewer_valid(before: &ArrayRef, bits: Vec<u8>) -> Result<NullBuffer, Breach> {
+    let rows = before.len();
+    let after = nulls(bits, rows)?.unwrap_or_else(|| NullBuffer::new_valid(rows));
+    if before.nulls().is_some_and(|before| !after.contains(before)) {
+        return Err("a null that turned into a value".to_owned());
+    }
+    Ok(after)
+}
+
+fn pieces_nulls(source: &ArrayRef, valid: Option<Vec<u8>>) -> Result<Option<NullBuffer>, Breach> {
+    let nulls = match valid {
+        Some(bits) => Some(fewer_valid(source, bits)?),
+        None => source.nulls().cloned(),
+    };
+    Ok(nulls.filter(|nulls| nulls.null_count() > 0))
+}
+
+/// A column in full.
+fn array(kind: Kind, data: t::ColumnDataResult, rows: usize) -> Result<ArrayRef, Breach> {
+    let nulls = match data.valid {
+        Some(bits) => nulls(bits, rows)?,
+        None => None,
+    };
+    let length = |values: usize| {
+        if values == rows { Ok(()) } else { Err(format!("{values} values for {rows} rows")) }
+    };
+    Ok(match (kind, data.values) {
+        (Kind::Boolean, t::ValuesResult::Boolean(bits)) => {
+            if bits.len() != rows.div_ceil(8) {
+                return Err("not one bit for each row".to_owned());
+            }
+            let bits = BooleanBuffer::new(Buffer::from_vec(bits), 0, rows);
+            Arc::new(BooleanArray::new(bits, nulls))
+        }
+        (Kind::Integer, t::ValuesResult::Integer(values)) => {
+            length(values.len())?;
+            Arc::new(Int64Array::new(values.into(), nulls))
+        }
+        (Kind::Float, t::ValuesResult::Float(values)) => {
+            length(values.len())?;
+            Arc::new(Float64Array::new(values.into(), nulls))
+        }
+        (Kind::Timestamp, t::ValuesResult::Timestamp(values)) => {
+            length(values.len())?;
+            let array = TimestampMicrosecondArray::new(values.into(), nulls);
+            Arc::new(array.with_timezone("UTC"))
+        }
+        (Kind::Text, t::ValuesResult::Text(given)) => {
+            Arc::new(texts(given.offsets, given.bytes, rows, nulls).map_err(said)?)
+        }
+        (Kind::TextList, t::ValuesResult::TextList(given)) => {
+            let items = given.items.offsets.len().saturating_sub(1);
+            let offsets = offsets(given.offsets, rows, items).map_err(said)?;
+            let items = texts(given.items.offsets, given.items.bytes, items, None).map_err(said)?;
+            Arc::new(ListArray::new(item(DataType::Utf8), offsets, Arc::new(items), nulls))
+        }
+        (Kind::FloatList, t::ValuesResult::FloatList(given)) => {
+            let offsets = offsets(given.offsets, rows, given.items.len()).map_err(said)?;
+            let items = Arc::new(Float64Array::from(given.items));
+            Arc::new(ListArray::new(item(DataType::Float64), offsets, items, nulls))
+        }
+        _ => return Err(format!("values that are not of kind {kind}")),
+    })
+}
+
+/// A row with a value that no sink could hold.
+struct Unfit {
+    row: u32,
+    reason: String,
+    detail: String,
+}
+
+fn find_unfit(kind: Kind, array: &ArrayRef, name: &str, unfit: &mut Vec<Unfit>) {
+    let mut found = |row: usize, fault: &str, value: String| {
+        unfit.push(Unfit { row: row as u32, reason: format!("{name} {fault}"), detail: value });
+    };
+    match kind {
+        Kind::Float => {
+            let floats = array.as_primitive::<Float64Type>();
+            // Nearly always all are finite, nulls too: one pass without branches.
+            if floats.values().iter().fold(true, |all, value| all & value.is_finite()) {
+                return;
+            }
+            for (row, value) in floats.iter().enumerate() {
+                if let Some(value) = value.filter(|value| !value.is_finite()) {
+                    found(row, "is not a finite number", value.to_string());
+                }
+            }
+        }
+        Kind::FloatList => {
+            let lists = array.as_list::<i32>();
+            let items = lists.values().as_primitive::<Float64Type>().values();
+            if items.iter().fold(true, |all, value| all & value.is_finite()) {
+                return;
+            }
+            for row in (0..lists.len()).filter(|row| lists.is_valid(*row)) {
+                let (from, to) = (lists.value_offsets()[row], lists.value_offsets()[row + 1]);
+                let list = &items[from as usize..to as usize];
+                if let Some(value) = list.iter().find(|value| !value.is_finite()) {
+                    found(row, "holds a number that is not finite", value.to_string());
+                }
+            }
+        }
+        Kind::Timestamp => {
+            let times = array.as_primitive::<TimestampMicrosecondType>();
+            for (row, value) in times.iter().enumerate() {
+                if let Some(value) = value.filter(|value| !YEARS.contains(value)) {
+                    found(row, "lies outside the years 1 to 9999", format!("{value} µs"));
+                }
+            }
+        }
+        Kind::Boolean | Kind::Integer | Kind::Text | Kind::TextList => {}
+    }
+}
+
+/// Rejects these rows too, unless the plugin has dropped or rejected them itself.
+fn reject_unfit(mut unfit: Vec<Unfit>, dropped: &[u32], rejected: &mut Vec<Rejection>) {
+    // Stable: of several unfit columns the first counts.
+    unfit.sort_by_key(|unfit| unfit.row);
+    unfit.dedup_by_key(|unfit| unfit.row);
+    for Unfit { row, reason, detail } in unfit {
+        let Err(at) = rejected.binary_search_by_key(&row, |rejection| rejection.row) else {
+            continue;
+        };
+        if dropped.binary_search(&row).is_err() {
+            let reason = shortened(reason, REASON_BYTES_MAX);
+            rejected.insert(at, Rejection { row, reason, detail: Some(detail) });
+        }
+    }
+}

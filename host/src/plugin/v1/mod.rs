@@ -1,0 +1,297 @@
+//! Contract version 1: bindings, and calls with checks on both sides. A later version of the contract
+//! gets a module beside this one.
+
+mod lift;
+mod lower;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::engine::{Metering, ticks};
+use super::failure::{DETAIL_BYTES_MAX, Failure, Fault};
+use super::limits::{Account, Exhausted, PluginLimits};
+use super::log::{GuestLog, LogLevel, LogSink, cut, printable};
+use super::plan::{Plan, PlanGiven};
+use super::{Cleaned, Finding, wasi};
+use crate::record::{Batch, Field, Kind};
+
+/// The version that plugins name when they export `pinhost:plugin/cleaner@…`.
+pub const VERSION: &str = "1.0.0";
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "plugin",
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+// Public for benches that link plugins without a sandbox.
+pub use bindings::pinhost::plugin as contract;
+pub use lift::apply;
+
+/// An engine with all that a plugin may import.
+#[derive(Clone)]
+pub(crate) struct Runtime {
+    engine: Engine,
+    linker: Linker<State>,
+    metering: Metering,
+}
+
+/// A component that has been compiled and linked.
+#[derive(Clone)]
+pub(crate) struct Linked {
+    pre: bindings::PluginPre<State>,
+    metering: Metering,
+}
+
+impl Runtime {
+    pub(crate) fn new(engine: Engine, metering: Metering) -> wasmtime::Result<Self> {
+        let mut linker = Linker::new(&engine);
+        contract::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        wasi::add_to_linker(&mut linker)?;
+        Ok(Self { engine, linker, metering })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        Component::from_binary(&self.engine, bytes)
+    }
+
+    pub(crate) fn link(&self, component: &Component) -> wasmtime::Result<Linked> {
+        let pre = bindings::PluginPre::new(self.linker.instantiate_pre(component)?)?;
+        Ok(Linked { pre, metering: self.metering })
+    }
+}
+
+/// What the host keeps for one instance.
+struct State {
+    account: Account,
+    log: Arc<Mutex<GuestLog>>,
+    wasi: WasiCtx,
+    resources: ResourceTable,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl contract::log::Host for State {
+    fn write(&mut self, level: contract::log::Level, message: String) {
+        let level = match level {
+            contract::log::Level::Debug => LogLevel::Debug,
+            contract::log::Level::Info => LogLevel::Info,
+            contract::log::Level::Warn => LogLevel::Warn,
+            contract::log::Level::Error => LogLevel::Error,
+        };
+        self.log.lock().expect("no panic while it is held").write(level, &message);
+    }
+}
+
+/// What a plugin says of itself.
+pub(crate) use contract::types::Description;
+
+/// A plugin that runs: one thread's, until its first failure.
+pub(crate) struct Instance {
+    store: Store<State>,
+    plugin: bindings::Plugin,
+    metering: Metering,
+    limits: Arc<PluginLimits>,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance").field("metering", &self.metering).finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    pub(crate) fn new(
+        linked: &Linked,
+        limits: &Arc<PluginLimits>,
+        log: LogSink,
+    ) -> Result<Self, Failure> {
+        let log = Arc::new(Mutex::new(GuestLog::new(log)));
+        let state = State {
+            account: Account::new(limits),
+            wasi: wasi::context(&log),
+            log,
+            resources: ResourceTable::new(),
+        };
+        let mut store = Store::new(linked.pre.engine(), state);
+        store.limiter(|state| &mut state.account);
+        // What a call returns is counted as it is copied out of the guest, shared bytes each time.
+        store.set_hostcall_fuel(usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX));
+        let limit = TimeLimit::configure(limits);
+        grant(&mut store, linked.metering, limits, limit);
+        let made = linked.pre.instantiate(&mut store);
+        let plugin = made.map_err(|error| failed(&mut store, &error, limit))?;
+        Ok(Self { store, plugin, metering: linked.metering, limits: Arc::clone(limits) })
+    }
+
+    pub(crate) fn describe(&mut self) -> Result<Description, Failure> {
+        self.call(TimeLimit::configure(&self.limits), |plugin, store| {
+            plugin.pinhost_plugin_cleaner().call_describe(store)
+        })
+    }
+
+    pub(crate) fn configure(
+        &mut self,
+        config: &str,
+        input: &[Field],
+    ) -> Result<Result<PlanGiven, Vec<Finding>>, Failure> {
+        let columns: Vec<_> = input
+            .iter()
+            .map(|field| contract::types::ColumnParam { name: &field.name, kind: wire(field.kind) })
+            .collect();
+        let answer = self.call(TimeLimit::configure(&self.limits), |plugin, store| {
+            plugin.pinhost_plugin_cleaner().call_configure(store, config, &columns)
+        })?;
+        Ok(answer
+            .map(|plan| PlanGiven {
+                reads: plan.reads,
+                writes: plan.writes.into_iter().map(|to| (to.name, unwire(to.kind))).collect(),
+                tallies: plan.tallies,
+            })
+            .map_err(|findings| {
+                findings
+                    .into_iter()
+                    .map(|finding| Finding {
+                        pointer: finding.pointer,
+                        message: printable(&finding.message, DETAIL_BYTES_MAX),
+                        help: finding.help.map(|help| printable(&help, DETAIL_BYTES_MAX)),
+                    })
+                    .collect()
+            }))
+    }
+
+    /// Cleans a batch within `time`.
+    pub(crate) fn clean(
+        &mut self,
+        plan: &Plan,
+        batch: &Batch,
+        time: Duration,
+    ) -> Result<Cleaned, Failure> {
+        let lowered: Vec<_> = plan
+            .reads
+            .iter()
+            .map(|read| lower::Lowered::new(batch.fields()[*read].kind, &batch.columns()[*read]))
+            .collect();
+        let columns: Vec<_> = lowered.iter().map(lower::Lowered::param).collect();
+        let rows = u32::try_from(batch.rows()).expect("a batch has fewer than 2^32 rows");
+        let asked = contract::types::Batch { rows, columns: &columns };
+        let answer = self
+            .call(TimeLimit { name: "limits.plugin.call", time }, |plugin, store| {
+                plugin.pinhost_plugin_cleaner().call_clean(store, asked)
+            })?;
+        let answer = answer.map_err(Fault::Error)?;
+        Ok(apply(plan, batch, answer).map_err(Fault::Breach)?)
+    }
+
+    /// Bytes of linear memory, at their most.
+    pub(crate) fn memory(&self) -> usize {
+        self.store.data().account.memory()
+    }
+
+    /// Instructions that the last call took, where they are counted.
+    pub(crate) fn fuel_used(&self) -> Option<u64> {
+        Some(self.limits.row_fuel - self.store.get_fuel().ok()?)
+    }
+
+    fn call<T>(
+        &mut self,
+        limit: TimeLimit,
+        run: impl FnOnce(&bindings::Plugin, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
+        grant(&mut self.store, self.metering, &self.limits, limit);
+        let state = self.store.data_mut();
+        state.account.take_exhausted();
+        state.log.lock().expect("no panic while it is held").begin_call();
+        match run(&self.plugin, &mut self.store) {
+            Ok(answer) => {
+                self.store.data_mut().log.lock().expect("as above").end_call(false);
+                Ok(answer)
+            }
+            Err(error) => Err(failed(&mut self.store, &error, limit)),
+        }
+    }
+}
+
+/// How long a call may take, and what the limit is called.
+#[derive(Clone, Copy)]
+struct TimeLimit {
+    name: &'static str,
+    time: Duration,
+}
+
+impl TimeLimit {
+    fn configure(limits: &PluginLimits) -> Self {
+        Self { name: "limits.plugin.configure", time: limits.configure }
+    }
+}
+
+/// Gives the next call its time, or its instructions.
+fn grant(store: &mut Store<State>, metering: Metering, limits: &PluginLimits, limit: TimeLimit) {
+    match metering {
+        Metering::Time => store.set_epoch_deadline(ticks(limit.time)),
+        Metering::Fuel => store.set_fuel(limits.row_fuel).expect("the engine counts fuel"),
+    }
+}
+
+fn failed(store: &mut Store<State>, error: &wasmtime::Error, limit: TimeLimit) -> Failure {
+    let state = store.data_mut();
+    let last_words = state.log.lock().expect("no panic while it is held").end_call(true);
+    let exhausted = state.account.take_exhausted();
+    let fault = match (error.downcast_ref::<Trap>(), exhausted) {
+        (Some(Trap::Interrupt), _) => Fault::Time(limit.name),
+        (Some(Trap::OutOfFuel), _) => Fault::Fuel,
+        (_, Some(Exhausted::Memory)) => Fault::Memory,
+        (_, Some(Exhausted::TableEntries)) => Fault::TableEntries,
+        (Some(trap), None) => Fault::Trap(trap.to_string().replace("wasm trap: ", "")),
+        (None, None) if error.root_cause().to_string().contains("fuel allocated for hostcalls") => {
+            Fault::Output
+        }
+        (None, None) => Fault::Trap(error.root_cause().to_string()),
+    };
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(|backtrace| {
+        let lines = backtrace.to_string();
+        cut(&lines, DETAIL_BYTES_MAX).to_owned()
+    });
+    Failure { fault, last_words, backtrace }
+}
+
+fn wire(kind: Kind) -> contract::types::ColumnType {
+    use contract::types::ColumnType as Wire;
+    match kind {
+        Kind::Boolean => Wire::Boolean,
+        Kind::Integer => Wire::Integer,
+        Kind::Float => Wire::Float,
+        Kind::Text => Wire::Text,
+        Kind::Timestamp => Wire::Timestamp,
+        Kind::TextList => Wire::TextList,
+        Kind::FloatList => Wire::FloatList,
+    }
+}
+
+fn unwire(kind: contract::types::ColumnType) -> Kind {
+    use contract::types::ColumnType as Wire;
+    match kind {
+        Wire::Boolean => Kind::Boolean,
+        Wire::Integer => Kind::Integer,
+        Wire::Float => Kind::Float,
+        Wire::Text => Kind::Text,
+        Wire::Timestamp => Kind::Timestamp,
+        Wire::TextList => Kind::TextList,
+        Wire::FloatList => Kind::FloatList,
+    }
+}

@@ -1,0 +1,250 @@
+//! A batch on its way through the steps of a rule, on one thread.
+//!
+//! A call that fails only ends the call: the batch runs once more on a new instance, and if that fails
+//! too it is bisected. A row is rejected only by its own failure, alone, on a new instance, counted in
+//! instructions and not in time. The other rows come out as if nothing had happened.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, BooleanArray, new_null_array};
+use arrow::compute::{cast, concat, filter};
+
+use super::bisect::{Attempts, GivenUp, Part, bisect};
+use crate::plugin::{Cleaned, Cleaner, Failure, Rejection, Step};
+use crate::record::Batch;
+
+/// How much of one batch may fail before the lane halts instead: rows of one step, and time.
+const GUILTY_MAX: usize = 100;
+const SEARCH_MAX: Duration = Duration::from_secs(5);
+
+/// Even a small part of a batch gets this long.
+const PART_TIME_MIN: Duration = Duration::from_millis(20);
+
+/// The steps of a rule, for one thread.
+#[derive(Debug)]
+pub struct Chain {
+    cleaners: Vec<Cleaner>,
+}
+
+/// What the steps made of a batch.
+#[derive(Debug)]
+pub struct Chained {
+    /// The rows that are left, with the columns as the last step leaves them.
+    pub batch: Batch,
+    /// Where each of those rows stood in the batch that went in; `None` if all of them are left.
+    pub rows: Option<Vec<u32>>,
+    /// Rows that steps took out on purpose.
+    pub dropped: Vec<Dropped>,
+    /// Rows that could not be cleaned.
+    pub rejected: Vec<Rejected>,
+    pub tallies: Vec<StepTally>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The step, counted from 0.
+    pub step: usize,
+    /// Its place in the batch that went in.
+    pub row: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The step, counted from 0.
+    pub step: usize,
+    /// Its place in the batch that went in.
+    pub row: u32,
+    pub reason: String,
+    pub detail: Option<String>,
+}
+
+/// What one step counted, in the order of its plan's tallies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepTally {
+    pub step: usize,
+    pub counts: Vec<u32>,
+}
+
+/// So much of a batch fails that it is not a matter of single records.
+#[derive(Debug, thiserror::Error)]
+#[error("step {step} fails on too much of a batch ({guilty} rows rejected so far): {}",
+    .last.as_ref().map_or_else(|| "the search took too long".to_owned(), ToString::to_string))]
+pub struct ChainHalted {
+    pub step: usize,
+    pub guilty: usize,
+    pub last: Option<Failure>,
+}
+
+impl Chain {
+    pub fn new<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Self {
+        Self { cleaners: steps.into_iter().map(Step::cleaner).collect() }
+    }
+
+    /// Takes a batch through all steps. Nothing of it has gone anywhere if that fails.
+    pub fn clean(&mut self, batch: &Batch) -> Result<Chained, ChainHalted> {
+        let mut chained = Chained {
+            batch: batch.clone(),
+            rows: None,
+            dropped: Vec::new(),
+            rejected: Vec::new(),
+            tallies: Vec::with_capacity(self.cleaners.len()),
+        };
+        for (step, cleaner) in self.cleaners.iter_mut().enumerate() {
+            if chained.batch.rows() == 0 {
+                // Nothing is left to clean, but the columns are those that the steps make.
+                chained.batch = empty(cleaner.step());
+                continue;
+            }
+            let cleaned = clean(cleaner, &chained.batch).map_err(|given_up| ChainHalted {
+                step,
+                guilty: given_up.guilty,
+                last: given_up.last,
+            })?;
+            chained.take(step, cleaned);
+        }
+        Ok(chained)
+    }
+}
+
+impl Chained {
+    fn take(&mut self, step: usize, cleaned: Cleaned) {
+        let Cleaned { batch, dropped, rejected, tallies } = cleaned;
+        let origin = |row: u32| self.rows.as_ref().map_or(row, |rows| rows[row as usize]);
+        let lost: Vec<u32> =
+            dropped.iter().copied().chain(rejected.iter().map(|rejection| rejection.row)).collect();
+        self.dropped.extend(dropped.into_iter().map(|row| Dropped { step, row: origin(row) }));
+        self.rejected.extend(rejected.into_iter().map(|Rejection { row, reason, detail }| {
+            Rejected { step, row: origin(row), reason, detail }
+        }));
+        self.tallies.push(StepTally { step, counts: tallies });
+        if lost.is_empty() {
+            self.batch = batch;
+            return;
+        }
+        let mut kept = vec![true; batch.rows()];
+        for row in lost {
+            kept[row as usize] = false;
+        }
+        let rows = (0..batch.rows() as u32).filter(|row| kept[*row as usize]).map(origin).collect();
+        self.rows = Some(rows);
+        self.batch = only(&batch, kept);
+    }
+}
+
+fn only(batch: &Batch, kept: Vec<bool>) -> Batch {
+    let rows = kept.iter().filter(|kept| **kept).count();
+    let kept = BooleanArray::from(kept);
+    let columns = batch.columns().iter().map(|column| {
+        filter(column, &kept).expect("a filter with a bit for each row, on a kind that we make")
+    });
+    Batch::new(rows, Arc::clone(batch.fields()), columns.collect())
+}
+
+fn empty(step: &Step) -> Batch {
+    let output = step.output();
+    let columns = output.iter().map(|field| new_null_array(&field.kind.data_type(), 0)).collect();
+    Batch::new(0, Arc::clone(output), columns)
+}
+
+/// Cleans a batch by one step, whatever some of its rows do to the plugin.
+fn clean(cleaner: &mut Cleaner, batch: &Batch) -> Result<Cleaned, GivenUp<Failure>> {
+    // The first failure may be another batch's fault, of which the instance still suffers.
+    for attempt in 1..=2 {
+        match cleaner.clean(batch) {
+            Ok(cleaned) => return Ok(cleaned),
+            Err(failure) => {
+                let plugin = cleaner.step().plugin().name();
+                tracing::debug!(plugin, attempt, "a batch failed: {failure}");
+            }
+        }
+    }
+    let step = cleaner.step().clone();
+    let mut search = Search { cleaner, batch, began: Instant::now() };
+    let parts = bisect(&mut search, batch.rows(), GUILTY_MAX)?;
+    Ok(join(&step, parts))
+}
+
+struct Search<'a> {
+    cleaner: &'a mut Cleaner,
+    batch: &'a Batch,
+    began: Instant,
+}
+
+impl Attempts for Search<'_> {
+    type Answer = Cleaned;
+    type Failure = Failure;
+
+    fn together(&mut self, rows: Range<usize>) -> Result<Cleaned, Failure> {
+        // In proportion: a part that fails for want of time is only looked at more closely.
+        let call = self.cleaner.step().plugin().limits().call;
+        let share = call.mul_f64(rows.len() as f64 / self.batch.rows() as f64);
+        let part = self.batch.slice(rows.start, rows.len());
+        self.cleaner.clean_within(&part, share.max(PART_TIME_MIN.min(call)))
+    }
+
+    fn alone(&mut self, row: usize) -> Result<Cleaned, Failure> {
+        let judged = self.cleaner.step().judge(&self.batch.slice(row, 1))?;
+        Ok(judged.cleaned)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.began.elapsed() > SEARCH_MAX
+    }
+}
+
+/// The parts as one answer; guilty rows are rejected.
+fn join(step: &Step, parts: Vec<Part<Cleaned, Failure>>) -> Cleaned {
+    let output = step.output();
+    let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); output.len()];
+    let mut dropped = Vec::new();
+    let mut rejected = Vec::new();
+    let mut tallies = vec![0; step.plan().tallies.len()];
+    let mut rows = 0;
+    for part in parts {
+        match part {
+            Part::Fine(range, cleaned) => {
+                let from = range.start as u32;
+                dropped.extend(cleaned.dropped.into_iter().map(|row| from + row));
+                rejected.extend(
+                    cleaned
+                        .rejected
+                        .into_iter()
+                        .map(|rejection| Rejection { row: from + rejection.row, ..rejection }),
+                );
+                for (sum, tally) in tallies.iter_mut().zip(cleaned.tallies) {
+                    *sum += tally;
+                }
+                for (pieces, column) in columns.iter_mut().zip(cleaned.batch.columns()) {
+                    pieces.push(Arc::clone(column));
+                }
+                rows += range.len();
+            }
+            Part::Guilty(row, failure) => {
+                let (row, reason, detail) = (row as u32, failure.reason(), failure.detail());
+                rejected.push(Rejection { row, reason, detail });
+                for (pieces, field) in columns.iter_mut().zip(output.iter()) {
+                    pieces.push(new_null_array(&field.kind.data_type(), 1));
+                }
+                rows += 1;
+            }
+        }
+    }
+    let columns = columns.iter().zip(output.iter()).map(|(pieces, field)| {
+        // Some parts may consist of pieces of other texts, and others of their own.
+        let plain = field.kind.data_type();
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| cast(piece, &plain).expect("both forms of a kind can be cast"))
+            .collect();
+        let pieces: Vec<_> = pieces.iter().map(AsRef::as_ref).collect();
+        concat(&pieces).expect("pieces of one type")
+    });
+    Cleaned {
+        batch: Batch::new(rows, Arc::clone(output), columns.collect()),
+        dropped,
+        rejected,
+        tallies,
+    }
+}

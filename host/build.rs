@@ -35,6 +35,7 @@ fn main() {
     let names = standard_plugins(&root.join("plugins"));
     // All profiles share it: the plugins are the same for each of them.
     let target = out.ancestors().nth(4).expect("a folder of a target folder").join("plugins");
+    get_target();
     if !names.is_empty() {
         build(&root, &target, &names);
     }

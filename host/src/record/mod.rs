@@ -1,6 +1,7 @@
 //! Records, columns and batches as plain values. No input, no output, no clock.
 
 mod column;
+pub mod json;
 pub(crate) mod text;
 
 pub(crate) use column::item;

@@ -14,9 +14,9 @@ use arrow::array::builder::{
 };
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use jiff::SignedDuration;
 use jiff::civil::{DateTime, date};
 use jiff::fmt::temporal::DateTimeParser;
-use jiff::{SignedDuration, civil};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
@@ -364,7 +364,7 @@ fn text(column: &ArrayRef, row: usize) -> &str {
     }
 }
 
-const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
 /// Microseconds since 1970, written. `jiff::Timestamp` would do, were its last year complete.
 struct Rfc3339(i64);
@@ -416,25 +416,34 @@ mod tests {
         ]);
         let kinds = inferred(json, &[("h", Kind::Timestamp), ("i", Kind::Float)]).unwrap();
         let kinds: Vec<_> = kinds.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
-        assert_eq!(kinds, [
-            ("a", Kind::Boolean),
-            ("b", Kind::Integer),
-            ("c", Kind::Float),
-            ("d", Kind::Text),
-            ("e", Kind::TextList),
-            ("f", Kind::FloatList),
-            ("g", Kind::Text),
-            ("h", Kind::Timestamp),
-            ("i", Kind::Float),
-        ]);
+        assert_eq!(
+            kinds,
+            [
+                ("a", Kind::Boolean),
+                ("b", Kind::Integer),
+                ("c", Kind::Float),
+                ("d", Kind::Text),
+                ("e", Kind::TextList),
+                ("f", Kind::FloatList),
+                ("g", Kind::Text),
+                ("h", Kind::Timestamp),
+                ("i", Kind::Float),
+            ]
+        );
     }
 
     #[test]
     fn what_is_no_column_is_refused_by_row_and_name() {
         for (json, said) in [
-            (json!([{"a": 1}, {"a": "x"}]), "row 1: column `a` is text here and integer in a row before"),
+            (
+                json!([{"a": 1}, {"a": "x"}]),
+                "row 1: column `a` is text here and integer in a row before",
+            ),
             (json!([{"a": {}}]), "row 0: column `a` has an object, which no column can hold"),
-            (json!([{"a": [1]}, {"a": ["x"]}]), "row 1: column `a` is text-list here and float-list in a row before"),
+            (
+                json!([{"a": [1]}, {"a": ["x"]}]),
+                "row 1: column `a` is text-list here and float-list in a row before",
+            ),
         ] {
             assert_eq!(inferred(json, &[]).unwrap_err(), said);
         }
@@ -466,11 +475,19 @@ mod tests {
         for (kind, value, said) in [
             (Kind::Integer, json!("46k"), "column `c` is integer, which `\"46k\"` is not"),
             (Kind::Integer, json!(1.0), "column `c` is integer, which `1.0` is not"),
-            (Kind::Integer, json!(u64::MAX), "column `c` is integer, which `18446744073709551615` is not"),
+            (
+                Kind::Integer,
+                json!(u64::MAX),
+                "column `c` is integer, which `18446744073709551615` is not",
+            ),
             (Kind::Text, json!(1), "column `c` is text, which `1` is not"),
             (Kind::TextList, json!([null]), "column `c` has a list with a null in it"),
             (Kind::FloatList, json!(["x"]), "column `c` is float-list, which `[\"x\"]` is not"),
-            (Kind::Timestamp, json!("today"), "column `c` is timestamp, and `today` is not RFC 3339, like 2020-08-28T03:52:47Z"),
+            (
+                Kind::Timestamp,
+                json!("today"),
+                "column `c` is timestamp, and `today` is not RFC 3339, like 2020-08-28T03:52:47Z",
+            ),
         ] {
             let rows = rows(json!([{"c": value}]));
             let error = batch(rows.iter(), &[Field::new("c", kind)].into()).unwrap_err();

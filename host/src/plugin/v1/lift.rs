@@ -356,3 +356,6 @@ fn reject_unfit(mut unfit: Vec<Unfit>, dropped: &[u32], rejected: &mut Vec<Rejec
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

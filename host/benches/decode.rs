@@ -1,34 +1,19 @@
 //! Decoding real posts, beside serde_json reading the same records into a typed struct.
 //!
-//! The contenders take turns, so that whatever else the machine does meets all of them. What
-//! serde_json reads is dropped row by row; what the decoder reads becomes a batch every 1,024 rows.
+//! What serde_json reads is dropped row by row; what the decoder reads becomes a batch of columns.
+
+mod common;
 
 use std::borrow::Cow;
 use std::hint::black_box;
-use std::time::Instant;
 
-use pinhost::decode::{DeclaredField, DecodeLimits, Decoder, FieldPath, Origin};
-use pinhost::record::{Kind, Record};
 use serde::Deserialize;
 
+use common::{BATCH_ROWS, BATCHES, Variant, decode, decoder, posts, take_turns};
+
 const ROUNDS: usize = 101;
-const ROWS: usize = 8 * BATCH_ROWS;
-const BATCH_ROWS: usize = 1024;
 
-const TEXTS: [&str; 10] = [
-    "unique_id",
-    "title",
-    "description",
-    "poster_name",
-    "follower_count",
-    "tag_list",
-    "is_image_or_video",
-    "image_src",
-    "save_location",
-    "category",
-];
-
-/// The same fields; `downloaded` is in the records and declared nowhere.
+/// The declared fields; `downloaded` is in the records and declared nowhere.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "nobody looks at what the bench reads")]
 struct Pin<S> {
@@ -51,59 +36,33 @@ struct Pin<S> {
 struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn main() {
-    let posts = include_str!("../../tests/data/pin.ndjson");
-    let posts: Vec<&[u8]> = posts.lines().map(str::as_bytes).cycle().take(ROWS).collect();
-    let bytes: usize = posts.iter().map(|post| post.len()).sum();
+    let posts = posts();
+    let bytes: usize = posts.iter().flatten().map(|post| post.len()).sum();
+    let rows = BATCHES * BATCH_ROWS;
+    println!("{rows} posts of {} bytes, {ROUNDS} rounds, medians\n", bytes / rows);
 
-    let mut decoder = Decoder::new(&declared(), DecodeLimits::default());
-    let mut times = [const { Vec::new() }; 3];
-    for _ in 0..ROUNDS {
-        times[0].push(nanos_per_row(|| decode(&mut decoder, &posts)));
-        times[1].push(nanos_per_row(|| {
-            for post in &posts {
-                black_box(serde_json::from_slice::<Pin<String>>(post)).expect("posts are pins");
-            }
-        }));
-        times[2].push(nanos_per_row(|| {
-            for post in &posts {
-                black_box(serde_json::from_slice::<Pin<Borrowed>>(post)).expect("posts are pins");
-            }
-        }));
-    }
-
-    let [decode, owned, borrowed] = times.map(median);
-    println!("median of {ROUNDS} rounds, {ROWS} posts of {} bytes", bytes / ROWS);
-    println!("decode                {decode:6.0} ns/row");
-    println!("serde_json, String    {owned:6.0} ns/row   ratio {:.2}", decode / owned);
-    println!("serde_json, Cow       {borrowed:6.0} ns/row   ratio {:.2}", decode / borrowed);
-}
-
-fn decode(decoder: &mut Decoder, posts: &[&[u8]]) {
-    for post in posts {
-        let record = Record { value: Some(post), ..Record::default() };
-        decoder.push(&record).expect("posts are pins");
-        if decoder.rows() == BATCH_ROWS {
-            black_box(decoder.finish());
-        }
-    }
-}
-
-fn declared() -> Vec<DeclaredField> {
-    let mut ind = DeclaredField::new("ind", Kind::Integer);
-    ind.required = true;
-    ind.key = true;
-    ind.from = Origin::Value(vec![FieldPath::key("ind"), FieldPath::key("index")]);
-    let texts = TEXTS.map(|name| DeclaredField::new(name, Kind::Text));
-    [ind].into_iter().chain(texts).collect()
-}
-
-fn nanos_per_row(run: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    run();
-    start.elapsed().as_nanos() as f64 / ROWS as f64
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    let mut decoder = decoder();
+    let [columns, owned, borrowed] = take_turns(
+        ROUNDS,
+        [
+            Variant::new("decode to columns", rows, || {
+                for posts in &posts {
+                    black_box(decode(&mut decoder, posts));
+                }
+            }),
+            Variant::new("serde_json to a struct of Strings", rows, || {
+                for post in posts.iter().flatten() {
+                    black_box(serde_json::from_str::<Pin<String>>(post)).expect("posts are pins");
+                }
+            }),
+            Variant::new("serde_json to a struct that borrows", rows, || {
+                for post in posts.iter().flatten() {
+                    black_box(serde_json::from_str::<Pin<Borrowed>>(post)).expect("posts are pins");
+                }
+            }),
+        ],
+    );
+    println!();
+    println!("{:<44} {:>8.2}   (bar: ≤ 0.50)", "columns / Strings", columns / owned);
+    println!("{:<44} {:>8.2}", "columns / borrowed", columns / borrowed);
 }

@@ -18,12 +18,7 @@ pub(crate) fn honest(writes: &Column, rows: u32) -> Cleaned {
     } else {
         replaced(empty(writes.kind, rows), Some(bits(rows, |_| false)))
     };
-    Cleaned {
-        changes: vec![change],
-        dropped: vec![],
-        rejected: vec![],
-        tallies: vec![rows],
-    }
+    Cleaned { changes: vec![change], dropped: vec![], rejected: vec![], tallies: vec![rows] }
 }
 
 pub(crate) fn answer(
@@ -62,9 +57,7 @@ pub(crate) fn answer(
         A::FineDropped => cleaned.dropped = rows.guilty.clone(),
         A::FineRejected => {
             cleaned.rejected = reject_with(&rows.guilty, |row| {
-                let text = rows
-                    .get(row)
-                    .map(|text| String::from_utf8_lossy(text).into_owned());
+                let text = rows.get(row).map(|text| String::from_utf8_lossy(text).into_owned());
                 ("hostile: told to reject".to_owned(), text)
             });
         }
@@ -76,9 +69,8 @@ pub(crate) fn answer(
                 reject_with(&rows.guilty, |row| (format!("hostile: row {row}"), None));
         }
         A::FineRejectedControlCharacters => {
-            cleaned.rejected = reject_with(&rows.guilty, |_| {
-                (CONTROL.to_owned(), Some(CONTROL.to_owned()))
-            });
+            cleaned.rejected =
+                reject_with(&rows.guilty, |_| (CONTROL.to_owned(), Some(CONTROL.to_owned())));
         }
         A::TalliesOverKept | A::FineNanInDropped => cleaned.dropped = rows.guilty.clone(),
         _ => {}
@@ -124,9 +116,9 @@ fn change(
 
         A::NullsTooShort => Change::Nulls(vec![0; bytes - 1]),
         A::NullsTooLong => Change::Nulls(vec![0; bytes + 1]),
-        A::NullsRevive => Change::Nulls(bits(count, |row| {
-            rows.is_guilty(row) || rows.get(row).is_some()
-        })),
+        A::NullsRevive => {
+            Change::Nulls(bits(count, |row| rows.is_guilty(row) || rows.get(row).is_some()))
+        }
 
         A::PatchedDescending => patch(rows, |patch| {
             patch.rows = descending(&patch.rows);
@@ -203,9 +195,7 @@ fn change(
         A::SlicesIntoInteger => slices(rows, |_| {}),
         A::SlicesValidTooShort => slices(rows, |slices| slices.valid = Some(vec![0; bytes - 1])),
         A::SlicesRevive => slices(rows, |slices| {
-            slices.valid = Some(bits(count, |row| {
-                rows.is_guilty(row) || rows.get(row).is_some()
-            }));
+            slices.valid = Some(bits(count, |row| rows.is_guilty(row) || rows.get(row).is_some()));
         }),
         A::FineSlicesEmpty => slices(rows, |slices| {
             spans(rows, slices).for_each(|(start, end)| (*start, *end) = (0, 0));
@@ -219,9 +209,7 @@ fn change(
             }
         }),
         A::ListSlicesPastEnd => list_slices(rows, 1, |lists| {
-            rows.guilty
-                .iter()
-                .for_each(|&row| lists.ends[row as usize] += 1);
+            rows.guilty.iter().for_each(|&row| lists.ends[row as usize] += 1);
         }),
         A::ListSlicesMidCharacter => list_slices(rows, 1, |lists| {
             for (row, start) in lists.starts.iter_mut().enumerate() {
@@ -287,10 +275,7 @@ fn change(
         A::ReplacedLarge => {
             let length = n(32) << 20;
             let end = |row: usize| (row as u64 * length as u64 / all as u64) as u32;
-            let texts = Texts {
-                offsets: (0..=all).map(end).collect(),
-                bytes: vec![b'x'; length],
-            };
+            let texts = Texts { offsets: (0..=all).map(end).collect(), bytes: vec![b'x'; length] };
             replaced(Values::Text(texts), None)
         }
 
@@ -299,10 +284,7 @@ fn change(
         A::IntegerTooMany => replaced(Values::Integer(vec![1; all + 1]), None),
         A::CutsDiffer => {
             let values = vec![i64::from(count); all];
-            replaced(
-                Values::Integer(values),
-                Some(bits(count, |row| rows.is_guilty(row))),
-            )
+            replaced(Values::Integer(values), Some(bits(count, |row| rows.is_guilty(row))))
         }
         A::FloatTooFew => replaced(Values::Float(vec![0.5; all - 1]), None),
         A::FloatNan | A::FineNanInDropped => floats(rows, f64::NAN, None),
@@ -324,18 +306,16 @@ fn change(
         A::TextListItemMidCharacter => text_lists(all, |lists| {
             // The first list gets one item more, by cutting its own in two.
             lists.items.offsets.insert(1, 1);
-            lists.offsets[1..]
-                .iter_mut()
-                .for_each(|offset| *offset += 1);
+            lists.offsets[1..].iter_mut().for_each(|offset| *offset += 1);
         }),
         A::FloatListOffsetsPastEnd => {
             float_lists(vec![0.5; all], (0..count).chain([count + 1]).collect())
         }
         A::FloatListInfinite => float_lists(rows.values(f64::INFINITY, 0.5), (0..=count).collect()),
 
-        A::CallsDiffer if calls.is_multiple_of(2) => Change::Nulls(bits(count, |row| {
-            !rows.is_guilty(row) && rows.get(row).is_some()
-        })),
+        A::CallsDiffer if calls.is_multiple_of(2) => {
+            Change::Nulls(bits(count, |row| !rows.is_guilty(row) && rows.get(row).is_some()))
+        }
         A::CallsDiffer => Change::Unchanged,
         A::FineStrayBits => {
             let mut bits = bits(count, |row| !rows.is_guilty(row) && rows.get(row).is_some());
@@ -390,24 +370,15 @@ fn empty(kind: ColumnType, rows: u32) -> Values {
         ColumnType::Float => Values::Float(vec![0.0; all]),
         ColumnType::Text => Values::Text(repeated("", all)),
         ColumnType::Timestamp => Values::Timestamp(vec![0; all]),
-        ColumnType::TextList => Values::TextList(TextLists {
-            offsets,
-            items: repeated("", 0),
-        }),
-        ColumnType::FloatList => Values::FloatList(FloatLists {
-            offsets,
-            items: vec![],
-        }),
+        ColumnType::TextList => Values::TextList(TextLists { offsets, items: repeated("", 0) }),
+        ColumnType::FloatList => Values::FloatList(FloatLists { offsets, items: vec![] }),
     }
 }
 
 /// The same text so many times.
 fn repeated(text: &str, times: usize) -> Texts {
     let offsets = (0..=times).map(|i| (i * text.len()) as u32).collect();
-    Texts {
-        offsets,
-        bytes: text.repeat(times).into_bytes(),
-    }
+    Texts { offsets, bytes: text.repeat(times).into_bytes() }
 }
 
 fn texts(count: usize, spoil: impl FnOnce(&mut Texts)) -> Change {
@@ -426,10 +397,7 @@ fn timestamps(rows: &Rows<'_>, guilty: i64, valid: Option<Vec<u8>>) -> Change {
 
 /// One item a list.
 fn text_lists(rows: usize, spoil: impl FnOnce(&mut TextLists)) -> Change {
-    let mut lists = TextLists {
-        offsets: (0..=rows as u32).collect(),
-        items: repeated("é", rows),
-    };
+    let mut lists = TextLists { offsets: (0..=rows as u32).collect(), items: repeated("é", rows) };
     spoil(&mut lists);
     replaced(Values::TextList(lists), None)
 }
@@ -441,29 +409,16 @@ fn float_lists(items: Vec<f64>, offsets: Vec<u32>) -> Change {
 /// A patch that makes guilty rows `patched`.
 fn patch(rows: &Rows<'_>, spoil: impl FnOnce(&mut Patch)) -> Change {
     let values = Values::Text(repeated("patched", rows.guilty.len()));
-    let data = ColumnData {
-        values,
-        valid: None,
-    };
-    let mut patch = Patch {
-        rows: rows.guilty.clone(),
-        data,
-    };
+    let data = ColumnData { values, valid: None };
+    let mut patch = Patch { rows: rows.guilty.clone(), data };
     spoil(&mut patch);
     Change::Patched(patch)
 }
 
 /// Slices that are the whole values.
 fn slices(rows: &Rows<'_>, spoil: impl FnOnce(&mut Slices)) -> Change {
-    let ends = (0..rows.count)
-        .map(|row| rows.bytes(row).len() as u32)
-        .collect();
-    let mut slices = Slices {
-        column: 0,
-        starts: vec![0; rows.count as usize],
-        ends,
-        valid: None,
-    };
+    let ends = (0..rows.count).map(|row| rows.bytes(row).len() as u32).collect();
+    let mut slices = Slices { column: 0, starts: vec![0; rows.count as usize], ends, valid: None };
     spoil(&mut slices);
     Change::Slices(slices)
 }
@@ -474,20 +429,13 @@ fn spans<'a>(
     slices: &'a mut Slices,
 ) -> impl Iterator<Item = (&'a mut u32, &'a mut u32)> {
     let spans = slices.starts.iter_mut().zip(&mut slices.ends).enumerate();
-    spans
-        .filter(|(row, _)| rows.is_guilty(*row as u32))
-        .map(|(_, span)| span)
+    spans.filter(|(row, _)| rows.is_guilty(*row as u32)).map(|(_, span)| span)
 }
 
 /// Lists of pieces that are the whole value: so many for a guilty row, one for any other.
 fn list_slices(rows: &Rows<'_>, pieces: usize, spoil: impl FnOnce(&mut ListSlices)) -> Change {
-    let mut lists = ListSlices {
-        column: 0,
-        offsets: vec![0],
-        starts: vec![],
-        ends: vec![],
-        valid: None,
-    };
+    let mut lists =
+        ListSlices { column: 0, offsets: vec![0], starts: vec![], ends: vec![], valid: None };
     for row in 0..rows.count {
         let pieces = if rows.is_guilty(row) { pieces } else { 1 };
         let length = rows.bytes(row).len() as u32;
@@ -527,11 +475,7 @@ fn reject_with(rows: &[u32], why: impl Fn(u32) -> (String, Option<String>)) -> V
     rows.iter()
         .map(|&row| {
             let (reason, detail) = why(row);
-            Rejection {
-                row,
-                reason,
-                detail,
-            }
+            Rejection { row, reason, detail }
         })
         .collect()
 }

@@ -75,15 +75,9 @@ impl<'a> Rows<'a> {
     /// `None` if no row is guilty.
     fn of(batch: &'a Batch, guilty: Option<&str>) -> Option<Self> {
         let column = &batch.columns[0];
-        let Values::Text(text) = &column.values else {
-            panic!("`text` is a text column")
-        };
-        let mut rows = Self {
-            count: batch.rows,
-            text,
-            valid: column.valid.as_deref(),
-            guilty: Vec::new(),
-        };
+        let Values::Text(text) = &column.values else { panic!("`text` is a text column") };
+        let mut rows =
+            Self { count: batch.rows, text, valid: column.valid.as_deref(), guilty: Vec::new() };
         rows.guilty = (0..batch.rows)
             .filter(|&row| guilty.is_none_or(|text| rows.get(row) == Some(text.as_bytes())))
             .collect();
@@ -92,17 +86,12 @@ impl<'a> Rows<'a> {
 
     /// What stands in the place of a row's value, though it be null.
     fn bytes(&self, row: u32) -> &'a [u8] {
-        let (start, end) = (
-            self.text.offsets[row as usize],
-            self.text.offsets[row as usize + 1],
-        );
+        let (start, end) = (self.text.offsets[row as usize], self.text.offsets[row as usize + 1]);
         &self.text.bytes[start as usize..end as usize]
     }
 
     fn get(&self, row: u32) -> Option<&'a [u8]> {
-        let valid = self
-            .valid
-            .is_none_or(|bits| bits[row as usize / 8] >> (row % 8) & 1 == 1);
+        let valid = self.valid.is_none_or(|bits| bits[row as usize / 8] >> (row % 8) & 1 == 1);
         valid.then(|| self.bytes(row))
     }
 
@@ -112,9 +101,7 @@ impl<'a> Rows<'a> {
 
     /// One value for guilty rows, the other for the rest.
     fn values<T: Copy>(&self, guilty: T, other: T) -> Vec<T> {
-        (0..self.count)
-            .map(|row| if self.is_guilty(row) { guilty } else { other })
-            .collect()
+        (0..self.count).map(|row| if self.is_guilty(row) { guilty } else { other }).collect()
     }
 }
 
@@ -127,21 +114,14 @@ impl Guest for Hostile {
 
     fn configure(config: String, columns: Vec<Column>) -> Result<Plan, Vec<Finding>> {
         std::panic::set_hook(Box::new(|panic| {
-            let message = panic
-                .payload_as_str()
-                .unwrap_or("something that is no text");
+            let message = panic.payload_as_str().unwrap_or("something that is no text");
             log::write(log::Level::Error, &format!("panicked: {message}"));
         }));
         let config: Config = serde_json::from_str(&config)
             .map_err(|error| vec![plan::finding("", &error.to_string())])?;
         let plan = plan::plan(config.what, &columns)?;
-        let mut state = State {
-            config,
-            writes: plan.writes[0].clone(),
-            calls: 0,
-            rows: 0,
-            leaked: Vec::new(),
-        };
+        let mut state =
+            State { config, writes: plan.writes[0].clone(), calls: 0, rows: 0, leaked: Vec::new() };
         let answer = match (state.config.what, state.config.call) {
             (Misbehaviour::Deed(deed), Call::Configure) => deed::perform(deed, &mut state, None)
                 .map_err(|error| vec![plan::finding("/do", &error)])
@@ -166,13 +146,9 @@ impl Guest for Hostile {
                     deed::perform(deed, state, Some(&rows))?;
                     Ok(answer::honest(&state.writes, batch.rows))
                 }
-                (Misbehaviour::Answer(answer), _) => Ok(answer::answer(
-                    answer,
-                    state.config.n,
-                    state.calls,
-                    &state.writes,
-                    &rows,
-                )),
+                (Misbehaviour::Answer(answer), _) => {
+                    Ok(answer::answer(answer, state.config.n, state.calls, &state.writes, &rows))
+                }
                 _ => Ok(answer::honest(&state.writes, batch.rows)),
             }
         })

@@ -45,21 +45,13 @@ pub(crate) fn describe(how: Describing) -> Description {
 }
 
 pub(crate) fn finding(pointer: &str, message: &str) -> Finding {
-    Finding {
-        pointer: pointer.to_owned(),
-        message: message.to_owned(),
-        help: None,
-    }
+    Finding { pointer: pointer.to_owned(), message: message.to_owned(), help: None }
 }
 
 /// The plan that the misbehaviour needs, with nothing wrong in it: one column is written and there is
 /// one tally.
 pub(crate) fn plan(what: Misbehaviour, columns: &[Column]) -> Result<Plan, Vec<Finding>> {
-    let has = |name, kind| {
-        columns
-            .iter()
-            .any(|column| column.name == name && column.kind == kind)
-    };
+    let has = |name, kind| columns.iter().any(|column| column.name == name && column.kind == kind);
     if !has("text", ColumnType::Text) {
         return Err(vec![finding("", "there is no text column `text`")]);
     }
@@ -76,11 +68,7 @@ pub(crate) fn plan(what: Misbehaviour, columns: &[Column]) -> Result<Plan, Vec<F
         Misbehaviour::Answer(answer) => writes(answer),
         Misbehaviour::Deed(_) | Misbehaviour::BadPlan(_) => ("text", ColumnType::Text),
     };
-    Ok(Plan {
-        reads,
-        writes: vec![column(name, kind)],
-        tallies: vec!["rows seen".to_owned()],
-    })
+    Ok(Plan { reads, writes: vec![column(name, kind)], tallies: vec!["rows seen".to_owned()] })
 }
 
 /// Which column an answer is about. Only `text` is read.
@@ -137,10 +125,7 @@ pub(crate) fn spoil(bad: BadPlan, n: Option<usize>, mut plan: Plan) -> Result<Pl
         BadPlan::FindingsNone => return Err(Vec::new()),
         BadPlan::FindingsOne => {
             let help = Some("Tell it to do `nothing`.".to_owned());
-            return Err(vec![Finding {
-                help,
-                ..finding("/do", "hostile: told to refuse")
-            }]);
+            return Err(vec![Finding { help, ..finding("/do", "hostile: told to refuse") }]);
         }
         BadPlan::FindingsPointerNowhere => {
             return Err(vec![finding("/no/such/0", "hostile: nowhere")]);
@@ -148,18 +133,12 @@ pub(crate) fn spoil(bad: BadPlan, n: Option<usize>, mut plan: Plan) -> Result<Pl
         BadPlan::FindingsPointerMalformed => return Err(vec![finding("do", "hostile: malformed")]),
         BadPlan::FindingsLong => {
             let help = Some(long(n(1024)));
-            return Err(vec![Finding {
-                help,
-                ..finding("/do", &long(n(1024)))
-            }]);
+            return Err(vec![Finding { help, ..finding("/do", &long(n(1024))) }]);
         }
         BadPlan::FindingsMany => return Err(vec![finding("/do", "hostile: again"); n(100_000)]),
         BadPlan::FindingsControlCharacters => {
             let help = Some(CONTROL.to_owned());
-            return Err(vec![Finding {
-                help,
-                ..finding(CONTROL, CONTROL)
-            }]);
+            return Err(vec![Finding { help, ..finding(CONTROL, CONTROL) }]);
         }
         BadPlan::ReadsUnknown => plan.reads.push("no_such_column".to_owned()),
         BadPlan::ReadsTwice => plan.reads.push("text".to_owned()),
@@ -181,8 +160,5 @@ pub(crate) fn spoil(bad: BadPlan, n: Option<usize>, mut plan: Plan) -> Result<Pl
 }
 
 fn column(name: &str, kind: ColumnType) -> Column {
-    Column {
-        name: name.to_owned(),
-        kind,
-    }
+    Column { name: name.to_owned(), kind }
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 macro_rules! misbehaviours {
     ($(#[$about:meta])* $name:ident { $($(#[doc = $doc:literal])+ $variant:ident,)+ }) => {
         $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(::serde::Serialize, ::serde::Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum $name { $($(#[doc = $doc])+ $variant,)+ }
 
@@ -48,6 +49,24 @@ impl Misbehaviour {
             Self::BadPlan(plan) => plan.about(),
             Self::Answer(answer) => answer.about(),
         }
+    }
+}
+
+impl From<Deed> for Misbehaviour {
+    fn from(deed: Deed) -> Self {
+        Self::Deed(deed)
+    }
+}
+
+impl From<BadPlan> for Misbehaviour {
+    fn from(plan: BadPlan) -> Self {
+        Self::BadPlan(plan)
+    }
+}
+
+impl From<Answer> for Misbehaviour {
+    fn from(answer: Answer) -> Self {
+        Self::Answer(answer)
     }
 }
 
@@ -255,7 +274,8 @@ misbehaviours! {
         /// Pieces with too few bits.
         ListSlicesValidTooShort,
         /// Each guilty row is `n` (1,000,000) pieces, all of them its whole value: a small answer that
-        /// becomes a large column. Nothing but the limit on output forbids it.
+        /// becomes a large column. Nothing but the limit on output forbids it, so the text has to be
+        /// long enough: 100 bytes for the default limit.
         ListSlicesAmplified,
 
         /// One text too few.

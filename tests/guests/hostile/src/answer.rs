@@ -453,10 +453,14 @@ fn inside_character(rows: &Rows<'_>, row: u32) -> u32 {
     inside.filter(|_| rows.is_guilty(row)).unwrap_or(0) as u32
 }
 
-/// Makes the last but one offset larger than the last.
+/// Makes the first value end where the last does, and the second before. With fewer than three
+/// values none is left between them, so the last one begins past the end.
 fn descend(offsets: &mut [u32]) {
     let last = offsets.len() - 1;
-    offsets[last - 1] = offsets[last] + 1;
+    match last {
+        0..3 => offsets[last - 1] = offsets[last] + 1,
+        _ => offsets[1] = offsets[last],
+    }
 }
 
 /// The rows from the last to the first; if there is but one, the one after it before it.

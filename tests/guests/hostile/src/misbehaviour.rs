@@ -263,7 +263,7 @@ misbehaviours! {
         ListSlicesOffsetsNone,
         /// One offset too few.
         ListSlicesOffsetsTooFew,
-        /// Offsets that descend at their end.
+        /// Offsets that descend.
         ListSlicesOffsetsDescending,
         /// Offsets that start at 1.
         ListSlicesOffsetsNotFromZero,
@@ -284,7 +284,7 @@ misbehaviours! {
         ReplacedTooMany,
         /// No offset at all.
         ReplacedOffsetsNone,
-        /// Offsets that descend at their end.
+        /// Offsets that descend.
         ReplacedOffsetsDescending,
         /// Offsets that start at 1.
         ReplacedOffsetsNotFromZero,
@@ -325,11 +325,11 @@ misbehaviours! {
         TimestampYear10000,
         /// Guilty rows are the least 64-bit number: the host rejects those rows.
         TimestampLeast,
-        /// Lists of texts whose offsets descend at their end.
+        /// Lists of texts whose offsets descend.
         TextListOffsetsDescending,
         /// Lists of texts whose offsets end past the items.
         TextListOffsetsPastEnd,
-        /// Lists of texts whose items' offsets descend at their end.
+        /// Lists of texts whose items' offsets descend.
         TextListItemOffsetsDescending,
         /// Lists of texts whose items' offsets end past the bytes.
         TextListItemOffsetsPastEnd,

@@ -3,12 +3,15 @@
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use bytesize::ByteSize;
 use pinhost::plugin::v1::{apply, contract::types as host};
 use pinhost::plugin::{Cleaned, Plan, Step};
 use pinhost::record::{Batch, Kind};
 use pinhost_plugin::contract as guest;
 use pinhost_plugin::native::Native;
 use pinhost_plugin::view::{ColumnData, Texts, Values};
+
+const OUTPUT_MAX: ByteSize = ByteSize::mib(64);
 
 /// Cleans rows, whatever the type of the plugin.
 type Clean = Box<dyn Fn(usize, &[ColumnData<'_>]) -> guest::Cleaned>;
@@ -39,7 +42,7 @@ impl NativeChain {
         for (clean, plan) in &self.steps {
             let columns: Vec<_> = plan.reads.iter().map(|read| borrowed(&batch, *read)).collect();
             let answer = wired(clean(batch.rows(), &columns));
-            let cleaned: Cleaned = apply(plan, &batch, answer).expect("an answer that holds");
+            let cleaned: Cleaned = apply(plan, &batch, answer, OUTPUT_MAX).expect("an answer that holds");
             batch = cleaned.batch;
         }
         batch

@@ -169,11 +169,9 @@ impl<'a> Batch<'a> {
         let Outcomes {
             gone,
             tallies,
-            mut dropped,
-            mut rejected,
+            dropped,
+            rejected,
         } = self.outcomes;
-        dropped.sort_unstable();
-        rejected.sort_unstable_by_key(|rejection| rejection.row);
         Ok(Cleaned {
             changes,
             dropped,
@@ -234,15 +232,21 @@ impl Outcomes {
         }
         self.gone.set(0, index);
         let row = index as u32;
+        // Functions run one after the other, so a row may come behind later ones.
         match stop {
-            Stop::Drop => self.dropped.push(row),
+            Stop::Drop => {
+                let at = self.dropped.partition_point(|&other| other < row);
+                self.dropped.insert(at, row);
+            }
             Stop::Reject(reject) => {
                 let Reject { reason, detail } = *reject;
-                self.rejected.push(Rejection {
+                let rejection = Rejection {
                     row,
                     reason,
                     detail,
-                });
+                };
+                let at = self.rejected.partition_point(|other| other.row < row);
+                self.rejected.insert(at, rejection);
             }
         }
     }

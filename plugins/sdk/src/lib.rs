@@ -103,45 +103,48 @@ pub trait Plugin: Sized + 'static {
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
+        const _: () = assert!(
+            !env!("CARGO_PKG_DESCRIPTION").is_empty(),
+            "Cargo.toml has no `description` to be the plugin's summary"
+        );
+
+        #[cfg(target_family = "wasm")]
         const _: () = {
-            const SUMMARY: &str = env!("CARGO_PKG_DESCRIPTION");
-            assert!(
-                !SUMMARY.is_empty(),
-                "Cargo.toml has no `description` to be the plugin's summary"
-            );
+            struct Component;
 
-            #[cfg(target_family = "wasm")]
-            mod component {
-                use super::*;
-                use $crate::contract::{Batch, Cleaned, Column, Description, Finding, Plan};
-                use $crate::guest;
-
-                struct Component;
-
-                ::std::thread_local! {
-                    static INSTANCE: guest::Instance<$plugin> = const { guest::Instance::new() };
-                }
-
-                impl $crate::contract::Guest for Component {
-                    fn describe() -> Description {
-                        let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-                        guest::describe::<$plugin>(name, version, SUMMARY)
-                    }
-
-                    fn configure(
-                        config: String,
-                        columns: Vec<Column>,
-                    ) -> Result<Plan, Vec<Finding>> {
-                        INSTANCE.with(|instance| guest::configure(instance, &config, columns))
-                    }
-
-                    fn clean(batch: Batch) -> Result<Cleaned, String> {
-                        INSTANCE.with(|instance| guest::clean(instance, &batch))
-                    }
-                }
-
-                $crate::contract::export_component!(Component with_types_in $crate::contract);
+            ::std::thread_local! {
+                static INSTANCE: $crate::guest::Instance<$plugin> =
+                    const { $crate::guest::Instance::new() };
             }
+
+            impl $crate::contract::Guest for Component {
+                fn describe() -> $crate::contract::Description {
+                    $crate::guest::describe::<$plugin>(
+                        env!("CARGO_PKG_NAME"),
+                        env!("CARGO_PKG_VERSION"),
+                        env!("CARGO_PKG_DESCRIPTION"),
+                    )
+                }
+
+                fn configure(
+                    config: ::std::string::String,
+                    columns: ::std::vec::Vec<$crate::contract::Column>,
+                ) -> ::std::result::Result<
+                    $crate::contract::Plan,
+                    ::std::vec::Vec<$crate::contract::Finding>,
+                > {
+                    INSTANCE.with(|instance| $crate::guest::configure(instance, &config, columns))
+                }
+
+                fn clean(
+                    batch: $crate::contract::Batch,
+                ) -> ::std::result::Result<$crate::contract::Cleaned, ::std::string::String>
+                {
+                    INSTANCE.with(|instance| $crate::guest::clean(instance, &batch))
+                }
+            }
+
+    $crate::contract::export_component!(Component with_types_in $crate::contract);
         };
     };
 }

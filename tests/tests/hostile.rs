@@ -64,7 +64,11 @@ fn clean(step: &Step) -> Result<Chained, ChainHalted> {
 fn innocent_rows_come_through(chained: &Chained, guilty: &[u32], what: &str) {
     let lost: BTreeSet<u32> = chained.rejected.iter().map(|rejected| rejected.row).collect();
     assert_eq!(lost, guilty.iter().copied().collect(), "{what}: rows that are rejected");
-    let numbers = chained.batch.column("n").expect("nobody writes it").as_primitive::<arrow::datatypes::Int64Type>();
+    let numbers = chained
+        .batch
+        .column("n")
+        .expect("nobody writes it")
+        .as_primitive::<arrow::datatypes::Int64Type>();
     let kept: Vec<i64> = (0..ROWS as i64).filter(|row| !lost.contains(&(*row as u32))).collect();
     assert_eq!(numbers.values(), &kept[..], "{what}: rows that are kept");
     let text = chained.batch.column("text").expect("it is there");
@@ -132,7 +136,8 @@ fn every_deed_and_answer_ends_with_its_verdict() {
                 assert!(
                     chained.rejected.iter().all(|rejected| GUILTY.contains(&rejected.row)
                         && rejected.reason.starts_with("hostile")
-                        || what == "fine-rejected-long" || what == "fine-rejected-control-characters"),
+                        || what == "fine-rejected-long"
+                        || what == "fine-rejected-control-characters"),
                     "{what}: {:?}",
                     chained.rejected
                 );
@@ -150,7 +155,10 @@ fn deeds_in_configure_are_refused_or_told() {
         let mut config = config(deed);
         config["in"] = json!("configure");
         match (deed.verdict(), step(&config, discarded())) {
-            (Verdict::Trap, Err(ConfigureError::Failed { .. } | ConfigureError::Findings { .. })) => {}
+            (
+                Verdict::Trap,
+                Err(ConfigureError::Failed { .. } | ConfigureError::Findings { .. }),
+            ) => {}
             (Verdict::Fine | Verdict::TrapTogether, _) => {}
             (verdict, other) => panic!("{} should be {verdict:?}: {other:?}", name(deed)),
         }
@@ -164,10 +172,7 @@ fn whoever_describes_himself_wrongly_is_not_loaded() {
             (Describing::Honest, Ok(plugin)) => assert_eq!(plugin.name(), "hostile"),
             // JSON Schema is for editors and people: what the host takes is an object.
             (Describing::SchemaInvalid, Ok(_)) => {}
-            (
-                Describing::Trap | Describing::LoopForever,
-                Err(PluginError::Describe { .. }),
-            )
+            (Describing::Trap | Describing::LoopForever, Err(PluginError::Describe { .. }))
             | (_, Err(PluginError::Description { .. })) => {}
             (what, other) => panic!("{what:?}: {other:?}"),
         }
@@ -199,7 +204,10 @@ fn plugins_that_no_compiler_would_write_are_refused_or_trap() {
 #[test]
 fn a_later_contract_and_foreign_imports_are_named() {
     let said = |what| load(&hand(what)).expect_err("it is refused").to_string();
-    assert!(said(Hand::ContractMinor).contains("version 1.1.0 of the contract; this pinhost speaks 1.0.0"));
+    assert!(
+        said(Hand::ContractMinor)
+            .contains("version 1.1.0 of the contract; this pinhost speaks 1.0.0")
+    );
     assert!(said(Hand::ContractMajor).contains("version 2.0.0 of the contract"));
     assert!(said(Hand::ImportsHttp).contains("wasi:http/outgoing-handler"));
     assert!(said(Hand::ImportsUnknown).contains("acme:vault/secrets"));
@@ -210,9 +218,10 @@ fn files_that_are_no_plugin_are_told_apart() {
     let folder = tempfile::tempdir().expect("a folder");
     for &what in BadFile::ALL {
         let path = what.put(folder.path());
-        let refused = PluginFile::read(&path, LIMITS.file)
-            .map_err(|error| error.to_string())
-            .and_then(|file| Plugin::load(&SANDBOX, file, &LIMITS).map_err(|error| error.to_string()));
+        let refused =
+            PluginFile::read(&path, LIMITS.file).map_err(|error| error.to_string()).and_then(
+                |file| Plugin::load(&SANDBOX, file, &LIMITS).map_err(|error| error.to_string()),
+            );
         let said = refused.expect_err(&name(what));
         let expected = match what {
             BadFile::Missing | BadFile::LinkLoop => "cannot be read",
@@ -251,7 +260,11 @@ fn a_panic_is_told_with_its_message_and_backtrace() {
     assert!(detail.starts_with("panicked: hostile: told to panic"), "{detail}");
     assert!(detail.contains("hostile"), "a backtrace with the plugin's functions: {detail}");
     let lines = lines.lock().unwrap();
-    assert!(lines.iter().any(|(level, line)| *level == LogLevel::Error && line.contains("told to panic")));
+    assert!(
+        lines
+            .iter()
+            .any(|(level, line)| *level == LogLevel::Error && line.contains("told to panic"))
+    );
 }
 
 #[test]

@@ -35,7 +35,14 @@ impl Naive {
 fn built() -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/sandbox/naive");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&folder).args(["build", "--quiet", "--release", "--locked", "--target", TARGET]);
+    cargo.current_dir(&folder).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--locked",
+        "--target",
+        TARGET,
+    ]);
     for name in FOREIGN {
         cargo.env_remove(name);
     }

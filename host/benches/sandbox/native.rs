@@ -42,7 +42,8 @@ impl NativeChain {
         for (clean, plan) in &self.steps {
             let columns: Vec<_> = plan.reads.iter().map(|read| borrowed(&batch, *read)).collect();
             let answer = wired(clean(batch.rows(), &columns));
-            let cleaned: Cleaned = apply(plan, &batch, answer, OUTPUT_MAX).expect("an answer that holds");
+            let cleaned: Cleaned =
+                apply(plan, &batch, answer, OUTPUT_MAX).expect("an answer that holds");
             batch = cleaned.batch;
         }
         batch

@@ -97,7 +97,9 @@ impl PluginFileError {
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
         match self {
-            Self::Folder { .. } | Self::Special { .. } | Self::NotWasm { .. } => Some("name the .wasm file that `pinhost plugin build` printed"),
+            Self::Folder { .. } | Self::Special { .. } | Self::NotWasm { .. } => {
+                Some("name the .wasm file that `pinhost plugin build` printed")
+            }
             Self::TooLarge { .. } => {
                 Some("raise the limit, or strip debug information from the file")
             }

@@ -10,9 +10,7 @@ use crate::plan::{nearest, pointer};
 
 /// The JSON Schema of a configuration.
 pub(crate) fn schema<C: JsonSchema>() -> String {
-    let schema = SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<C>();
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<C>();
     schema.as_value().to_string()
 }
 
@@ -33,12 +31,7 @@ pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, Vec<Finding>> 
         let finding = Finding::new(pointer(path.iter().map(String::as_str)), &message);
         let unknown = message
             .starts_with("unknown field")
-            .then(|| {
-                Some((
-                    path.last()?,
-                    object_at(&mut config, &path[..path.len() - 1])?,
-                ))
-            })
+            .then(|| Some((path.last()?, object_at(&mut config, &path[..path.len() - 1])?)))
             .flatten();
         let Some((key, object)) = unknown else {
             findings.push(finding);
@@ -69,7 +62,5 @@ fn part(segment: &Segment) -> Option<String> {
 }
 
 fn object_at<'v>(value: &'v mut Value, path: &[String]) -> Option<&'v mut Map<String, Value>> {
-    value
-        .pointer_mut(&pointer(path.iter().map(String::as_str)))?
-        .as_object_mut()
+    value.pointer_mut(&pointer(path.iter().map(String::as_str)))?.as_object_mut()
 }

@@ -112,9 +112,9 @@ fn checked(
     let mut unfit = Vec::new();
     for (write, change) in plan.writes.iter().zip(answer.changes) {
         let name = &plan.output[write.to].name;
-        let before = Columns { plan, batch, write };
-        let changed =
-            before.changed(change).map_err(|breach| format!("column {name}: {breach}"))?;
+        let before = Columns { plan, batch, write, output_max };
+        let changed = before.changed(change);
+        let changed = changed.map_err(|refused| refused.of(format_args!("column {name}")))?;
         let Some(changed) = changed else { continue };
         find_unfit(write.kind, &changed, name, &mut unfit);
         if write.to < columns.len() {

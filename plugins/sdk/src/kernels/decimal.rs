@@ -47,18 +47,13 @@ pub fn whole_number(number: &str, tens: u32) -> Result<i64, Inexact> {
         if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
             return Err(Inexact::Malformed);
         }
-        let zeros = fraction
-            .iter()
-            .rev()
-            .take_while(|&&byte| byte == b'0')
-            .count();
+        let zeros = fraction.iter().rev().take_while(|&&byte| byte == b'0').count();
         for &byte in &fraction[..fraction.len() - zeros] {
             tens = tens.checked_sub(1).ok_or(Inexact::Fraction)?;
             add(byte);
         }
     }
-    sum.and_then(|sum| sum.checked_mul(10_i64.checked_pow(tens)?))
-        .ok_or(Inexact::Overflow)
+    sum.and_then(|sum| sum.checked_mul(10_i64.checked_pow(tens)?)).ok_or(Inexact::Overflow)
 }
 
 #[cfg(test)]
@@ -87,11 +82,7 @@ mod tests {
             ("99999999999999999999.5", 0, Err(Inexact::Fraction)),
         ];
         for (number, tens, expected) in cases {
-            assert_eq!(
-                whole_number(number, tens),
-                expected,
-                "{number} and {tens} zeros"
-            );
+            assert_eq!(whole_number(number, tens), expected, "{number} and {tens} zeros");
         }
     }
 

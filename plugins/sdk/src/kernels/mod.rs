@@ -56,9 +56,7 @@ pub struct OneOf {
 impl OneOf {
     pub fn new(texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let texts: Vec<String> = texts.into_iter().map(Into::into).collect();
-        let lengths = texts
-            .iter()
-            .fold(0, |lengths, text| lengths | 1 << text.len().min(63));
+        let lengths = texts.iter().fold(0, |lengths, text| lengths | 1 << text.len().min(63));
         Self { lengths, texts }
     }
 

@@ -122,12 +122,7 @@ fn slices_share_their_bytes_too() {
     let after = cleaned.batch.column("text").unwrap();
     assert_eq!(
         texts_of(after),
-        [
-            Some("und Bilder, mehr als zwölf By".into()),
-            None,
-            Some(String::new()),
-            Some("❤".into())
-        ]
+        [Some("und Bilder, mehr als zwölf By".into()), None, Some(String::new()), Some("❤".into())]
     );
     assert_eq!(after.as_string_view().data_buffers()[0].as_ptr(), source);
 }

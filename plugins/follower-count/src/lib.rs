@@ -2,7 +2,7 @@
 //!
 //! The arithmetic is exact: `1.1k` is 1100, and `1.2345k`, which is no whole number, is no count.
 
-use pinhost_plugin::kernels::{Inexact, whole_number};
+use pinhost_plugin::kernels::{Inexact, trim, whole_number};
 use pinhost_plugin::{Batch, Finding, Integer, Plan, Plugin, Read, Row, Stop, Tally, Text, Write};
 
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
@@ -50,11 +50,9 @@ impl Plugin for FollowerCount {
     }
 
     fn clean(&self, batch: &mut Batch<'_>) {
-        batch.derive(self.text, self.count, |text, row| {
-            match text.map(str::trim) {
-                None | Some("") => Ok(None),
-                Some(text) => self.count(text, row),
-            }
+        batch.derive(self.text, self.count, |text, row| match text.map(trim) {
+            None | Some("") => Ok(None),
+            Some(text) => self.count(text, row),
         });
     }
 }

@@ -9,11 +9,12 @@ use crate::edit::{Edit, Recorder};
 use crate::kernels::{bits, equal, place_in, positions};
 use crate::kind::{Column, Text, TextList};
 use crate::plan::{Edits, Read, Write};
+use crate::view::Texts;
 
 /// The pieces of one text, between separators: `a,,b` has `a`, nothing, and `b`.
 #[derive(Debug)]
 pub struct Pieces<'a> {
-    column: &'a str,
+    texts: Texts<'a>,
     /// Every separator of the column, then the end of time.
     separators: Vec<u32>,
     /// The first separator not passed.
@@ -26,11 +27,11 @@ pub struct Pieces<'a> {
 impl<'a> Pieces<'a> {
     fn new(column: &Column<'a, Text>, separator: u8) -> Self {
         assert!(separator.is_ascii(), "a separator is an ASCII character");
-        let column = column.values().text();
-        let mut separators = positions(column.as_bytes(), separator);
+        let texts = column.values();
+        let mut separators = positions(texts.text().as_bytes(), separator);
         separators.push(u32::MAX);
         Self {
-            column,
+            texts,
             separators,
             next: 0,
             text: (0, 0),
@@ -39,7 +40,9 @@ impl<'a> Pieces<'a> {
     }
 
     #[inline]
-    fn start(&mut self, text: (usize, usize)) {
+    fn start(&mut self, row: usize) {
+        let offsets = self.texts.offsets();
+        let text = (offsets[row] as usize, offsets[row + 1] as usize);
         self.text = text;
         self.rest = text.0;
         while (self.separators[self.next] as usize) < text.0 {
@@ -50,7 +53,7 @@ impl<'a> Pieces<'a> {
     /// The text that is split, whatever is left of it.
     #[inline]
     pub fn text(&self) -> &'a str {
-        &self.column[self.text.0..self.text.1]
+        &self.texts.text()[self.text.0..self.text.1]
     }
 }
 
@@ -58,6 +61,7 @@ impl<'a> Iterator for Pieces<'a> {
     type Item = &'a str;
 
     #[inline]
+    #[expect(unsafe_code, reason = "as for the texts")]
     fn next(&mut self) -> Option<&'a str> {
         let start = self.rest;
         if start > self.text.1 {
@@ -71,7 +75,9 @@ impl<'a> Iterator for Pieces<'a> {
             self.text.1
         };
         self.rest = end + 1;
-        Some(&self.column[start..end])
+        // SAFETY: the text's own ends are sound, and so is what touches a separator, which is ASCII and
+        // was found in this very column; none before the rest of the text is left.
+        Some(unsafe { self.texts.part(start, end) })
     }
 }
 
@@ -219,8 +225,7 @@ impl<'a> Batch<'a> {
         offsets.push(0);
         for (row, text) in texts.iter().enumerate() {
             if crate::view::is_valid(column.valid(), row) {
-                let start = texts.offsets()[row] as usize;
-                pieces.start((start, start + text.len()));
+                pieces.start(row);
                 list.start(text);
                 let done = self
                     .outcomes
@@ -257,8 +262,7 @@ impl<'a> Batch<'a> {
             if !recorder.is_valid(row) {
                 continue;
             }
-            let start = texts.offsets()[row] as usize;
-            pieces.start((start, start + text.len()));
+            pieces.start(row);
             list.start(text);
             if self
                 .outcomes

@@ -9,6 +9,7 @@
 //! or more tags with one character each has that form too, but hardly exists; where it does,
 //! `repair: false` keeps it. Anything shorter, as `a,b`, is a list.
 
+use pinhost_plugin::kernels::trim;
 use pinhost_plugin::{
     Batch, Edits, Finding, List, Pieces, Plan, Plugin, Read, Row, Tally, Text, TextList, Write,
 };
@@ -87,51 +88,44 @@ impl Plugin for Tags {
 }
 
 impl Tags {
-    #[inline]
+    #[inline(always)]
     fn row(&self, pieces: &mut Pieces<'_>, tags: &mut List<'_>, row: &mut Row<'_>) {
         match unjoined(pieces.text()).filter(|_| self.repair) {
-            Some(text) => {
-                row.tally(self.repaired);
-                self.fill(text.split(','), tags, row);
-            }
-            None => self.fill(pieces, tags, row),
+            Some(text) => self.repaired(&text, tags, row),
+            None => pieces.for_each(|piece| self.tag(piece, tags, row)),
         }
         if tags.is_empty() {
             tags.set_null();
         }
     }
 
-    #[inline]
-    fn fill<'a>(
-        &self,
-        pieces: impl Iterator<Item = &'a str>,
-        tags: &mut List<'_>,
-        row: &mut Row<'_>,
-    ) {
-        for piece in pieces {
-            let mut tag = piece.trim();
-            if let Some(rest) = tag.strip_prefix('#') {
-                row.tally(self.hashes);
-                tag = rest.trim_start();
-            }
-            if !tag.is_empty() && !tags.push_new(tag) {
-                row.tally(self.repeats);
-            }
+    #[inline(always)]
+    fn tag(&self, piece: &str, tags: &mut List<'_>, row: &mut Row<'_>) {
+        let mut tag = trim(piece);
+        if let Some(rest) = tag.strip_prefix('#') {
+            row.tally(self.hashes);
+            tag = rest.trim_start();
         }
+        if !tag.is_empty() && !tags.push_new(tag) {
+            row.tally(self.repeats);
+        }
+    }
+
+    #[cold]
+    fn repaired(&self, text: &str, tags: &mut List<'_>, row: &mut Row<'_>) {
+        row.tally(self.repaired);
+        text.split(',').for_each(|piece| self.tag(piece, tags, row));
     }
 }
 
 /// The text before it was joined, if it was.
 #[inline]
 fn unjoined(text: &str) -> Option<String> {
-    // A character takes up to four bytes, so most lists are told by where there is no comma.
-    let comma = text
-        .as_bytes()
-        .iter()
-        .take(5)
-        .skip(1)
-        .position(|&byte| byte == b',');
-    comma.and_then(|_| look(text))
+    if text.chars().nth(1) == Some(',') {
+        look(text)
+    } else {
+        None
+    }
 }
 
 #[cold]

@@ -111,6 +111,21 @@ impl<'a> Texts<'a> {
         // SAFETY: offsets never descend, end with the text, and lie between characters.
         unsafe { self.text.get_unchecked(start as usize..end as usize) }
     }
+
+    /// A part of all the texts together.
+    ///
+    /// # Safety
+    /// It starts no later than it ends, lies within, and does both between characters.
+    #[inline]
+    #[expect(
+        unsafe_code,
+        reason = "checks of bounds and characters for each piece are what splitting costs"
+    )]
+    pub(crate) unsafe fn part(self, start: usize, end: usize) -> &'a str {
+        debug_assert!(self.text.get(start..end).is_some());
+        // SAFETY: the caller's.
+        unsafe { self.text.get_unchecked(start..end) }
+    }
 }
 
 impl<'a> Values<'a> {

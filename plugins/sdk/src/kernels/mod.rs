@@ -32,6 +32,21 @@ pub fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     same_bytes(head, prefix.as_bytes()).then(|| &text[prefix.len()..])
 }
 
+/// `text.trim()`, at once where there is nothing to trim.
+#[inline]
+pub fn trim(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    match (bytes.first(), bytes.last()) {
+        (Some(first), Some(last)) if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => trim_blanks(text),
+    }
+}
+
+#[cold]
+fn trim_blanks(text: &str) -> &str {
+    text.trim()
+}
+
 /// Whether slices of one length are the same. Words that overlap spare the loop over what is left.
 #[inline]
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {

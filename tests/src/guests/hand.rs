@@ -82,13 +82,15 @@ misbehaviours! {
         ImportsHttp,
         /// Imports `acme:vault/secrets`, which nobody knows.
         ImportsUnknown,
+        /// Waits an hour for WASI's clock, then cleans normally: the wait is over at once.
+        Sleeps,
     }
 }
 
 impl Hand {
     pub const fn verdict(self) -> Verdict {
         match self {
-            Self::Honest => Verdict::Fine,
+            Self::Honest | Self::Sleeps => Verdict::Fine,
             Self::StartTrap
             | Self::StartLoopForever
             | Self::StartMemory
@@ -154,6 +156,23 @@ pub fn component(what: Hand) -> Vec<u8> {
             module.imports = r#"(import "acme:vault/secrets@1.0.0" "open" (func))"#;
             let world = "import log; import acme:vault/secrets@1.0.0;";
             return module.component(&[other.to_owned(), wit.replace("import log;", world)]);
+        }
+        Hand::Sleeps => {
+            module.imports = r#"
+                (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration"
+                  (func $wait (param i64) (result i32)))
+                (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#;
+            module.clean = "(call $block (call $wait (i64.const 3600000000000)))".to_owned();
+            let io = "package wasi:io@0.2.0;
+                interface poll { resource pollable { block: func(); } }";
+            let clocks = "package wasi:clocks@0.2.0;
+                interface monotonic-clock {
+                    use wasi:io/poll@0.2.0.{pollable};
+                    subscribe-duration: func(when: u64) -> pollable;
+                }";
+            let world = "import log; import wasi:clocks/monotonic-clock@0.2.0;";
+            let wit = wit.replace("import log;", world);
+            return module.component(&[io.to_owned(), clocks.to_owned(), wit]);
         }
         _ => module.spoil(what),
     }
@@ -306,7 +325,8 @@ impl Module {
             | Hand::ContractMinor
             | Hand::ContractMajor
             | Hand::ImportsHttp
-            | Hand::ImportsUnknown => {}
+            | Hand::ImportsUnknown
+            | Hand::Sleeps => {}
         }
     }
 

@@ -6,20 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, process};
 
-use wit_component::ComponentEncoder;
+#[path = "src/guest_build.rs"]
+mod guest_build;
 
-const TARGET: &str = "wasm32-unknown-unknown";
-
-/// What would make the nested cargo build for the host, or with clippy.
-const FOREIGN: [&str; 7] = [
-    "RUSTFLAGS",
-    "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_BUILD_RUSTFLAGS",
-    "CARGO_BUILD_TARGET",
-    "CARGO_TARGET_DIR",
-    "RUSTC_WRAPPER",
-    "RUSTC_WORKSPACE_WRAPPER",
-];
+use guest_build::{FOREIGN, TARGET};
 
 fn main() {
     let host = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
@@ -29,9 +19,10 @@ fn main() {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/guest_build.rs");
     commit(&root);
+    sandbox_version(&root.join("Cargo.lock"));
 
-    get_target();
     let names = standard_plugins(&root.join("plugins"));
     // All profiles share it: the plugins are the same for each of them.
     let target = out.ancestors().nth(4).expect("a folder of a target folder").join("plugins");
@@ -92,22 +83,13 @@ fn build(root: &Path, target: &Path, names: &[String]) {
 
 fn encode(module: &Path) -> Vec<u8> {
     let module = fs::read(module).expect("cargo has built it");
-    ComponentEncoder::default()
-        .validate(true)
-        .module(&module)
-        .and_then(|mut encoder| encoder.encode())
-        .expect("a module whose bindings are made from the same WIT")
+    guest_build::encode(&module).expect("a module whose bindings are made from the same WIT")
 }
 
 /// Has the standard library for the plugins' target installed where rustup does not do so by itself.
 fn get_target() {
     let rustc = env::var_os("RUSTC").expect("cargo sets it");
-    let printed = Command::new(rustc)
-        .args(["--print", "target-libdir", "--target", TARGET])
-        .output()
-        .expect("rustc can be started");
-    let folder = String::from_utf8_lossy(&printed.stdout).trim().to_owned();
-    if printed.status.success() && Path::new(&folder).exists() {
+    if guest_build::has_target(Command::new(rustc)).expect("rustc can be started") {
         return;
     }
     println!(
@@ -144,6 +126,16 @@ fn commit(root: &Path) {
             }
         }
     }
+}
+
+/// `PINHOST_WASMTIME`, for `--version`: wasmtime does not say which one it is.
+fn sandbox_version(lock: &Path) {
+    let lock = fs::read_to_string(lock).expect("a workspace that is built has a lock file");
+    let version = lock
+        .split_once("name = \"wasmtime\"\nversion = \"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map_or("", |(version, _)| version);
+    println!("cargo::rustc-env=PINHOST_WASMTIME={version}");
 }
 
 /// Files that belong to the plugin kit, in an order that does not change.

@@ -30,7 +30,8 @@
 //!    were cut and however slow the machine.
 //! 10. Secrets never leave: not in logs, plans, errors, metrics.
 
-pub mod decode;
+pub mod cli;
+mod guest_build;
 pub mod plugin;
 pub mod record;
 pub mod run;

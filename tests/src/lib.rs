@@ -1,3 +1,5 @@
 //! The harness of the black-box tests.
 
-pub mod guests;
+pub mod binary;
+
+pub use binary::pinhost;

@@ -71,6 +71,11 @@ impl Sandbox {
         &self.0.timed
     }
 
+    /// How many components came from the cache so far.
+    pub(crate) fn cache_hits(&self) -> usize {
+        self.0.cache.as_ref().map_or(0, Cache::cache_hits)
+    }
+
     pub(crate) fn metered(&self) -> &v1::Runtime {
         self.0.metered.get_or_init(|| {
             runtime(Metering::Fuel, self.0.cache.clone())

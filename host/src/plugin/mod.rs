@@ -18,6 +18,7 @@ mod wasi;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wasmtime::component::Component;
@@ -125,6 +126,15 @@ struct Loaded {
     description: v1::Description,
     config_schema: Value,
     imports: Vec<String>,
+    compiled: Compiled,
+}
+
+/// What it took to make machine code of a component.
+#[derive(Debug, Clone, Copy)]
+pub struct Compiled {
+    pub took: Duration,
+    /// It was compiled before, and only read.
+    pub from_cache: bool,
 }
 
 impl fmt::Debug for Plugin {
@@ -142,9 +152,11 @@ impl Plugin {
     ) -> Result<Self, PluginError> {
         let origin = || file.origin().clone();
         let runtime = sandbox.timed();
+        let (hits, began) = (sandbox.cache_hits(), Instant::now());
         let component = runtime
             .compile(file.bytes())
             .map_err(|error| PluginError::Invalid { origin: origin(), cause: chain(&error) })?;
+        let compiled = Compiled { took: began.elapsed(), from_cache: sandbox.cache_hits() > hits };
         let imports = check_world(&component, runtime, origin())?;
         let timed = runtime
             .link(&component)
@@ -162,6 +174,7 @@ impl Plugin {
             description,
             config_schema,
             imports,
+            compiled,
             file,
         })))
     }
@@ -186,6 +199,10 @@ impl Plugin {
     /// What the component imports, of the contract and of WASI.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
+    }
+
+    pub fn compiled(&self) -> Compiled {
+        self.0.compiled
     }
 
     pub fn file(&self) -> &PluginFile {

@@ -1,0 +1,244 @@
+//! What went wrong, for the person who typed the command: what, where, and what to type.
+
+use std::error::Error;
+use std::fmt::{self, Display, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+
+use super::output;
+use crate::plugin::{ConfigureError, Finding, PluginError, PluginFileError, SandboxError};
+
+/// How a command ends. The numbers are a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Done,
+    /// It went wrong while it ran; also: a test case failed.
+    Failed,
+    /// What the user wrote is wrong.
+    Input,
+    /// The environment is: something is missing, unreachable, denied or full.
+    Environment,
+}
+
+impl Exit {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Input => 2,
+            Self::Environment => 3,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Why a command could not do what it was asked.
+#[derive(Debug)]
+pub struct CliError {
+    exit: Exit,
+    message: String,
+    place: Option<Place>,
+    findings: Vec<Finding>,
+    help: Option<String>,
+}
+
+/// A place in a file that the user wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub path: PathBuf,
+    /// Counted from 1, like the column; the column counts characters.
+    pub line: usize,
+    pub column: usize,
+    /// Characters that are marked.
+    pub width: usize,
+    /// The whole line.
+    pub text: String,
+}
+
+impl CliError {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), place: None, findings: Vec::new(), help: None }
+    }
+
+    /// What the user wrote is wrong.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Exit::Input, message)
+    }
+
+    /// Something of the machine is.
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self::new(Exit::Environment, message)
+    }
+
+    /// It went wrong while it ran.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// What to type.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    /// The causes are told too, each once.
+    #[must_use]
+    pub fn because(mut self, cause: &dyn Error) -> Self {
+        let mut next = Some(cause);
+        while let Some(cause) = next {
+            let said = cause.to_string();
+            if !self.message.ends_with(&said) {
+                let _ = write!(self.message, ": {said}");
+            }
+            next = cause.source();
+        }
+        self
+    }
+
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    pub(super) fn print(&self) {
+        output::talk(self);
+    }
+}
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HELP: Style = AnsiColor::Cyan.on_default();
+const FRAME: Style = AnsiColor::Blue.on_default();
+
+impl Display for CliError {
+    /// Coloured: what prints it takes the colours out where they are not wanted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ERROR}error:{ERROR:#} {}", self.message)?;
+        if let Some(place) = &self.place {
+            write!(f, "\n{place}")?;
+        }
+        for finding in &self.findings {
+            write!(f, "\n{}", output::finding(finding, "  "))?;
+        }
+        if let Some(help) = &self.help {
+            write!(f, "\n  {HELP}help:{HELP:#} {}", help.replace('\n', "\n        "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, line, column, width, text } = self;
+        let path = path.display();
+        let margin = " ".repeat(line.to_string().len());
+        // Tabs stay tabs, so that the mark stands below what it marks.
+        let before = text.chars().take(column - 1);
+        let before: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let mark = "^".repeat((*width).max(1));
+        writeln!(f, "{FRAME}{margin}-->{FRAME:#} {path}:{line}:{column}")?;
+        writeln!(f, "{FRAME}{margin} |{FRAME:#}")?;
+        writeln!(f, "{FRAME}{line} |{FRAME:#} {}", text.trim_end())?;
+        write!(f, "{FRAME}{margin} |{FRAME:#} {before}{ERROR}{mark}{ERROR:#}")
+    }
+}
+
+impl From<PluginFileError> for CliError {
+    fn from(error: PluginFileError) -> Self {
+        let exit = match &error {
+            PluginFileError::Unreadable { source, .. } if is_the_users(source) => Exit::Input,
+            PluginFileError::Unreadable { .. } => Exit::Environment,
+            _ => Exit::Input,
+        };
+        let mut told = Self::new(exit, "").because(&error);
+        told.message.drain(..": ".len());
+        told.help = error.help().map(str::to_owned);
+        told
+    }
+}
+
+/// Whether a file cannot be read because another one was meant.
+pub(super) fn is_the_users(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory | InvalidFilename)
+}
+
+impl From<PluginError> for CliError {
+    fn from(error: PluginError) -> Self {
+        let told = Self::input(error.to_string());
+        match error.help() {
+            Some(help) => told.help(help),
+            None => told,
+        }
+    }
+}
+
+impl From<ConfigureError> for CliError {
+    fn from(error: ConfigureError) -> Self {
+        let message = error.to_string();
+        match error {
+            ConfigureError::Findings { findings, .. } => Self { findings, ..Self::input(message) },
+            ConfigureError::TooLarge { .. } => Self::input(message),
+            ConfigureError::Failed { .. } => Self::failed(message),
+        }
+    }
+}
+
+impl From<SandboxError> for CliError {
+    fn from(error: SandboxError) -> Self {
+        Self::environment(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn plain(error: &CliError) -> String {
+        anstream::adapter::strip_str(&error.to_string()).to_string()
+    }
+
+    #[test]
+    fn the_causes_are_told_once() {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error = PluginFileError::Unreadable { path: "shout.wasm".into(), source: missing };
+        let error = CliError::from(error);
+        assert_eq!(error.exit(), Exit::Input);
+        assert_eq!(plain(&error), "error: shout.wasm cannot be read: entity not found");
+    }
+
+    #[test]
+    fn the_mark_stands_below_what_it_marks() {
+        let place = Place {
+            path: Path::new("cases/a.yaml").into(),
+            line: 12,
+            column: 4,
+            width: 7,
+            text: "\t  expects: {}".into(),
+        };
+        let error =
+            CliError::input("unknown key `expects`").at(place).help("did you mean `expect`?");
+        let expected = "\
+error: unknown key `expects`
+  --> cases/a.yaml:12:4
+   |
+12 | \t  expects: {}
+   | \t  ^^^^^^^
+  help: did you mean `expect`?";
+        assert_eq!(plain(&error), expected);
+    }
+}

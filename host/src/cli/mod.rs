@@ -1,0 +1,89 @@
+//! The command line: a file per command.
+//!
+//! stdout carries results and nothing else, stderr carries talk. A command returns what it found out as
+//! its [`Exit`], or a [`CliError`]; nothing below here ends the process.
+
+mod error;
+mod log;
+mod output;
+mod plugin;
+
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use clap::{Parser, Subcommand};
+
+pub use error::{CliError, Exit, Place};
+
+use crate::plugin::v1;
+
+/// A stream processor whose cleaning rules are sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pinhost",
+    version = env!("CARGO_PKG_VERSION"),
+    long_version = LONG_VERSION.as_str(),
+    after_help = AFTER_HELP,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: log::LogArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write, build and try cleaning plugins.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::PluginCommand,
+    },
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 failed, or a test case did; 2 the input is wrong; 3 the environment is;
+130 and 143 ended by a signal.";
+
+/// Everything that decides what becomes of a row, but the rule and its plugins.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = match env!("PINHOST_COMMIT") {
+        "" => String::new(),
+        commit => format!(" ({commit})"),
+    };
+    format!(
+        "{}{commit}\ncontract  pinhost:plugin@{}\nwasmtime  {}",
+        env!("CARGO_PKG_VERSION"),
+        v1::VERSION,
+        env!("PINHOST_WASMTIME"),
+    )
+});
+
+/// Does what the arguments of this process say.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = log::start(&cli.log).and_then(|()| match cli.command {
+        Command::Plugin { command } => command.run(),
+    });
+    let exit = done.unwrap_or_else(|error| {
+        error.print();
+        error.exit()
+    });
+    exit.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

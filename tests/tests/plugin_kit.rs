@@ -1,0 +1,299 @@
+//! The plugin kit as an author meets it: from `pinhost plugin new` to a measured component.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pinhost_tests::{binary, pinhost};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a command said.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn done(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self
+    }
+
+    /// It ended with this code, and said each of these on stderr.
+    #[track_caller]
+    fn refused(self, code: i32, said: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        assert_eq!(self.stdout, "", "a refusal is no result");
+        for said in said {
+            assert!(self.stderr.contains(said), "no {said:?} in\n{}", self.stderr);
+        }
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
+
+fn plugin(folder: &Path, args: &[&str]) -> Said {
+    let output = Command::new(pinhost())
+        .current_dir(folder)
+        .env("PINHOST_CACHE_DIR", binary::cache())
+        .env("COLUMNS", "100")
+        .arg("plugin")
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("pinhost can be started");
+    Said {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+/// A folder outside the repository, whose settings for cargo would otherwise be found.
+fn folder() -> TempDir {
+    TempDir::new().expect("a folder")
+}
+
+#[track_caller]
+fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().expect("it is below the folder")).expect("a folder");
+    fs::write(&path, text).expect("it can be written");
+    path
+}
+
+#[test]
+fn a_new_plugin_is_built_tested_inspected_and_measured() {
+    let folder = folder();
+    let new = plugin(folder.path(), &["new", "shout"]).done();
+    assert_eq!(new.stdout, "shout\n");
+    assert!(new.stderr.contains("pinhost plugin test"), "{}", new.stderr);
+    let shout = folder.path().join("shout");
+    // The versions that the repository is built with: nothing has to be fetched.
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
+    fs::copy(lock, shout.join("Cargo.lock")).expect("a lock file");
+
+    let test = plugin(&shout, &["test"]).done();
+    for said in
+        ["ok    texts are written in capitals", "3 cases passed", "cost: ", "instructions a row"]
+    {
+        assert!(test.stdout.contains(said), "no {said:?} in\n{}", test.stdout);
+    }
+    assert!(!shout.join("shout.wasm").exists(), "a pipeline might be watching for the file");
+
+    let build = plugin(folder.path(), &["build", "shout"]).done();
+    assert_eq!(build.stdout, "shout/shout.wasm\n");
+    assert!(build.stderr.contains("shout 0.1.0: "), "{}", build.stderr);
+
+    let args = ["inspect", "shout.wasm", "--config", "{column: title}", "--columns", "title=text"];
+    let inspect = plugin(&shout, &args).done().stdout;
+    for said in [
+        "shout 0.1.0",
+        "Writes a text column in capitals.",
+        "pinhost:plugin@1.0.0",
+        "required",
+        "default 1000",
+        "title (text)",
+        "texts changed",
+    ] {
+        assert!(inspect.contains(said), "no {said:?} in\n{inspect}");
+    }
+    let json = plugin(&shout, &["inspect", "shout.wasm", "--json"]).done().json();
+    assert_eq!(json["imports"], serde_json::json!(["pinhost:plugin/log@1.0.0"]));
+
+    let json = plugin(&shout, &["bench", "shout.wasm", "--seconds", "0.1", "--json"]).done().json();
+    assert_eq!(json["rows"], "the rows of the case `texts are written in capitals`");
+    assert!(json["rows_per_second"].as_f64().expect("a number") > 0.0, "{json:#}");
+
+    plugin(folder.path(), &["new", "shout"]).refused(2, &["shout is there already", "--path"]);
+
+    // Cargo's own words about a mistake in the author's code pass through.
+    write(&shout, "src/lib.rs", "fn broken( {}");
+    plugin(&shout, &["build"]).refused(1, &["unclosed delimiter", "cargo could not build it"]);
+}
+
+#[test]
+fn a_name_that_no_crate_can_have_is_refused_with_one_that_can() {
+    let folder = folder();
+    for (name, help) in [
+        ("StripEmoji", "pinhost plugin new strip-emoji"),
+        ("3d", "pinhost plugin new plugin-3d"),
+        ("mod", "for example my-mod"),
+        ("tags", "a plugin that comes with pinhost is called so"),
+    ] {
+        plugin(folder.path(), &["new", name]).refused(2, &["cannot be a plugin's name", help]);
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn what_is_no_plugin_is_told_for_what_it_is() {
+    let folder = folder();
+    write(folder.path(), "notes.wasm", "only text");
+    write(folder.path(), "core.wasm", b"\0asm\x01\0\0\0");
+    write(folder.path(), "cut.wasm", b"\0asm\x0d\0\x01\0\x07\xff");
+    write(folder.path(), "empty.wasm", "");
+    for (named, said) in [
+        ("notes.wasm", &["error: notes.wasm is not WebAssembly: it looks like text", "help: "][..]),
+        ("core.wasm", &["is a core WebAssembly module, not a component", "pinhost plugin build"]),
+        ("cut.wasm", &["is damaged or cut short"]),
+        ("empty.wasm", &["is empty"]),
+        ("missing.wasm", &["there is no plugin `missing.wasm`"]),
+        ("tag", &["there is no plugin `tag`", "did you mean `tags`?"]),
+        (".", &["this folder has no Cargo.toml", "pinhost plugin new NAME"]),
+    ] {
+        plugin(folder.path(), &["inspect", named]).refused(2, said);
+    }
+}
+
+#[test]
+fn a_configuration_that_is_refused_is_told_with_place_and_remedy() {
+    let folder = folder();
+    let args = ["inspect", "tags", "--config", "{column: tag_lst}", "--columns", "tag_list=text"];
+    plugin(folder.path(), &args).refused(
+        2,
+        &[
+            "error: plugin tags does not take this configuration",
+            "/column: there is no column `tag_lst`",
+            "help: did you mean `tag_list`?",
+        ],
+    );
+    let args = ["inspect", "tags", "--columns", "tag_list=txt"];
+    plugin(folder.path(), &args).refused(2, &["there is no kind `txt`; did you mean `text`?"]);
+}
+
+const CASES: &str = "\
+- name: thousands are spelled out    # why not
+  config: { column: n }
+  rows: [{ n: 46k }, { n: many }]
+  expect:
+    rows: [{ n: 46 }, { n: null }]
+    tallies: { counts spelled out: 2 }
+
+- name: what is no count can be rejected
+  config: { column: n, otherwise: reject }
+  rows: [{ n: many }]
+";
+
+#[test]
+fn a_case_that_fails_shows_the_fields_and_update_mends_it() {
+    let folder = folder();
+    let cases = write(folder.path(), "cases/counts.yaml", CASES);
+    let args = ["test", "follower-count", "--cases", "cases"];
+    let failed = plugin(folder.path(), &args);
+    assert_eq!(failed.code, Some(1));
+    let expected = "\
+FAIL  thousands are spelled out  cases/counts.yaml:1
+      row 0, n
+        expected  46
+        got       46000
+      tally `counts spelled out`
+        expected  2
+        got       1
+FAIL  what is no count can be rejected  cases/counts.yaml:8
+      expect
+        expected  something
+        got       nothing is written there
+        `pinhost plugin test --update` writes down what comes out
+
+0 cases passed, 2 failed
+cost: ";
+    assert!(failed.stdout.starts_with(expected), "{}", failed.stdout);
+    let json = plugin(folder.path(), &[&args[..], &["--json"]].concat()).json();
+    assert_eq!(json["failed"], 2);
+    assert_eq!(json["cases"][0]["differences"][0]["got"], "46000");
+
+    plugin(folder.path(), &[&args[..], &["--update"]].concat()).done();
+    let updated = "\
+- name: thousands are spelled out    # why not
+  config: { column: n }
+  rows: [{ n: 46k }, { n: many }]
+  expect:
+    rows:
+      - { n: 46000 }
+      - { n: null }
+    tallies: { counts spelled out: 1, not a count: 1 }
+
+- name: what is no count can be rejected
+  config: { column: n, otherwise: reject }
+  rows: [{ n: many }]
+  expect:
+    rows: []
+    rejected:
+      - { row: 0, reason: n is not a count, detail: many }
+";
+    assert_eq!(fs::read_to_string(cases).expect("the cases"), updated);
+    assert!(plugin(folder.path(), &args).done().stdout.contains("2 cases passed"));
+}
+
+#[test]
+fn without_cases_there_is_nothing_to_pass() {
+    let folder = folder();
+    let said = ["there are no golden cases for tags", "--cases"];
+    plugin(folder.path(), &["test", "tags"]).refused(2, &said);
+    write(folder.path(), "cases/empty.yaml", "[]\n");
+    let args = ["test", "tags", "--cases", "cases"];
+    plugin(folder.path(), &args).refused(2, &["there are no golden cases in cases", "- name: "]);
+}
+
+/// Pairs of a case file and what is said about it. `PINHOST_UPDATE=1` writes the latter.
+#[test]
+fn a_broken_case_file_is_told_with_place_and_remedy() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugin_kit");
+    let mut checked = 0;
+    for entry in fs::read_dir(&folder).expect("the golden files") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let name = path.file_name().expect("a name").to_str().expect("in ASCII");
+        let said = plugin(&folder, &["test", "tags", "--cases", name]);
+        let golden = path.with_extension("stderr");
+        if std::env::var_os("PINHOST_UPDATE").is_some() {
+            fs::write(&golden, &said.stderr).expect("it can be written");
+        }
+        let expected = fs::read_to_string(&golden).expect("the golden file");
+        assert_eq!(said.stderr, expected, "{name}");
+        assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{name}");
+        checked += 1;
+    }
+    assert!(checked > 0);
+}
+
+#[test]
+fn the_plugins_that_come_with_pinhost_are_listed() {
+    let folder = folder();
+    let said = plugin(folder.path(), &["list", "--json"]).done().json();
+    let names: Vec<_> =
+        said.as_array().expect("a list").iter().map(|plugin| &plugin["name"]).collect();
+    assert_eq!(names, ["follower-count", "placeholders", "strip-prefix", "tags"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut list = Command::new(pinhost())
+        .args(["plugin", "list"])
+        .env("PINHOST_CACHE_DIR", binary::cache())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("pinhost can be started");
+    drop(list.stdout.take());
+    let output = list.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn the_version_says_what_decides_a_row() {
+    let output = Command::new(pinhost()).arg("--version").output().expect("pinhost can be started");
+    let version = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(version.starts_with("pinhost 0."), "{version}");
+    assert!(version.contains("contract  pinhost:plugin@1.0.0\nwasmtime  48."), "{version}");
+}

@@ -31,7 +31,8 @@
 //! 10. Secrets never leave: not in logs, plans, errors, metrics.
 
 pub mod cli;
-mod guest_build;
+pub mod decode;
+pub mod guest_build;
 pub mod plugin;
 pub mod record;
 pub mod run;

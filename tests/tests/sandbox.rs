@@ -78,7 +78,8 @@ fn rows_are_cleaned_alike_however_batches_are_cut() {
             batches.push(cleaned.batch);
         }
         assert_eq!(plain(&batches), plain(std::slice::from_ref(&whole.batch)), "{rows} at a time");
-        let expected: Vec<_> = whole.tallies.iter().flat_map(|tally| tally.counts.clone()).collect();
+        let expected: Vec<_> =
+            whole.tallies.iter().flat_map(|tally| tally.counts.clone()).collect();
         assert_eq!(tallies, expected, "{rows} at a time");
     }
 }
@@ -90,7 +91,8 @@ fn load(sandbox: &Sandbox) -> Plugin {
 
 /// Compiled components; what wasmtime notes about them has an extension.
 fn kept_below(folder: &Path) -> usize {
-    let paths = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("of it").path());
+    let paths =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("of it").path());
     paths
         .map(|path| match path.is_dir() {
             true => kept_below(&path),
@@ -116,7 +118,8 @@ fn a_folder_that_cannot_be_written_is_done_without() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("a file");
     std::fs::write(&file, "in the way").expect("the folder can be written");
-    let sandbox = Sandbox::new(&CacheFolder::At(file.join("kept"))).expect("a sandbox all the same");
+    let sandbox =
+        Sandbox::new(&CacheFolder::At(file.join("kept"))).expect("a sandbox all the same");
     assert_eq!(load(&sandbox).name(), "tags");
 }
 

@@ -122,7 +122,7 @@ fn data(data: guest::ColumnData) -> host::ColumnDataResult {
         guest::Values::Text(texts) => host::ValuesResult::Text(self::texts(texts)),
         guest::Values::TextList(lists) => host::ValuesResult::TextList(host::TextListsResult {
             offsets: lists.offsets,
-            items: self::texts(lists.items),
+            items: texts(lists.items),
         }),
         values => panic!("the steps write no such values: {values:?}"),
     };

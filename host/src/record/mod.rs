@@ -1,6 +1,7 @@
 //! Records, columns and batches as plain values. No input, no output, no clock.
 
 mod column;
+mod input;
 pub mod json;
 pub(crate) mod text;
 

@@ -66,11 +66,7 @@ impl FollowerCount {
             Some(b'b' | b'B') => 9,
             _ => 0,
         };
-        let number = if tens == 0 {
-            text
-        } else {
-            text[..text.len() - 1].trim_end()
-        };
+        let number = if tens == 0 { text } else { text[..text.len() - 1].trim_end() };
         match whole_number(number, tens) {
             Ok(count) => {
                 if tens > 0 {
@@ -146,13 +142,7 @@ mod tests {
         let rows: Vec<Json> = texts.iter().map(|text| json!({"n": text})).collect();
         let got = clean::<FollowerCount>(json!({"column": "n", "otherwise": null}), json!(rows));
         assert_eq!(got.rows, Json::from(vec![json!({"n": null}); 12]));
-        assert_eq!(
-            (
-                got.tallies["not a count"],
-                got.tallies["counts spelled out"]
-            ),
-            (12, 0)
-        );
+        assert_eq!((got.tallies["not a count"], got.tallies["counts spelled out"]), (12, 0));
     }
 
     #[test]

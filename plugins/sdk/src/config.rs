@@ -30,10 +30,7 @@ pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, Vec<Finding>> 
         };
         let path: Vec<String> = error.path().iter().filter_map(part).collect();
         let at = pointer(path.iter().map(String::as_str));
-        let written = renamed
-            .iter()
-            .find(|(new, _)| *new == at)
-            .map(|(_, old)| old);
+        let written = renamed.iter().find(|(new, _)| *new == at).map(|(_, old)| old);
         let message = error.inner().to_string();
         let finding = Finding::new(written.unwrap_or(&at), &message);
         let unknown = message.starts_with("unknown field").then_some(());

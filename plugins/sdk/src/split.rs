@@ -30,13 +30,7 @@ impl<'a> Pieces<'a> {
         let texts = column.values();
         let mut separators = positions(texts.text().as_bytes(), separator);
         separators.push(u32::MAX);
-        Self {
-            texts,
-            separators,
-            next: 0,
-            text: (0, 0),
-            rest: 1,
-        }
+        Self { texts, separators, next: 0, text: (0, 0), rest: 1 }
     }
 
     #[inline]
@@ -197,10 +191,7 @@ impl<'a> List<'a> {
 #[inline]
 fn hash(text: &str) -> u8 {
     let bytes = text.as_bytes();
-    let (first, last) = (
-        bytes.first().copied().unwrap_or(0),
-        bytes.last().copied().unwrap_or(0),
-    );
+    let (first, last) = (bytes.first().copied().unwrap_or(0), bytes.last().copied().unwrap_or(0));
     let key = u32::from(first) | u32::from(last) << 8 | (bytes.len() as u32) << 16;
     (key.wrapping_mul(0x9e37_79b1) >> 24) as u8
 }
@@ -227,9 +218,8 @@ impl<'a> Batch<'a> {
             if crate::view::is_valid(column.valid(), row) {
                 pieces.start(row);
                 list.start(text);
-                let done = self
-                    .outcomes
-                    .pass(row, |row| split(&mut pieces, &mut list, row).outcome());
+                let done =
+                    self.outcomes.pass(row, |row| split(&mut pieces, &mut list, row).outcome());
                 if list.null || done.is_none() {
                     list.undo();
                     if nulls.is_empty() {
@@ -264,10 +254,7 @@ impl<'a> Batch<'a> {
             }
             pieces.start(row);
             list.start(text);
-            if self
-                .outcomes
-                .pass(row, |row| split(&mut pieces, &mut list, row).outcome())
-                .is_some()
+            if self.outcomes.pass(row, |row| split(&mut pieces, &mut list, row).outcome()).is_some()
             {
                 recorder.record(row, text, list.joined(separator));
             }
@@ -289,13 +276,7 @@ impl<'a> List<'a> {
         self.ends.truncate(self.len);
         if self.own.is_empty() {
             let (starts, ends) = (self.starts, self.ends);
-            return Change::ListSlices(ListSlices {
-                column,
-                offsets,
-                starts,
-                ends,
-                valid,
-            });
+            return Change::ListSlices(ListSlices { column, offsets, starts, ends, valid });
         }
         let texts = from.values();
         let mut item_offsets = Vec::with_capacity(self.len + 1);
@@ -312,10 +293,7 @@ impl<'a> List<'a> {
                 item_offsets.push(bytes.len() as u32);
             }
         }
-        let items = contract::Texts {
-            offsets: item_offsets,
-            bytes,
-        };
+        let items = contract::Texts { offsets: item_offsets, bytes };
         let valid = valid.or_else(|| from.valid().map(<[u8]>::to_vec));
         Change::Replaced(ColumnData {
             values: Values::TextList(contract::TextLists { offsets, items }),

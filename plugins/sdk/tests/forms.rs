@@ -56,12 +56,8 @@ impl Plugin for Letters {
             })
         });
         let (text, list) = (self.text.read, self.joined.read);
-        batch.derive((text, list), self.copy, |(text, list), _| {
-            Some([text?, "+", list?])
-        });
-        batch.derive(text, self.length, |text, _| {
-            text.map(|text| text.len() as i64)
-        });
+        batch.derive((text, list), self.copy, |(text, list), _| Some([text?, "+", list?]));
+        batch.derive(text, self.length, |text, _| text.map(|text| text.len() as i64));
         batch.derive((text,), self.floats, |(text,), _| {
             if text.is_some_and(|text| text.ends_with('r')) {
                 return Err(Stop::reject("text ends with r"));
@@ -81,9 +77,7 @@ impl Plugin for Letters {
             }
         });
         batch.split_and_join(self.joined, b',', |pieces, parts, _| {
-            pieces
-                .filter(|piece| *piece != "b")
-                .for_each(|piece| parts.push(piece));
+            pieces.filter(|piece| *piece != "b").for_each(|piece| parts.push(piece));
         });
     }
 }
@@ -114,12 +108,8 @@ fn expected(text: Option<&str>, list: Option<&str>) -> Result<Json, Option<&'sta
             piece => parts.push(piece.to_owned()),
         }
     }
-    let joined = list.map(|list| {
-        list.split(',')
-            .filter(|p| *p != "b")
-            .collect::<Vec<_>>()
-            .join(",")
-    });
+    let joined =
+        list.map(|list| list.split(',').filter(|p| *p != "b").collect::<Vec<_>>().join(","));
     Ok(json!({
         "text": edited,
         "copy": text.zip(list).map(|(text, list)| format!("{text}+{list}")),
@@ -131,9 +121,8 @@ fn expected(text: Option<&str>, list: Option<&str>) -> Result<Json, Option<&'sta
 }
 
 const LETTERS: [&str; 7] = ["k", "n", "s", "c", "t", "d", "r"];
-const MOSTLY_KEPT: [&str; 14] = [
-    "k", "k", "k", "k", "k", "k", "k", "k", "k", "k", "k", "k", "s", "t",
-];
+const MOSTLY_KEPT: [&str; 14] =
+    ["k", "k", "k", "k", "k", "k", "k", "k", "k", "k", "k", "k", "s", "t"];
 
 /// Texts that start with one of these letters.
 fn texts(
@@ -176,10 +165,8 @@ proptest! {
 
 /// What the host is told about a column of these texts.
 fn change(texts: &[&str]) -> Change {
-    let columns = ["text", "list"].map(|name| Column {
-        name: name.to_owned(),
-        kind: ColumnType::Text,
-    });
+    let columns =
+        ["text", "list"].map(|name| Column { name: name.to_owned(), kind: ColumnType::Text });
     let plugin = Native::<Letters>::configure("{}", columns.to_vec()).unwrap();
     let mut offsets = vec![0];
     offsets.extend(texts.iter().scan(0, |end, text| {
@@ -188,15 +175,8 @@ fn change(texts: &[&str]) -> Change {
     }));
     let bytes = texts.concat();
     let values = view::Values::Text(Texts::new(&offsets, bytes.as_bytes()).unwrap());
-    let column = view::ColumnData {
-        values,
-        valid: None,
-    };
-    plugin
-        .clean(texts.len(), &[column, column])
-        .unwrap()
-        .changes
-        .swap_remove(0)
+    let column = view::ColumnData { values, valid: None };
+    plugin.clean(texts.len(), &[column, column]).unwrap().changes.swap_remove(0)
 }
 
 #[test]
@@ -208,10 +188,7 @@ fn the_cheapest_form_is_told() {
     };
     assert_eq!(with(&[]), Change::Unchanged);
     assert_eq!(with(&["s"; 0]), Change::Unchanged);
-    assert_eq!(
-        with(&["n", "k", "n"]),
-        Change::Nulls(vec![0b1111_1010, 0xff, 0xff])
-    );
+    assert_eq!(with(&["n", "k", "n"]), Change::Nulls(vec![0b1111_1010, 0xff, 0xff]));
     assert!(matches!(with(&["sa", "n"]), Change::Patched(patch) if patch.rows == [0, 1]));
     assert!(matches!(with(&["sa"; 10]), Change::Slices(slices) if slices.valid.is_none()));
     assert!(
@@ -230,26 +207,14 @@ fn what_is_read_and_derived_anew_is_compared() {
             Ok(Self(plan.edit("", "a"), plan.read("", "a")))
         }
         fn clean(&self, batch: &mut Batch<'_>) {
-            batch.derive(self.1, self.0.write, |a, _| {
-                a.map(|a| if a > 9 { 2 * a } else { a })
-            });
+            batch.derive(self.1, self.0.write, |a, _| a.map(|a| if a > 9 { 2 * a } else { a }));
         }
     }
-    let column = Column {
-        name: "a".to_owned(),
-        kind: ColumnType::Integer,
-    };
+    let column = Column { name: "a".to_owned(), kind: ColumnType::Integer };
     let plugin = Native::<Double>::configure("{}", vec![column]).unwrap();
     let change = |values: &[i64]| {
-        let column = view::ColumnData {
-            values: view::Values::Integer(values),
-            valid: None,
-        };
-        plugin
-            .clean(values.len(), &[column])
-            .unwrap()
-            .changes
-            .remove(0)
+        let column = view::ColumnData { values: view::Values::Integer(values), valid: None };
+        plugin.clean(values.len(), &[column]).unwrap().changes.remove(0)
     };
     assert_eq!(change(&[1; 20]), Change::Unchanged);
     let mut values = [1; 20];
@@ -260,15 +225,9 @@ fn what_is_read_and_derived_anew_is_compared() {
 
 #[test]
 fn mistakes_are_found_together() {
-    let columns = vec![Column {
-        name: "texts".to_owned(),
-        kind: ColumnType::Text,
-    }];
+    let columns = vec![Column { name: "texts".to_owned(), kind: ColumnType::Text }];
     let found = Native::<Letters>::configure("{}", columns).unwrap_err();
-    let found: Vec<_> = found
-        .iter()
-        .map(|f| (&*f.message, f.help.as_deref()))
-        .collect();
+    let found: Vec<_> = found.iter().map(|f| (&*f.message, f.help.as_deref())).collect();
     assert_eq!(
         found,
         [

@@ -121,11 +121,7 @@ impl Tags {
 /// The text before it was joined, if it was.
 #[inline]
 fn unjoined(text: &str) -> Option<String> {
-    if text.chars().nth(1) == Some(',') {
-        look(text)
-    } else {
-        None
-    }
+    if text.chars().nth(1) == Some(',') { look(text) } else { None }
 }
 
 #[cold]
@@ -133,11 +129,7 @@ fn look(text: &str) -> Option<String> {
     let joined = text.chars().skip(1).step_by(2).all(|comma| comma == ',');
     let characters = text.chars().step_by(2);
     let ends = text.chars().count() % 2 == 1;
-    let enough = characters
-        .clone()
-        .filter(|&character| character != ',')
-        .count()
-        >= 5;
+    let enough = characters.clone().filter(|&character| character != ',').count() >= 5;
     (joined && ends && enough).then(|| characters.collect())
 }
 
@@ -161,10 +153,7 @@ mod tests {
             ("Art,Oil Painting", json!(["Art", "Oil Painting"])),
             (" Art , #Oil Painting,,Art", json!(["Art", "Oil Painting"])),
             ("#a,a,# a,##a", json!(["a", "#a"])),
-            (
-                "Art,art,Wörter Tattoos ,…",
-                json!(["Art", "art", "Wörter Tattoos", "…"]),
-            ),
+            ("Art,art,Wörter Tattoos ,…", json!(["Art", "art", "Wörter Tattoos", "…"])),
             ("a#b,C#", json!(["a#b", "C#"])),
             ("a,b", json!(["a", "b"])),
             ("a, ,b", json!(["a", "b"])),
@@ -192,10 +181,7 @@ mod tests {
     #[test]
     fn a_comma_between_any_two_characters_is_undone() {
         for (text, expected) in [
-            (
-                "N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e",
-                json!(["No Tags Available"]),
-            ),
+            ("N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e", json!(["No Tags Available"])),
             ("T,é,g,ł,😀", json!(["Tégł😀"])),
             ("a,r,t,,,o,a,k", json!(["art", "oak"])),
             ("#,a,r,t,y", json!(["arty"])),
@@ -206,11 +192,7 @@ mod tests {
         ] {
             // Beside a list without that fault, as pieces and texts of its own meet in a column.
             let got = tags(&["Oak,Elm", text]);
-            assert_eq!(
-                got.rows,
-                json!([{"tags": ["Oak", "Elm"]}, {"tags": expected}]),
-                "{text:?}"
-            );
+            assert_eq!(got.rows, json!([{"tags": ["Oak", "Elm"]}, {"tags": expected}]), "{text:?}");
         }
         let config = json!({"column": "tags", "repair": false});
         let got = clean::<Tags>(config, json!([{"tags": "a,b,c,d,e"}]));
@@ -229,11 +211,7 @@ mod tests {
         ] {
             let config = json!({"column": "tags", "as": "text"});
             let got = clean::<Tags>(config, json!([{"tags": text}, {"tags": null}]));
-            assert_eq!(
-                got.rows,
-                json!([{"tags": expected}, {"tags": null}]),
-                "{text:?}"
-            );
+            assert_eq!(got.rows, json!([{"tags": expected}, {"tags": null}]), "{text:?}");
         }
     }
 
@@ -246,11 +224,7 @@ mod tests {
                 tags.push(tag);
             }
         }
-        if tags.is_empty() {
-            json!(null)
-        } else {
-            json!(tags)
-        }
+        if tags.is_empty() { json!(null) } else { json!(tags) }
     }
 
     proptest! {

@@ -19,8 +19,8 @@ const PLACEHOLDERS: [(&str, &[&str]); 6] = [
 ];
 
 impl Guest for Naive {
-    fn clean(step: u32, record: String) -> String {
-        let mut record: Map<String, Value> = serde_json::from_str(&record).expect("a JSON object");
+    fn clean(step: u32, post: String) -> String {
+        let mut record: Map<String, Value> = serde_json::from_str(&post).expect("a JSON object");
         match step {
             0 => placeholders(&mut record),
             1 => follower_count(&mut record),

@@ -23,6 +23,7 @@ fn main() {
     commit(&root);
     sandbox_version(&root.join("Cargo.lock"));
 
+    get_target();
     let names = standard_plugins(&root.join("plugins"));
     // All profiles share it: the plugins are the same for each of them.
     let target = out.ancestors().nth(4).expect("a folder of a target folder").join("plugins");

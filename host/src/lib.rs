@@ -1,7 +1,38 @@
 //! pinhost: a stream processor whose cleaning rules are sandboxed WebAssembly components.
+//!
+//! # The house, room by room
+//!
+//! | module | what happens there |
+//! |---|---|
+//! | [`cli`] | a file for each command |
+//! | [`run`] | what becomes of batches, and of calls that fail |
+//! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
+//! | [`decode`] | bytes to columns, row by row |
+//! | [`record`] | records, columns and batches: plain values |
+//!
+//! Dependencies point downwards only: `cli → run → plugin, decode → record`. `record`, and the
+//! decisions in `run`, are pure functions of plain values.
+//!
+//! # Invariants
+//!
+//! Tests name the number.
+//!
+//! 1. Every record read ends in exactly one place: a committed row, a counted drop, a dead letter, or
+//!    before the position of a halted lane.
+//! 2. A lane's position never passes a record that has not ended.
+//! 3. Data and position are visible together or not at all.
+//! 4. Order within a lane is kept.
+//! 5. A batch is cleaned by one generation; a unit says which.
+//! 6. A plugin cannot crash, hang, starve or read anything beyond the columns it asked for.
+//! 7. A bad edit (YAML, plugin, schema) never stops a pipeline that is running.
+//! 8. Memory is bounded whatever the input, the lag or the slowness of the sink.
+//! 9. The same records and generation give the same rows and the same dead letters, however batches
+//!    were cut and however slow the machine.
+//! 10. Secrets never leave: not in logs, plans, errors, metrics.
 
 pub mod cli;
-mod guest_build;
+pub mod decode;
+pub mod guest_build;
 pub mod plugin;
 pub mod record;
 pub mod run;

@@ -1,5 +1,23 @@
 //! The harness of the black-box tests.
 
-pub mod binary;
+use std::env;
+use std::path::PathBuf;
 
-pub use binary::pinhost;
+pub mod guests;
+
+/// `pinhost` itself. Cargo builds it with the tests that name it, so that it is never an old one.
+#[macro_export]
+macro_rules! pinhost {
+    () => {
+        std::path::Path::new(env!("CARGO_BIN_EXE_pinhost-under-test"))
+    };
+}
+
+/// Where compiled plugins are kept between tests, so that each is compiled once.
+///
+/// # Panics
+/// If a test is no file.
+pub fn cache() -> PathBuf {
+    let test = env::current_exe().expect("a test is a file");
+    test.ancestors().nth(2).expect("a folder of cargo's").join("pinhost-tests-cache")
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use pinhost_tests::{binary, pinhost};
+use pinhost_tests::{cache, pinhost};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -40,9 +40,9 @@ impl Said {
 }
 
 fn plugin(folder: &Path, args: &[&str]) -> Said {
-    let output = Command::new(pinhost())
+    let output = Command::new(pinhost!())
         .current_dir(folder)
-        .env("PINHOST_CACHE_DIR", binary::cache())
+        .env("PINHOST_CACHE_DIR", cache())
         .env("COLUMNS", "100")
         .arg("plugin")
         .args(args)
@@ -311,9 +311,9 @@ fn the_plugins_that_come_with_pinhost_are_listed() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let mut list = Command::new(pinhost())
+    let mut list = Command::new(pinhost!())
         .args(["plugin", "list"])
-        .env("PINHOST_CACHE_DIR", binary::cache())
+        .env("PINHOST_CACHE_DIR", cache())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -325,7 +325,8 @@ fn a_reader_that_goes_away_is_no_error() {
 
 #[test]
 fn the_version_says_what_decides_a_row() {
-    let output = Command::new(pinhost()).arg("--version").output().expect("pinhost can be started");
+    let output =
+        Command::new(pinhost!()).arg("--version").output().expect("pinhost can be started");
     let version = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(version.starts_with("pinhost 0."), "{version}");
     assert!(version.contains("contract  pinhost:plugin@1.0.0\nwasmtime  48."), "{version}");

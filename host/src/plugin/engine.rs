@@ -197,7 +197,7 @@ mod tests {
         let ours = folder.path().join("a/b");
         assert!(own(&ours).is_ok());
         assert_eq!(ours.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-        std::fs::set_permissions(&ours, PermissionsExt::from_mode(0o770)).unwrap();
+        std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o770)).unwrap();
         assert!(own(&ours).is_err());
         assert!(cache(&CacheFolder::At(ours)).is_none());
     }

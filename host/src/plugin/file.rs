@@ -81,6 +81,8 @@ pub enum PluginFileError {
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{} is a folder, not a plugin file", path.display())]
     Folder { path: PathBuf },
+    #[error("{} is a pipe or a device, not a plugin file", path.display())]
+    Special { path: PathBuf },
     #[error("{origin} is larger than {limit} (limits.plugin.file)")]
     TooLarge { origin: Origin, limit: ByteSize },
     #[error("{origin} is empty")]
@@ -95,12 +97,13 @@ impl PluginFileError {
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
         match self {
-            Self::Folder { .. } => Some("name the .wasm file that `pinhost plugin build` printed"),
+            Self::Folder { .. } | Self::Special { .. } | Self::NotWasm { .. } => {
+                Some("name the .wasm file that `pinhost plugin build` printed")
+            }
             Self::TooLarge { .. } => {
                 Some("raise the limit, or strip debug information from the file")
             }
             Self::Empty { .. } => Some("build it again; the copy may still be under way"),
-            Self::NotWasm { .. } => Some("name the .wasm file that `pinhost plugin build` printed"),
             Self::CoreModule { .. } => Some(
                 "`pinhost plugin build` makes a component of it, and so does `wasm-tools component new`",
             ),
@@ -113,10 +116,15 @@ impl PluginFile {
     /// Reads a file of at most `limit`.
     pub fn read(path: &Path, limit: ByteSize) -> Result<Self, PluginFileError> {
         let unreadable = |source| PluginFileError::Unreadable { path: path.to_owned(), source };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        if file.metadata().map_err(unreadable)?.is_dir() {
+        // Before it is opened: to open a pipe may take for ever.
+        let found = std::fs::metadata(path).map_err(unreadable)?;
+        if found.is_dir() {
             return Err(PluginFileError::Folder { path: path.to_owned() });
         }
+        if !found.is_file() {
+            return Err(PluginFileError::Special { path: path.to_owned() });
+        }
+        let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
         // One byte more than allowed, whatever size the file claims or grows to.
         file.take(limit.as_u64().saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;

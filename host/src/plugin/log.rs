@@ -101,20 +101,35 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
-/// Cut, without line ends at the end, and with control characters spelled out.
-pub(crate) fn printable(text: &str, bytes_max: usize) -> String {
-    let whole = text.trim_end_matches(['\r', '\n']);
-    let kept = cut(whole, bytes_max);
-    let mut line = String::with_capacity(kept.len());
+/// Cut, with control characters spelled out: nothing that a terminal would obey, or a database refuse.
+pub(crate) fn readable(text: &str, bytes_max: usize) -> String {
+    let kept = cut(text, bytes_max);
+    if !kept.contains(|char| is_unreadable(char)) {
+        return kept.to_owned();
+    }
+    let mut spelled = String::with_capacity(bytes_max);
     for char in kept.chars() {
-        match char {
-            '\n' | '\t' => line.push(char),
-            char if char.is_control() => line.extend(char.escape_default()),
-            char => line.push(char),
+        if is_unreadable(char) {
+            spelled.extend(char.escape_default());
+        } else {
+            spelled.push(char);
         }
     }
-    if kept.len() < whole.len() {
-        let _ = write!(line, " … {} bytes more", whole.len() - kept.len());
+    spelled.truncate(spelled.floor_char_boundary(bytes_max));
+    spelled
+}
+
+fn is_unreadable(char: char) -> bool {
+    char.is_control() && char != '\n' && char != '\t'
+}
+
+/// A readable line that says how much of it is missing.
+pub(crate) fn printable(text: &str, bytes_max: usize) -> String {
+    let whole = text.trim_end_matches(['\r', '\n']);
+    let mut line = readable(whole, bytes_max);
+    if whole.len() > bytes_max {
+        let missing = whole.len() - cut(whole, bytes_max).len();
+        let _ = write!(line, " … {missing} bytes more");
     }
     line
 }

@@ -227,6 +227,8 @@ impl Plugin {
     }
 }
 
+const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
+
 fn chain(error: &wasmtime::Error) -> String {
     format!("{error:#}")
 }
@@ -254,6 +256,9 @@ fn check_world(
 
 fn check_description(description: &v1::Description) -> Result<Value, String> {
     plan::check_name("plugin", &description.name)?;
+    if description.config_schema.len() > SCHEMA_BYTES_MAX {
+        return Err("its configuration schema is larger than 1 MiB".to_owned());
+    }
     match serde_json::from_str(&description.config_schema) {
         Ok(schema @ (Value::Object(_) | Value::Bool(true))) => Ok(schema),
         Ok(_) => Err("its configuration schema is neither a JSON object nor `true`".to_owned()),

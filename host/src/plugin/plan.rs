@@ -7,6 +7,7 @@ use crate::record::{Field, Kind};
 
 const NAME_BYTES_MAX: usize = 128;
 const TALLIES_MAX: usize = 64;
+const WRITES_MAX: usize = 1_000;
 
 /// A plan as a plugin gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,9 @@ impl Plan {
             }
         }
         seen.clear();
+        if given.writes.len() > WRITES_MAX {
+            return Err(format!("it writes more than {WRITES_MAX} columns"));
+        }
         let mut output = input.to_vec();
         let mut writes = Vec::new();
         for (name, kind) in &given.writes {

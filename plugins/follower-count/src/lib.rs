@@ -2,7 +2,7 @@
 //!
 //! The arithmetic is exact: `1.1k` is 1100, and `1.2345k`, which is no whole number, is no count.
 
-use pinhost_plugin::kernels::{Inexact, whole_number};
+use pinhost_plugin::kernels::{Inexact, trim, whole_number};
 use pinhost_plugin::{Batch, Finding, Integer, Plan, Plugin, Read, Row, Stop, Tally, Text, Write};
 
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
@@ -50,11 +50,9 @@ impl Plugin for FollowerCount {
     }
 
     fn clean(&self, batch: &mut Batch<'_>) {
-        batch.derive(self.text, self.count, |text, row| {
-            match text.map(str::trim) {
-                None | Some("") => Ok(None),
-                Some(text) => self.count(text, row),
-            }
+        batch.derive(self.text, self.count, |text, row| match text.map(trim) {
+            None | Some("") => Ok(None),
+            Some(text) => self.count(text, row),
         });
     }
 }
@@ -68,11 +66,7 @@ impl FollowerCount {
             Some(b'b' | b'B') => 9,
             _ => 0,
         };
-        let number = if tens == 0 {
-            text
-        } else {
-            text[..text.len() - 1].trim_end()
-        };
+        let number = if tens == 0 { text } else { text[..text.len() - 1].trim_end() };
         match whole_number(number, tens) {
             Ok(count) => {
                 if tens > 0 {
@@ -148,13 +142,7 @@ mod tests {
         let rows: Vec<Json> = texts.iter().map(|text| json!({"n": text})).collect();
         let got = clean::<FollowerCount>(json!({"column": "n", "otherwise": null}), json!(rows));
         assert_eq!(got.rows, Json::from(vec![json!({"n": null}); 12]));
-        assert_eq!(
-            (
-                got.tallies["not a count"],
-                got.tallies["counts spelled out"]
-            ),
-            (12, 0)
-        );
+        assert_eq!((got.tallies["not a count"], got.tallies["counts spelled out"]), (12, 0));
     }
 
     #[test]

@@ -26,13 +26,7 @@ fn yes() -> bool {
 /// joins the letters of `No Tags Available` with commas, as it does with tags.
 const PIN_RECORDS: [(&str, &[&str]); 6] = [
     ("title", &["No Title Data Available"]),
-    (
-        "description",
-        &[
-            "No description available Story format",
-            "No description available",
-        ],
-    ),
+    ("description", &["No description available Story format", "No description available"]),
     ("poster_name", &["User Info Error"]),
     ("follower_count", &["User Info Error"]),
     ("tag_list", &["N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e"]),
@@ -55,19 +49,14 @@ impl Plugin for Placeholders {
                 let columns = PIN_RECORDS.iter().filter(|(name, _)| exist(name));
                 columns
                     .map(|(name, texts)| {
-                        (
-                            (*name).to_owned(),
-                            texts.iter().map(|&text| text.to_owned()).collect(),
-                        )
+                        ((*name).to_owned(), texts.iter().map(|&text| text.to_owned()).collect())
                     })
                     .collect()
             }
         };
         if columns.is_empty() {
-            return Err(
-                Finding::new("", "there is no column to look for placeholders in")
-                    .help("name columns and their placeholders under `columns`"),
-            );
+            return Err(Finding::new("", "there is no column to look for placeholders in")
+                .help("name columns and their placeholders under `columns`"));
         }
         let column = |(name, texts): (String, Vec<String>)| {
             let empty = config.empty.then(String::new);
@@ -77,9 +66,7 @@ impl Plugin for Placeholders {
                 plan.tally(format!("{name}: placeholder replaced")),
             )
         };
-        Ok(Self {
-            columns: columns.into_iter().map(column).collect(),
-        })
+        Ok(Self { columns: columns.into_iter().map(column).collect() })
     }
 
     fn clean(&self, batch: &mut Batch<'_>) {
@@ -154,16 +141,10 @@ mod tests {
             found,
             [
                 ("/columns/a~1b", "there is no column `a/b`"),
-                (
-                    "/columns/index",
-                    "column `index` is integer; this takes text"
-                ),
+                ("/columns/index", "column `index` is integer; this takes text"),
             ]
         );
         let found = findings::<Placeholders>(json!({}), json!([{"title": 1}]));
-        assert_eq!(
-            found[0].message,
-            "there is no column to look for placeholders in"
-        );
+        assert_eq!(found[0].message, "there is no column to look for placeholders in");
     }
 }

@@ -57,10 +57,7 @@ impl Stop {
     /// `follower_count is not a count`.
     #[cold]
     pub fn reject(reason: &str) -> Self {
-        Self::Reject(Box::new(Reject {
-            reason: cut(reason, 200),
-            detail: None,
-        }))
+        Self::Reject(Box::new(Reject { reason: cut(reason, 200), detail: None }))
     }
 
     /// What is special about this row: the value, say.
@@ -103,9 +100,7 @@ impl<'a> Batch<'a> {
         let fit = columns.len() == plan.reads.len()
             && columns.iter().all(|column| {
                 column.values.fit(rows)
-                    && column
-                        .valid
-                        .is_none_or(|valid| valid.len() >= rows.div_ceil(8))
+                    && column.valid.is_none_or(|valid| valid.len() >= rows.div_ceil(8))
             });
         if !fit {
             return Err("the batch is not what the plan asked for".to_owned());
@@ -154,30 +149,14 @@ impl<'a> Batch<'a> {
 
     pub(crate) fn finish(self) -> Result<Cleaned, String> {
         let writes = self.wiring.plan.writes.iter().zip(&self.wiring.over);
-        let changes = self
-            .changes
-            .into_iter()
-            .zip(writes)
-            .map(|(change, (write, over))| {
-                change
-                    .or_else(|| over.map(|_| Change::Unchanged))
-                    .ok_or_else(|| {
-                        format!("the plugin planned to write `{}` and did not", write.name)
-                    })
-            });
+        let changes = self.changes.into_iter().zip(writes).map(|(change, (write, over))| {
+            change
+                .or_else(|| over.map(|_| Change::Unchanged))
+                .ok_or_else(|| format!("the plugin planned to write `{}` and did not", write.name))
+        });
         let changes = changes.collect::<Result<_, _>>()?;
-        let Outcomes {
-            gone,
-            tallies,
-            dropped,
-            rejected,
-        } = self.outcomes;
-        Ok(Cleaned {
-            changes,
-            dropped,
-            rejected,
-            tallies: tallies.count_without(&gone),
-        })
+        let Outcomes { gone, tallies, dropped, rejected } = self.outcomes;
+        Ok(Cleaned { changes, dropped, rejected, tallies: tallies.count_without(&gone) })
     }
 }
 
@@ -203,10 +182,7 @@ impl Outcomes {
 
     #[inline]
     pub(crate) fn row(&mut self, index: usize) -> Row<'_> {
-        Row {
-            index,
-            tallies: &mut self.tallies,
-        }
+        Row { index, tallies: &mut self.tallies }
     }
 
     /// What a function says about a row; `None` if it takes the row out.
@@ -240,11 +216,7 @@ impl Outcomes {
             }
             Stop::Reject(reject) => {
                 let Reject { reason, detail } = *reject;
-                let rejection = Rejection {
-                    row,
-                    reason,
-                    detail,
-                };
+                let rejection = Rejection { row, reason, detail };
                 let at = self.rejected.partition_point(|other| other.row < row);
                 self.rejected.insert(at, rejection);
             }
@@ -262,10 +234,7 @@ struct Bitmaps {
 impl Bitmaps {
     fn new(count: usize, rows: usize) -> Self {
         let stride = rows.div_ceil(64);
-        Self {
-            words: vec![0; count * stride],
-            stride,
-        }
+        Self { words: vec![0; count * stride], stride }
     }
 
     #[inline]
@@ -280,11 +249,7 @@ impl Bitmaps {
     /// How many rows each has that are not in the other one.
     fn count_without(&self, other: &Self) -> Vec<u32> {
         let count = |bitmap: &[u64]| {
-            bitmap
-                .iter()
-                .zip(&other.words)
-                .map(|(a, b)| (a & !b).count_ones())
-                .sum()
+            bitmap.iter().zip(&other.words).map(|(a, b)| (a & !b).count_ones()).sum()
         };
         self.words.chunks_exact(self.stride).map(count).collect()
     }

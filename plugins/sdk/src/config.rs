@@ -10,9 +10,7 @@ use crate::plan::{nearest, pointer};
 
 /// The JSON Schema of a configuration.
 pub(crate) fn schema<C: JsonSchema>() -> String {
-    let schema = SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<C>();
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<C>();
     schema.as_value().to_string()
 }
 
@@ -22,6 +20,8 @@ pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, Vec<Finding>> 
     let mut config: Value =
         serde_json::from_str(json).map_err(|error| vec![Finding::new("", error.to_string())])?;
     let mut findings = vec![];
+    // Pointers to keys put right, and to what is written there.
+    let mut renamed: Vec<(String, String)> = vec![];
     loop {
         let error = match serde_path_to_error::deserialize(&config) {
             Ok(config) if findings.is_empty() => return Ok(config),
@@ -29,28 +29,26 @@ pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, Vec<Finding>> 
             Err(error) => error,
         };
         let path: Vec<String> = error.path().iter().filter_map(part).collect();
+        let at = pointer(path.iter().map(String::as_str));
+        let written = renamed.iter().find(|(new, _)| *new == at).map(|(_, old)| old);
         let message = error.inner().to_string();
-        let finding = Finding::new(pointer(path.iter().map(String::as_str)), &message);
-        let unknown = message
-            .starts_with("unknown field")
-            .then(|| {
-                Some((
-                    path.last()?,
-                    object_at(&mut config, &path[..path.len() - 1])?,
-                ))
-            })
-            .flatten();
-        let Some((key, object)) = unknown else {
+        let finding = Finding::new(written.unwrap_or(&at), &message);
+        let unknown = message.starts_with("unknown field").then_some(());
+        let Some((key, object)) = unknown.and_then(|()| {
+            let (key, path) = path.split_last()?;
+            Some((key, object_at(&mut config, path)?))
+        }) else {
             findings.push(finding);
             return Err(findings);
         };
         // "unknown field `colum`, expected `column` or `prefix`"
         let known = message.split('`').skip(3).step_by(2);
-        let meant = nearest(key, known);
         let value = object.remove(key).unwrap_or_default();
-        findings.push(match meant {
+        findings.push(match nearest(key, known) {
             Some(meant) => {
                 object.entry(meant).or_insert(value);
+                let parts = path[..path.len() - 1].iter().map(String::as_str);
+                renamed.push((pointer(parts.chain([meant])), at));
                 finding.help(format!("did you mean `{meant}`?"))
             }
             None => finding,
@@ -69,7 +67,5 @@ fn part(segment: &Segment) -> Option<String> {
 }
 
 fn object_at<'v>(value: &'v mut Value, path: &[String]) -> Option<&'v mut Map<String, Value>> {
-    value
-        .pointer_mut(&pointer(path.iter().map(String::as_str)))?
-        .as_object_mut()
+    value.pointer_mut(&pointer(path.iter().map(String::as_str)))?.as_object_mut()
 }

@@ -70,11 +70,7 @@ impl<'a> Batch<'a> {
         let mut nulls = 0;
         for row in 0..rows {
             let values = R::row(&columns, row);
-            match self
-                .outcomes
-                .pass(row, |row| derive(values, row).outcome())
-                .flatten()
-            {
+            match self.outcomes.pass(row, |row| derive(values, row).outcome()).flatten() {
                 Some(value) => {
                     value.put(&mut builder);
                     bits::set(&mut valid, row);
@@ -85,10 +81,7 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        let data = ColumnData {
-            values: K::finish(builder),
-            valid: (nulls > 0).then_some(valid),
-        };
+        let data = ColumnData { values: K::finish(builder), valid: (nulls > 0).then_some(valid) };
         let change = match self.over(into) {
             Some(before) => difference(&before, data, rows),
             None => Change::Replaced(data),
@@ -126,9 +119,6 @@ fn difference<K: Kind>(before: &Column<'_, K>, data: ColumnData, rows: usize) ->
     }
     Change::Patched(Patch {
         rows: changed.iter().map(|&row| row as u32).collect(),
-        data: ColumnData {
-            values: K::finish(builder),
-            valid: Some(valid),
-        },
+        data: ColumnData { values: K::finish(builder), valid: Some(valid) },
     })
 }

@@ -117,10 +117,7 @@ impl<'a> Recorder<'a> {
     fn start_slices(&mut self) {
         let offsets = self.column.values().offsets();
         self.starts = vec![0; offsets.len() - 1];
-        self.ends = offsets
-            .array_windows()
-            .map(|[start, end]| end - start)
-            .collect();
+        self.ends = offsets.array_windows().map(|[start, end]| end - start).collect();
     }
 
     fn text(&mut self, row: usize, value: &str, text: &str) {
@@ -134,18 +131,10 @@ impl<'a> Recorder<'a> {
         let rows = self.column.values().len();
         let changed = self.sliced + self.new.len();
         if changed == 0 {
-            return if self.nulled == 0 {
-                Change::Unchanged
-            } else {
-                Change::Nulls(self.valid)
-            };
+            return if self.nulled == 0 { Change::Unchanged } else { Change::Nulls(self.valid) };
         }
         // A patch spares the host the rows between. Pieces are cheap for it too, but for very few.
-        let patch_at_most = if self.new.is_empty() {
-            rows / 8
-        } else {
-            rows / 2
-        };
+        let patch_at_most = if self.new.is_empty() { rows / 8 } else { rows / 2 };
         if changed + self.nulled <= patch_at_most {
             return Change::Patched(self.patch());
         }
@@ -170,10 +159,7 @@ impl<'a> Recorder<'a> {
                 column.push(value);
             }
         });
-        Patch {
-            rows,
-            data: column.finish(),
-        }
+        Patch { rows, data: column.finish() }
     }
 
     fn replacement(self) -> ColumnData {
@@ -228,14 +214,8 @@ impl Builder {
         for &row in &self.nulls {
             bits::clear(&mut valid, row);
         }
-        let texts = contract::Texts {
-            offsets: self.offsets,
-            bytes: self.bytes,
-        };
+        let texts = contract::Texts { offsets: self.offsets, bytes: self.bytes };
         let valid = (!self.nulls.is_empty()).then_some(valid);
-        ColumnData {
-            values: Values::Text(texts),
-            valid,
-        }
+        ColumnData { values: Values::Text(texts), valid }
     }
 }

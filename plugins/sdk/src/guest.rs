@@ -35,10 +35,7 @@ pub fn configure<P: Plugin>(
     Ok(plan)
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the host checked what it hands over; the contract says so"
-)]
+#[expect(unsafe_code, reason = "the host checked what it hands over; the contract says so")]
 pub fn clean<P: Plugin>(instance: &Instance<P>, batch: &Batch) -> Result<Cleaned, String> {
     let native = instance.get().ok_or("clean was called before configure")?;
     // SAFETY: the batch came through the contract.

@@ -147,10 +147,7 @@ impl Kind for Boolean {
         a == b
     }
     fn builder(rows: usize) -> BooleanBuilder {
-        BooleanBuilder {
-            bits: vec![0; rows.div_ceil(8)],
-            rows: 0,
-        }
+        BooleanBuilder { bits: vec![0; rows.div_ceil(8)], rows: 0 }
     }
     #[inline]
     fn put_null(builder: &mut BooleanBuilder) {
@@ -184,10 +181,7 @@ impl TextBuilder {
     fn new(texts: usize) -> Self {
         let mut offsets = Vec::with_capacity(texts + 1);
         offsets.push(0);
-        Self {
-            offsets,
-            text: String::new(),
-        }
+        Self { offsets, text: String::new() }
     }
 
     #[inline]
@@ -196,10 +190,7 @@ impl TextBuilder {
     }
 
     fn finish(self) -> contract::Texts {
-        contract::Texts {
-            offsets: self.offsets,
-            bytes: self.text.into_bytes(),
-        }
+        contract::Texts { offsets: self.offsets, bytes: self.text.into_bytes() }
     }
 }
 
@@ -329,10 +320,7 @@ impl Kind for TextList {
     fn builder(rows: usize) -> TextListBuilder {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        TextListBuilder {
-            offsets,
-            items: TextBuilder::new(rows),
-        }
+        TextListBuilder { offsets, items: TextBuilder::new(rows) }
     }
     fn put_null(builder: &mut TextListBuilder) {
         builder.close();
@@ -406,10 +394,7 @@ impl Kind for FloatList {
     fn builder(rows: usize) -> FloatListBuilder {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        FloatListBuilder {
-            offsets,
-            items: Vec::with_capacity(2 * rows),
-        }
+        FloatListBuilder { offsets, items: Vec::with_capacity(2 * rows) }
     }
     fn put_null(builder: &mut FloatListBuilder) {
         builder.offsets.push(builder.items.len() as u32);

@@ -61,13 +61,7 @@ copy!(Read Write Edits);
 
 impl Plan {
     pub(crate) fn new(columns: Vec<Column>) -> Self {
-        Self {
-            columns,
-            reads: vec![],
-            writes: vec![],
-            tallies: vec![],
-            findings: vec![],
-        }
+        Self { columns, reads: vec![], writes: vec![], tallies: vec![], findings: vec![] }
     }
 
     /// The columns that exist at this step's place in the rule.
@@ -77,10 +71,7 @@ impl Plan {
 
     /// The kind of a column, if it exists.
     pub fn kind_of(&self, name: &str) -> Option<ColumnType> {
-        self.columns
-            .iter()
-            .find(|column| column.name == name)
-            .map(|column| column.kind)
+        self.columns.iter().find(|column| column.name == name).map(|column| column.kind)
     }
 
     /// Asks for a column to be handed to `clean`.
@@ -107,15 +98,9 @@ impl Plan {
                 self.findings.push(Finding { help, ..finding });
             }
         }
-        let column = Column {
-            name: name.to_owned(),
-            kind: K::TYPE,
-        };
+        let column = Column { name: name.to_owned(), kind: K::TYPE };
         let index = position_or_push(&mut self.reads, column, |a, b| a.name == b.name);
-        Read {
-            index,
-            kind: PhantomData,
-        }
+        Read { index, kind: PhantomData }
     }
 
     /// Announces a column that `clean` makes: of a new name, or in place of one that exists.
@@ -125,43 +110,28 @@ impl Plan {
             self.findings.push(Finding::new(pointer, message));
         }
         if self.writes.iter().any(|column| column.name == name) {
-            self.findings.push(Finding::new(
-                pointer,
-                format!("column `{name}` is written twice"),
-            ));
+            self.findings.push(Finding::new(pointer, format!("column `{name}` is written twice")));
         }
         let index = self.writes.len() as u32;
-        self.writes.push(Column {
-            name: name.to_owned(),
-            kind: K::TYPE,
-        });
-        Write {
-            index,
-            kind: PhantomData,
-        }
+        self.writes.push(Column { name: name.to_owned(), kind: K::TYPE });
+        Write { index, kind: PhantomData }
     }
 
     /// Both: a column that is cleaned in place.
     pub fn edit<K: Kind>(&mut self, pointer: &str, name: &str) -> Edits<K> {
-        Edits {
-            read: self.read(pointer, name),
-            write: self.write(pointer, name),
-        }
+        Edits { read: self.read(pointer, name), write: self.write(pointer, name) }
     }
 
     /// Announces something to count. The same name gives the same tally.
     pub fn tally(&mut self, name: impl Into<String>) -> Tally {
         let name = name.into();
         if !(1..=128).contains(&name.len()) {
-            self.findings.push(Finding::new(
-                "",
-                format!("a tally's name has 1 to 128 bytes: `{name}`"),
-            ));
+            self.findings
+                .push(Finding::new("", format!("a tally's name has 1 to 128 bytes: `{name}`")));
         }
         let index = position_or_push(&mut self.tallies, name, |a, b| a == b);
         if index == 64 {
-            self.findings
-                .push(Finding::new("", "there are more than 64 things to count"));
+            self.findings.push(Finding::new("", "there are more than 64 things to count"));
         }
         Tally { index }
     }
@@ -198,20 +168,13 @@ pub(crate) struct Wiring {
 impl Finding {
     /// Something wrong with the piece of configuration at this JSON Pointer.
     pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            message: message.into(),
-            help: None,
-        }
+        Self { pointer: pointer.into(), message: message.into(), help: None }
     }
 
     /// What to do about it.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
-        Self {
-            help: Some(help.into()),
-            ..self
-        }
+        Self { help: Some(help.into()), ..self }
     }
 }
 
@@ -245,10 +208,7 @@ pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> O
 }
 
 fn position_or_push<T>(list: &mut Vec<T>, item: T, same: impl Fn(&T, &T) -> bool) -> u32 {
-    let index = list
-        .iter()
-        .position(|other| same(other, &item))
-        .unwrap_or(list.len());
+    let index = list.iter().position(|other| same(other, &item)).unwrap_or(list.len());
     if index == list.len() {
         list.push(item);
     }

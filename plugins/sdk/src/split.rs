@@ -9,11 +9,12 @@ use crate::edit::{Edit, Recorder};
 use crate::kernels::{bits, equal, place_in, positions};
 use crate::kind::{Column, Text, TextList};
 use crate::plan::{Edits, Read, Write};
+use crate::view::Texts;
 
 /// The pieces of one text, between separators: `a,,b` has `a`, nothing, and `b`.
 #[derive(Debug)]
 pub struct Pieces<'a> {
-    column: &'a str,
+    texts: Texts<'a>,
     /// Every separator of the column, then the end of time.
     separators: Vec<u32>,
     /// The first separator not passed.
@@ -26,20 +27,16 @@ pub struct Pieces<'a> {
 impl<'a> Pieces<'a> {
     fn new(column: &Column<'a, Text>, separator: u8) -> Self {
         assert!(separator.is_ascii(), "a separator is an ASCII character");
-        let column = column.values().text();
-        let mut separators = positions(column.as_bytes(), separator);
+        let texts = column.values();
+        let mut separators = positions(texts.text().as_bytes(), separator);
         separators.push(u32::MAX);
-        Self {
-            column,
-            separators,
-            next: 0,
-            text: (0, 0),
-            rest: 1,
-        }
+        Self { texts, separators, next: 0, text: (0, 0), rest: 1 }
     }
 
     #[inline]
-    fn start(&mut self, text: (usize, usize)) {
+    fn start(&mut self, row: usize) {
+        let offsets = self.texts.offsets();
+        let text = (offsets[row] as usize, offsets[row + 1] as usize);
         self.text = text;
         self.rest = text.0;
         while (self.separators[self.next] as usize) < text.0 {
@@ -50,7 +47,7 @@ impl<'a> Pieces<'a> {
     /// The text that is split, whatever is left of it.
     #[inline]
     pub fn text(&self) -> &'a str {
-        &self.column[self.text.0..self.text.1]
+        &self.texts.text()[self.text.0..self.text.1]
     }
 }
 
@@ -58,6 +55,7 @@ impl<'a> Iterator for Pieces<'a> {
     type Item = &'a str;
 
     #[inline]
+    #[expect(unsafe_code, reason = "as for the texts")]
     fn next(&mut self) -> Option<&'a str> {
         let start = self.rest;
         if start > self.text.1 {
@@ -71,7 +69,9 @@ impl<'a> Iterator for Pieces<'a> {
             self.text.1
         };
         self.rest = end + 1;
-        Some(&self.column[start..end])
+        // SAFETY: the text's own ends are sound, and so is what touches a separator, which is ASCII and
+        // was found in this very column; none before the rest of the text is left.
+        Some(unsafe { self.texts.part(start, end) })
     }
 }
 
@@ -191,10 +191,7 @@ impl<'a> List<'a> {
 #[inline]
 fn hash(text: &str) -> u8 {
     let bytes = text.as_bytes();
-    let (first, last) = (
-        bytes.first().copied().unwrap_or(0),
-        bytes.last().copied().unwrap_or(0),
-    );
+    let (first, last) = (bytes.first().copied().unwrap_or(0), bytes.last().copied().unwrap_or(0));
     let key = u32::from(first) | u32::from(last) << 8 | (bytes.len() as u32) << 16;
     (key.wrapping_mul(0x9e37_79b1) >> 24) as u8
 }
@@ -219,12 +216,10 @@ impl<'a> Batch<'a> {
         offsets.push(0);
         for (row, text) in texts.iter().enumerate() {
             if crate::view::is_valid(column.valid(), row) {
-                let start = texts.offsets()[row] as usize;
-                pieces.start((start, start + text.len()));
+                pieces.start(row);
                 list.start(text);
-                let done = self
-                    .outcomes
-                    .pass(row, |row| split(&mut pieces, &mut list, row).outcome());
+                let done =
+                    self.outcomes.pass(row, |row| split(&mut pieces, &mut list, row).outcome());
                 if list.null || done.is_none() {
                     list.undo();
                     if nulls.is_empty() {
@@ -257,13 +252,9 @@ impl<'a> Batch<'a> {
             if !recorder.is_valid(row) {
                 continue;
             }
-            let start = texts.offsets()[row] as usize;
-            pieces.start((start, start + text.len()));
+            pieces.start(row);
             list.start(text);
-            if self
-                .outcomes
-                .pass(row, |row| split(&mut pieces, &mut list, row).outcome())
-                .is_some()
+            if self.outcomes.pass(row, |row| split(&mut pieces, &mut list, row).outcome()).is_some()
             {
                 recorder.record(row, text, list.joined(separator));
             }
@@ -285,13 +276,7 @@ impl<'a> List<'a> {
         self.ends.truncate(self.len);
         if self.own.is_empty() {
             let (starts, ends) = (self.starts, self.ends);
-            return Change::ListSlices(ListSlices {
-                column,
-                offsets,
-                starts,
-                ends,
-                valid,
-            });
+            return Change::ListSlices(ListSlices { column, offsets, starts, ends, valid });
         }
         let texts = from.values();
         let mut item_offsets = Vec::with_capacity(self.len + 1);
@@ -308,10 +293,7 @@ impl<'a> List<'a> {
                 item_offsets.push(bytes.len() as u32);
             }
         }
-        let items = contract::Texts {
-            offsets: item_offsets,
-            bytes,
-        };
+        let items = contract::Texts { offsets: item_offsets, bytes };
         let valid = valid.or_else(|| from.valid().map(<[u8]>::to_vec));
         Change::Replaced(ColumnData {
             values: Values::TextList(contract::TextLists { offsets, items }),

@@ -50,17 +50,12 @@ pub fn clean<P: Plugin>(config: Json, rows: Json) -> Cleaning {
 /// # Panics
 /// If nothing is.
 pub fn findings<P: Plugin>(config: Json, rows: Json) -> Vec<Finding> {
-    Bench::new(config)
-        .try_clean::<P>(rows)
-        .expect_err("the configuration holds")
+    Bench::new(config).try_clean::<P>(rows).expect_err("the configuration holds")
 }
 
 impl Bench {
     pub fn new(config: Json) -> Self {
-        Self {
-            config,
-            kinds: BTreeMap::new(),
-        }
+        Self { config, kinds: BTreeMap::new() }
     }
 
     /// Says what kind a column is. Otherwise a column is what its values are, or text if all are
@@ -77,8 +72,7 @@ impl Bench {
     /// # Panics
     /// If the configuration does not hold, or the plugin breaks the contract.
     pub fn clean<P: Plugin>(&self, rows: Json) -> Cleaning {
-        self.try_clean::<P>(rows)
-            .unwrap_or_else(|findings| panic!("{findings:#?}"))
+        self.try_clean::<P>(rows).unwrap_or_else(|findings| panic!("{findings:#?}"))
     }
 
     /// As [`clean`]; findings, if the configuration does not hold.
@@ -86,51 +80,29 @@ impl Bench {
     /// # Panics
     /// If the plugin breaks the contract.
     pub fn try_clean<P: Plugin>(&self, rows: Json) -> Result<Cleaning, Vec<Finding>> {
-        let Json::Array(rows) = rows else {
-            panic!("rows are an array")
-        };
+        let Json::Array(rows) = rows else { panic!("rows are an array") };
         let table = Table::new(&rows, &self.kinds);
         let columns = || {
-            let column = |(name, &kind): (&String, _)| Column {
-                name: name.clone(),
-                kind,
-            };
+            let column = |(name, &kind): (&String, _)| Column { name: name.clone(), kind };
             table.kinds.iter().map(column).collect()
         };
         let config = self.config.to_string();
         let plugin = Native::<P>::configure(&config, columns())?;
         if rows.is_empty() {
-            let tallies = plugin
-                .plan()
-                .tallies
-                .iter()
-                .map(|name| (name.clone(), 0))
-                .collect();
-            return Ok(Cleaning {
-                rows: json!([]),
-                dropped: vec![],
-                rejected: json!([]),
-                tallies,
-            });
+            let tallies = plugin.plan().tallies.iter().map(|name| (name.clone(), 0)).collect();
+            return Ok(Cleaning { rows: json!([]), dropped: vec![], rejected: json!([]), tallies });
         }
         let order: Vec<usize> = (0..rows.len()).collect();
         let whole = table.clean(&plugin, &order);
         let reversed: Vec<usize> = order.iter().rev().copied().collect();
-        assert_eq!(
-            table.clean(&plugin, &reversed),
-            whole,
-            "the order of rows makes a difference"
-        );
+        assert_eq!(table.clean(&plugin, &reversed), whole, "the order of rows makes a difference");
         // On a new instance, as rows seen before should make none either.
         let plugin = Native::<P>::configure(&config, columns())?;
         let mut alone = Outcomes::default();
         for &row in &order {
             alone.add(table.clean(&plugin, &[row]));
         }
-        assert_eq!(
-            alone, whole,
-            "a row alone becomes something else than in a batch"
-        );
+        assert_eq!(alone, whole, "a row alone becomes something else than in a batch");
         Ok(whole.cleaning())
     }
 }
@@ -146,10 +118,7 @@ struct Outcomes {
 enum Outcome {
     Kept(Json),
     Dropped,
-    Rejected {
-        reason: String,
-        detail: Option<String>,
-    },
+    Rejected { reason: String, detail: Option<String> },
 }
 
 impl Outcomes {
@@ -166,10 +135,7 @@ impl Outcomes {
             match outcome {
                 Outcome::Kept(json) => rows.push(json),
                 Outcome::Dropped => dropped.push(row),
-                Outcome::Rejected {
-                    reason,
-                    detail: None,
-                } => {
+                Outcome::Rejected { reason, detail: None } => {
                     rejected.push(json!({"row": row, "reason": reason}));
                 }
                 Outcome::Rejected { reason, detail } => {
@@ -205,49 +171,25 @@ impl<'a> Table<'a> {
             let kind = declared.get(name).copied();
             (name.clone(), kind.unwrap_or_else(|| infer(name, &values)))
         };
-        Self {
-            rows,
-            kinds: values.into_iter().map(kind).collect(),
-        }
+        Self { rows, kinds: values.into_iter().map(kind).collect() }
     }
 
     /// What becomes of some of the rows.
     fn clean<P: Plugin>(&self, plugin: &Native<P>, order: &[usize]) -> Outcomes {
         let plan = plugin.plan();
         let column = |name: &String| {
-            let values = order
-                .iter()
-                .map(|&row| self.rows[row].get(name).unwrap_or(&Json::Null));
+            let values = order.iter().map(|&row| self.rows[row].get(name).unwrap_or(&Json::Null));
             column(name, self.kinds[name], values)
         };
         let reads: Vec<ColumnData> = plan.reads.iter().map(column).collect();
         let views: Vec<view::ColumnData<'_>> = reads.iter().map(view_of).collect();
-        let cleaned = plugin
-            .clean(order.len(), &views)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let cleaned = plugin.clean(order.len(), &views).unwrap_or_else(|error| panic!("{error}"));
 
-        let Cleaned {
-            changes,
-            dropped,
-            rejected,
-            tallies,
-        } = cleaned;
-        assert_eq!(
-            changes.len(),
-            plan.writes.len(),
-            "as many changes as columns written"
-        );
-        assert_eq!(
-            tallies.len(),
-            plan.tallies.len(),
-            "as many counts as tallies"
-        );
+        let Cleaned { changes, dropped, rejected, tallies } = cleaned;
+        assert_eq!(changes.len(), plan.writes.len(), "as many changes as columns written");
+        assert_eq!(tallies.len(), plan.tallies.len(), "as many counts as tallies");
         check_rows("dropped", dropped.iter().copied(), order.len());
-        check_rows(
-            "rejected",
-            rejected.iter().map(|rejection| rejection.row),
-            order.len(),
-        );
+        check_rows("rejected", rejected.iter().map(|rejection| rejection.row), order.len());
         let written = plan.writes.iter().zip(&changes).map(|(write, change)| {
             let before = plan.reads.iter().position(|name| *name == write.name);
             let before = before.filter(|_| self.kinds[&write.name] == write.kind);
@@ -278,39 +220,19 @@ impl<'a> Table<'a> {
         for &at in &dropped {
             rows.insert(order[at as usize], Outcome::Dropped);
         }
-        for Rejection {
-            row,
-            reason,
-            detail,
-        } in rejected
-        {
-            assert!(
-                !reason.is_empty() && reason.len() <= 200,
-                "a reason has 1 to 200 bytes"
-            );
-            assert!(
-                !dropped.contains(&row),
-                "row {row} is both dropped and rejected"
-            );
+        for Rejection { row, reason, detail } in rejected {
+            assert!(!reason.is_empty() && reason.len() <= 200, "a reason has 1 to 200 bytes");
+            assert!(!dropped.contains(&row), "row {row} is both dropped and rejected");
             rows.insert(order[row as usize], Outcome::Rejected { reason, detail });
         }
-        Outcomes {
-            rows,
-            tallies: plan.tallies.iter().cloned().zip(tallies).collect(),
-        }
+        Outcomes { rows, tallies: plan.tallies.iter().cloned().zip(tallies).collect() }
     }
 }
 
 fn check_rows(what: &str, rows: impl Iterator<Item = u32>, count: usize) {
     let rows: Vec<u32> = rows.collect();
-    assert!(
-        rows.is_sorted_by(|a, b| a < b),
-        "{what} rows are not ascending: {rows:?}"
-    );
-    assert!(
-        rows.iter().all(|&row| (row as usize) < count),
-        "{what} rows do not exist: {rows:?}"
-    );
+    assert!(rows.is_sorted_by(|a, b| a < b), "{what} rows are not ascending: {rows:?}");
+    assert!(rows.iter().all(|&row| (row as usize) < count), "{what} rows do not exist: {rows:?}");
 }
 
 fn infer(name: &str, values: &[&Json]) -> ColumnType {
@@ -333,11 +255,7 @@ fn infer(name: &str, values: &[&Json]) -> ColumnType {
         }
         (a, b) => panic!("`{name}` is both {} and {}", kind_name(a), kind_name(b)),
     };
-    values
-        .iter()
-        .filter_map(|value| kind(value))
-        .reduce(either)
-        .unwrap_or(ColumnType::Text)
+    values.iter().filter_map(|value| kind(value)).reduce(either).unwrap_or(ColumnType::Text)
 }
 
 fn view_of(data: &ColumnData) -> view::ColumnData<'_> {
@@ -370,10 +288,7 @@ fn column<'j>(
                 value.put(&mut builder);
             }
         }
-        ColumnData {
-            values: K::finish(builder),
-            valid: Some(valid),
-        }
+        ColumnData { values: K::finish(builder), valid: Some(valid) }
     }
     fn list<'j, T>(value: &'j Json, item: impl Fn(&'j Json) -> Option<T>) -> Option<Vec<T>> {
         value.as_array()?.iter().map(item).collect()
@@ -425,10 +340,7 @@ pub fn apply(
 ) -> ColumnData {
     let own = || before.expect("a column that is read and keeps its kind");
     let text = |column: u32| match view_of(&reads[column as usize]) {
-        view::ColumnData {
-            values: view::Values::Text(texts),
-            valid,
-        } => (texts, valid),
+        view::ColumnData { values: view::Values::Text(texts), valid } => (texts, valid),
         _ => panic!("pieces come from a text column"),
     };
     // The column's own nulls, or those that the change brings.
@@ -438,10 +350,7 @@ pub fn apply(
         };
         assert_eq!(new.len(), rows.div_ceil(8), "a bit for each row");
         for row in 0..rows {
-            assert!(
-                view::is_valid(old, row) || !bits::get(new, row),
-                "null {row} became a value"
-            );
+            assert!(view::is_valid(old, row) || !bits::get(new, row), "null {row} became a value");
         }
         Some(new.clone())
     };
@@ -453,10 +362,7 @@ pub fn apply(
         },
         Change::Patched(patch) => {
             check_rows("patched", patch.rows.iter().copied(), rows);
-            assert!(
-                view_of(&patch.data).values.fit(patch.rows.len()),
-                "a value for each row"
-            );
+            assert!(view_of(&patch.data).values.fit(patch.rows.len()), "a value for each row");
             let kind = view_of(own()).values.kind();
             let values: Vec<Json> = (0..rows)
                 .map(|row| match patch.rows.binary_search(&(row as u32)) {
@@ -479,10 +385,7 @@ pub fn apply(
                 })
                 .collect();
             let valid = nulls(&slices.valid, valid);
-            ColumnData {
-                valid,
-                ..column("slices", ColumnType::Text, values.iter())
-            }
+            ColumnData { valid, ..column("slices", ColumnType::Text, values.iter()) }
         }
         Change::ListSlices(lists) => {
             let (texts, valid) = text(lists.column);
@@ -509,17 +412,13 @@ pub fn apply(
                 })
                 .collect();
             let valid = nulls(&lists.valid, valid);
-            ColumnData {
-                valid,
-                ..column("lists", ColumnType::TextList, values.iter())
-            }
+            ColumnData { valid, ..column("lists", ColumnType::TextList, values.iter()) }
         }
         Change::Replaced(data) => {
             let view = view_of(data);
             assert!(view.values.fit(rows), "a value for each row");
             assert!(
-                view.valid
-                    .is_none_or(|valid| valid.len() == rows.div_ceil(8)),
+                view.valid.is_none_or(|valid| valid.len() == rows.div_ceil(8)),
                 "a bit for each row"
             );
             data.clone()

@@ -50,9 +50,7 @@ impl<'a> Texts<'a> {
     pub fn new(offsets: &'a [u32], bytes: &'a [u8]) -> Option<Self> {
         let text = str::from_utf8(bytes).ok()?;
         let sound = offsets.first() == Some(&0)
-            && offsets
-                .last()
-                .is_some_and(|&end| end as usize == text.len())
+            && offsets.last().is_some_and(|&end| end as usize == text.len())
             && offsets.is_sorted()
             && offsets.iter().all(|&at| text.is_char_boundary(at as usize));
         sound.then_some(Self { offsets, text })
@@ -100,9 +98,7 @@ impl<'a> Texts<'a> {
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
         let texts = *self;
-        self.offsets
-            .array_windows()
-            .map(move |&[start, end]| texts.between(start, end))
+        self.offsets.array_windows().map(move |&[start, end]| texts.between(start, end))
     }
 
     /// `start` and `end` are neighbours in `offsets`.
@@ -114,6 +110,21 @@ impl<'a> Texts<'a> {
     fn between(self, start: u32, end: u32) -> &'a str {
         // SAFETY: offsets never descend, end with the text, and lie between characters.
         unsafe { self.text.get_unchecked(start as usize..end as usize) }
+    }
+
+    /// A part of all the texts together.
+    ///
+    /// # Safety
+    /// It starts no later than it ends, lies within, and does both between characters.
+    #[inline]
+    #[expect(
+        unsafe_code,
+        reason = "checks of bounds and characters for each piece are what splitting costs"
+    )]
+    pub(crate) unsafe fn part(self, start: usize, end: usize) -> &'a str {
+        debug_assert!(self.text.get(start..end).is_some());
+        // SAFETY: the caller's.
+        unsafe { self.text.get_unchecked(start..end) }
     }
 }
 
@@ -156,10 +167,8 @@ impl<'a> ColumnData<'a> {
     #[expect(unsafe_code, reason = "as for the texts")]
     pub unsafe fn new_unchecked(data: &'a contract::ColumnData) -> Self {
         // SAFETY: the caller's.
-        Self::with(data, |offsets, bytes| {
-            Some(unsafe { Texts::new_unchecked(offsets, bytes) })
-        })
-        .expect("texts are the only thing that can be refused")
+        Self::with(data, |offsets, bytes| Some(unsafe { Texts::new_unchecked(offsets, bytes) }))
+            .expect("texts are the only thing that can be refused")
     }
 
     fn with(
@@ -177,15 +186,11 @@ impl<'a> ColumnData<'a> {
                 offsets: &lists.offsets,
                 items: texts(&lists.items.offsets, &lists.items.bytes)?,
             }),
-            Owned::FloatList(lists) => Values::FloatList(FloatLists {
-                offsets: &lists.offsets,
-                items: &lists.items,
-            }),
+            Owned::FloatList(lists) => {
+                Values::FloatList(FloatLists { offsets: &lists.offsets, items: &lists.items })
+            }
         };
-        Some(Self {
-            values,
-            valid: data.valid.as_deref(),
-        })
+        Some(Self { values, valid: data.valid.as_deref() })
     }
 }
 

@@ -30,14 +30,12 @@ impl Plugin for StripPrefix {
     }
 
     fn clean(&self, batch: &mut Batch<'_>) {
-        batch.edit(self.column, |value, row| {
-            match kernels::strip_prefix(value, &self.prefix) {
-                Some(rest) => {
-                    row.tally(self.stripped);
-                    Edit::Slice(rest)
-                }
-                None => Edit::Keep,
+        batch.edit(self.column, |value, row| match kernels::strip_prefix(value, &self.prefix) {
+            Some(rest) => {
+                row.tally(self.stripped);
+                Edit::Slice(rest)
             }
+            None => Edit::Keep,
         });
     }
 }

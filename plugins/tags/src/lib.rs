@@ -9,6 +9,7 @@
 //! or more tags with one character each has that form too, but hardly exists; where it does,
 //! `repair: false` keeps it. Anything shorter, as `a,b`, is a list.
 
+use pinhost_plugin::kernels::trim;
 use pinhost_plugin::{
     Batch, Edits, Finding, List, Pieces, Plan, Plugin, Read, Row, Tally, Text, TextList, Write,
 };
@@ -87,51 +88,40 @@ impl Plugin for Tags {
 }
 
 impl Tags {
-    #[inline]
+    #[inline(always)]
     fn row(&self, pieces: &mut Pieces<'_>, tags: &mut List<'_>, row: &mut Row<'_>) {
         match unjoined(pieces.text()).filter(|_| self.repair) {
-            Some(text) => {
-                row.tally(self.repaired);
-                self.fill(text.split(','), tags, row);
-            }
-            None => self.fill(pieces, tags, row),
+            Some(text) => self.repaired(&text, tags, row),
+            None => pieces.for_each(|piece| self.tag(piece, tags, row)),
         }
         if tags.is_empty() {
             tags.set_null();
         }
     }
 
-    #[inline]
-    fn fill<'a>(
-        &self,
-        pieces: impl Iterator<Item = &'a str>,
-        tags: &mut List<'_>,
-        row: &mut Row<'_>,
-    ) {
-        for piece in pieces {
-            let mut tag = piece.trim();
-            if let Some(rest) = tag.strip_prefix('#') {
-                row.tally(self.hashes);
-                tag = rest.trim_start();
-            }
-            if !tag.is_empty() && !tags.push_new(tag) {
-                row.tally(self.repeats);
-            }
+    #[inline(always)]
+    fn tag(&self, piece: &str, tags: &mut List<'_>, row: &mut Row<'_>) {
+        let mut tag = trim(piece);
+        if let Some(rest) = tag.strip_prefix('#') {
+            row.tally(self.hashes);
+            tag = rest.trim_start();
         }
+        if !tag.is_empty() && !tags.push_new(tag) {
+            row.tally(self.repeats);
+        }
+    }
+
+    #[cold]
+    fn repaired(&self, text: &str, tags: &mut List<'_>, row: &mut Row<'_>) {
+        row.tally(self.repaired);
+        text.split(',').for_each(|piece| self.tag(piece, tags, row));
     }
 }
 
 /// The text before it was joined, if it was.
 #[inline]
 fn unjoined(text: &str) -> Option<String> {
-    // A character takes up to four bytes, so most lists are told by where there is no comma.
-    let comma = text
-        .as_bytes()
-        .iter()
-        .take(5)
-        .skip(1)
-        .position(|&byte| byte == b',');
-    comma.and_then(|_| look(text))
+    if text.chars().nth(1) == Some(',') { look(text) } else { None }
 }
 
 #[cold]
@@ -139,11 +129,7 @@ fn look(text: &str) -> Option<String> {
     let joined = text.chars().skip(1).step_by(2).all(|comma| comma == ',');
     let characters = text.chars().step_by(2);
     let ends = text.chars().count() % 2 == 1;
-    let enough = characters
-        .clone()
-        .filter(|&character| character != ',')
-        .count()
-        >= 5;
+    let enough = characters.clone().filter(|&character| character != ',').count() >= 5;
     (joined && ends && enough).then(|| characters.collect())
 }
 
@@ -167,10 +153,7 @@ mod tests {
             ("Art,Oil Painting", json!(["Art", "Oil Painting"])),
             (" Art , #Oil Painting,,Art", json!(["Art", "Oil Painting"])),
             ("#a,a,# a,##a", json!(["a", "#a"])),
-            (
-                "Art,art,Wörter Tattoos ,…",
-                json!(["Art", "art", "Wörter Tattoos", "…"]),
-            ),
+            ("Art,art,Wörter Tattoos ,…", json!(["Art", "art", "Wörter Tattoos", "…"])),
             ("a#b,C#", json!(["a#b", "C#"])),
             ("a,b", json!(["a", "b"])),
             ("a, ,b", json!(["a", "b"])),
@@ -198,10 +181,7 @@ mod tests {
     #[test]
     fn a_comma_between_any_two_characters_is_undone() {
         for (text, expected) in [
-            (
-                "N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e",
-                json!(["No Tags Available"]),
-            ),
+            ("N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e", json!(["No Tags Available"])),
             ("T,é,g,ł,😀", json!(["Tégł😀"])),
             ("a,r,t,,,o,a,k", json!(["art", "oak"])),
             ("#,a,r,t,y", json!(["arty"])),
@@ -212,11 +192,7 @@ mod tests {
         ] {
             // Beside a list without that fault, as pieces and texts of its own meet in a column.
             let got = tags(&["Oak,Elm", text]);
-            assert_eq!(
-                got.rows,
-                json!([{"tags": ["Oak", "Elm"]}, {"tags": expected}]),
-                "{text:?}"
-            );
+            assert_eq!(got.rows, json!([{"tags": ["Oak", "Elm"]}, {"tags": expected}]), "{text:?}");
         }
         let config = json!({"column": "tags", "repair": false});
         let got = clean::<Tags>(config, json!([{"tags": "a,b,c,d,e"}]));
@@ -235,11 +211,7 @@ mod tests {
         ] {
             let config = json!({"column": "tags", "as": "text"});
             let got = clean::<Tags>(config, json!([{"tags": text}, {"tags": null}]));
-            assert_eq!(
-                got.rows,
-                json!([{"tags": expected}, {"tags": null}]),
-                "{text:?}"
-            );
+            assert_eq!(got.rows, json!([{"tags": expected}, {"tags": null}]), "{text:?}");
         }
     }
 
@@ -252,11 +224,7 @@ mod tests {
                 tags.push(tag);
             }
         }
-        if tags.is_empty() {
-            json!(null)
-        } else {
-            json!(tags)
-        }
+        if tags.is_empty() { json!(null) } else { json!(tags) }
     }
 
     proptest! {

@@ -20,6 +20,9 @@ use super::plan::{Plan, PlanGiven};
 use super::{Cleaned, Finding, wasi};
 use crate::record::{Batch, Field, Kind};
 
+/// More findings than this help nobody.
+const FINDINGS_MAX: usize = 100;
+
 /// The version that plugins name when they export `pinhost:plugin/cleaner@…`.
 pub const VERSION: &str = "1.0.0";
 
@@ -166,8 +169,9 @@ impl Instance {
             .map_err(|findings| {
                 findings
                     .into_iter()
+                    .take(FINDINGS_MAX)
                     .map(|finding| Finding {
-                        pointer: finding.pointer,
+                        pointer: printable(&finding.pointer, DETAIL_BYTES_MAX),
                         message: printable(&finding.message, DETAIL_BYTES_MAX),
                         help: finding.help.map(|help| printable(&help, DETAIL_BYTES_MAX)),
                     })
@@ -195,7 +199,7 @@ impl Instance {
                 plugin.pinhost_plugin_cleaner().call_clean(store, asked)
             })?;
         let answer = answer.map_err(Fault::Error)?;
-        Ok(apply(plan, batch, answer).map_err(Fault::Breach)?)
+        Ok(apply(plan, batch, answer, self.limits.output)?)
     }
 
     /// Bytes of linear memory, at their most.

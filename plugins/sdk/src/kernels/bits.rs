@@ -17,8 +17,5 @@ pub fn clear(bits: &mut [u8], row: usize) {
 
 /// A copy to change; of nothing, all rows set.
 pub fn owned(bits: Option<&[u8]>, rows: usize) -> Vec<u8> {
-    bits.map_or_else(
-        || vec![0xff; rows.div_ceil(8)],
-        |bits| bits[..rows.div_ceil(8)].to_vec(),
-    )
+    bits.map_or_else(|| vec![0xff; rows.div_ceil(8)], |bits| bits[..rows.div_ceil(8)].to_vec())
 }

@@ -15,7 +15,35 @@ pub enum Inexact {
 ///
 /// The number has digits on both sides of its point, if there is one; those before it may stand in
 /// groups of three with commas between. No sign, no exponent, no blanks.
+#[inline]
 pub fn whole_number(number: &str, tens: u32) -> Result<i64, Inexact> {
+    match (few_digits(number.as_bytes()), tens) {
+        (Some(number), 0..=9) => Ok(number * POWERS[tens as usize]),
+        _ => any_number(number, tens),
+    }
+}
+
+const POWERS: [i64; 10] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
+/// One to nine digits: most numbers.
+#[inline]
+fn few_digits(bytes: &[u8]) -> Option<i64> {
+    if !(1..=9).contains(&bytes.len()) {
+        return None;
+    }
+    let mut number = 0;
+    for &byte in bytes {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + u32::from(digit);
+    }
+    Some(i64::from(number))
+}
+
+fn any_number(number: &str, tens: u32) -> Result<i64, Inexact> {
     let bytes = number.as_bytes();
     let (whole, fraction) = match bytes.iter().position(|&byte| byte == b'.') {
         Some(point) => (&bytes[..point], Some(&bytes[point + 1..])),
@@ -47,18 +75,13 @@ pub fn whole_number(number: &str, tens: u32) -> Result<i64, Inexact> {
         if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
             return Err(Inexact::Malformed);
         }
-        let zeros = fraction
-            .iter()
-            .rev()
-            .take_while(|&&byte| byte == b'0')
-            .count();
+        let zeros = fraction.iter().rev().take_while(|&&byte| byte == b'0').count();
         for &byte in &fraction[..fraction.len() - zeros] {
             tens = tens.checked_sub(1).ok_or(Inexact::Fraction)?;
             add(byte);
         }
     }
-    sum.and_then(|sum| sum.checked_mul(10_i64.checked_pow(tens)?))
-        .ok_or(Inexact::Overflow)
+    sum.and_then(|sum| sum.checked_mul(10_i64.checked_pow(tens)?)).ok_or(Inexact::Overflow)
 }
 
 #[cfg(test)]
@@ -87,11 +110,7 @@ mod tests {
             ("99999999999999999999.5", 0, Err(Inexact::Fraction)),
         ];
         for (number, tens, expected) in cases {
-            assert_eq!(
-                whole_number(number, tens),
-                expected,
-                "{number} and {tens} zeros"
-            );
+            assert_eq!(whole_number(number, tens), expected, "{number} and {tens} zeros");
         }
     }
 

@@ -32,6 +32,21 @@ pub fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     same_bytes(head, prefix.as_bytes()).then(|| &text[prefix.len()..])
 }
 
+/// `text.trim()`, at once where there is nothing to trim.
+#[inline]
+pub fn trim(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    match (bytes.first(), bytes.last()) {
+        (Some(first), Some(last)) if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => trim_blanks(text),
+    }
+}
+
+#[cold]
+fn trim_blanks(text: &str) -> &str {
+    text.trim()
+}
+
 /// Whether slices of one length are the same. Words that overlap spare the loop over what is left.
 #[inline]
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
@@ -56,9 +71,7 @@ pub struct OneOf {
 impl OneOf {
     pub fn new(texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let texts: Vec<String> = texts.into_iter().map(Into::into).collect();
-        let lengths = texts
-            .iter()
-            .fold(0, |lengths, text| lengths | 1 << text.len().min(63));
+        let lengths = texts.iter().fold(0, |lengths, text| lengths | 1 << text.len().min(63));
         Self { lengths, texts }
     }
 

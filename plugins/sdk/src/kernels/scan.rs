@@ -51,10 +51,7 @@ fn matches_16(lane: &[u8; 16], byte: u8) -> u16 {
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
-#[expect(
-    unsafe_code,
-    reason = "intrinsics, which only the sandbox's own can be called without"
-)]
+#[expect(unsafe_code, reason = "intrinsics, which only the sandbox's own can be called without")]
 fn matches_16(lane: &[u8; 16], byte: u8) -> u16 {
     use core::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
     let [low, high] = words(lane);
@@ -65,21 +62,15 @@ fn matches_16(lane: &[u8; 16], byte: u8) -> u16 {
     }
 }
 
-#[cfg(not(any(
-    all(target_arch = "wasm32", target_feature = "simd128"),
-    target_arch = "x86_64"
-)))]
+#[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
 #[inline]
 fn matches_16(lane: &[u8; 16], byte: u8) -> u16 {
-    lane.iter().enumerate().fold(0, |hits, (index, &other)| {
-        hits | u16::from(other == byte) << index
-    })
+    lane.iter()
+        .enumerate()
+        .fold(0, |hits, (index, &other)| hits | u16::from(other == byte) << index)
 }
 
-#[cfg(any(
-    all(target_arch = "wasm32", target_feature = "simd128"),
-    target_arch = "x86_64"
-))]
+#[cfg(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64"))]
 #[inline]
 fn words(lane: &[u8; 16]) -> [u64; 2] {
     let (halves, _) = lane.as_chunks::<8>();
@@ -105,9 +96,6 @@ mod tests {
 
     #[test]
     fn nothing_but_the_byte_makes_room() {
-        assert_eq!(
-            positions(&[b','; 10_000], b','),
-            (0..10_000).collect::<Vec<_>>()
-        );
+        assert_eq!(positions(&[b','; 10_000], b','), (0..10_000).collect::<Vec<_>>());
     }
 }

@@ -7,10 +7,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let [year, month, day] = numbers(date, '-')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let [hour, minute, second] = numbers(time, ':')?;
-    let fraction: i64 = format!("{fraction:0<6}")
-        .parse()
-        .ok()
-        .filter(|_| fraction.len() <= 6)?;
+    let fraction: i64 = format!("{fraction:0<6}").parse().ok().filter(|_| fraction.len() <= 6)?;
     let seconds = (days(year, month, day) * 24 + hour) * 3600 + minute * 60 + second;
     Some(seconds * 1_000_000 + fraction)
 }
@@ -23,9 +20,7 @@ pub(super) fn format(micros: i64) -> String {
     while days(year + 1, 1, 1) <= day_number {
         year += 1;
     }
-    let month = (1..=12)
-        .rfind(|&month| days(year, month, 1) <= day_number)
-        .unwrap_or(1);
+    let month = (1..=12).rfind(|&month| days(year, month, 1) <= day_number).unwrap_or(1);
     let day = day_number - days(year, month, 1) + 1;
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let fraction = match fraction {
@@ -36,21 +31,14 @@ pub(super) fn format(micros: i64) -> String {
 }
 
 fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
-    let numbers: Option<Vec<i64>> = text
-        .split(separator)
-        .map(|part| part.parse().ok())
-        .collect();
+    let numbers: Option<Vec<i64>> = text.split(separator).map(|part| part.parse().ok()).collect();
     numbers?.try_into().ok()
 }
 
 /// Days since 1970-01-01.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     // In years that start in March, the day that leap years have more is the last one.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     365 * year + leap_days + (153 * month + 2) / 5 + day - 719_469
 }

@@ -92,6 +92,9 @@ fn a_new_plugin_is_built_tested_inspected_and_measured() {
     assert_eq!(build.stdout, "shout/shout.wasm\n");
     assert!(build.stderr.contains("shout 0.1.0: "), "{}", build.stderr);
 
+    plugin(folder.path(), &["build", "shout", "--output", "none/shout.wasm"])
+        .refused(2, &["cannot write none/shout.wasm"]);
+
     let args = ["inspect", "shout.wasm", "--config", "{column: title}", "--columns", "title=text"];
     let inspect = plugin(&shout, &args).done().stdout;
     for said in [
@@ -142,7 +145,7 @@ fn a_new_plugin_is_built_tested_inspected_and_measured() {
         "pinhost cuts batches as it likes",
         "rejected: plugin panicked (detail: ",
         "no maple",
-        "2 cases passed, 2 failed",
+        "1 case passed, 3 failed",
     ] {
         assert!(failed.stdout.contains(said), "no {said:?} in\n{}", failed.stdout);
     }
@@ -184,6 +187,22 @@ fn what_is_no_plugin_is_told_for_what_it_is() {
     ] {
         plugin(folder.path(), &["inspect", named]).refused(2, said);
     }
+}
+
+#[test]
+fn without_the_target_there_is_one_command_to_type() {
+    let folder = folder();
+    write(folder.path(), "Cargo.toml", "");
+    let output = Command::new(pinhost!())
+        .args(["plugin", "build"])
+        .arg(folder.path())
+        // A compiler that has nothing.
+        .env("RUSTC", "false")
+        .output()
+        .expect("pinhost can be started");
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.ends_with("help: rustup target add wasm32-unknown-unknown\n"), "{said}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,7 +42,10 @@ impl From<Exit> for ExitCode {
 
 /// Why a command could not do what it was asked.
 #[derive(Debug)]
-pub struct CliError {
+pub struct CliError(Box<Told>);
+
+#[derive(Debug)]
+struct Told {
     exit: Exit,
     message: String,
     place: Option<Place>,
@@ -64,7 +68,8 @@ pub struct Place {
 
 impl CliError {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), place: None, findings: Vec::new(), help: None }
+        let message = message.into();
+        Self(Box::new(Told { exit, message, place: None, findings: Vec::new(), help: None }))
     }
 
     /// What the user wrote is wrong.
@@ -82,16 +87,21 @@ impl CliError {
         Self::new(Exit::Failed, message)
     }
 
+    /// A file could not be read or written: the user's to mend if another one was meant.
+    pub fn io(message: impl Into<String>, cause: &io::Error) -> Self {
+        Self::new(exit_of(cause), message).because(cause)
+    }
+
     /// What to type.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     #[must_use]
     pub fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+        self.0.place = Some(place);
         self
     }
 
@@ -101,8 +111,11 @@ impl CliError {
         let mut next = Some(cause);
         while let Some(cause) = next {
             let said = cause.to_string();
-            if !self.message.ends_with(&said) {
-                let _ = write!(self.message, ": {said}");
+            let message = &mut self.0.message;
+            if message.is_empty() {
+                *message = said;
+            } else if !message.ends_with(&said) {
+                let _ = write!(message, ": {said}");
             }
             next = cause.source();
         }
@@ -110,7 +123,7 @@ impl CliError {
     }
 
     pub fn exit(&self) -> Exit {
-        self.exit
+        self.0.exit
     }
 
     pub(super) fn print(&self) {
@@ -125,14 +138,15 @@ const FRAME: Style = AnsiColor::Blue.on_default();
 impl Display for CliError {
     /// Coloured: what prints it takes the colours out where they are not wanted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{ERROR}error:{ERROR:#} {}", self.message)?;
-        if let Some(place) = &self.place {
+        let Told { message, place, findings, help, exit: _ } = &*self.0;
+        write!(f, "{ERROR}error:{ERROR:#} {message}")?;
+        if let Some(place) = place {
             write!(f, "\n{place}")?;
         }
-        for finding in &self.findings {
+        for finding in findings {
             write!(f, "\n{}", output::finding(finding, "  "))?;
         }
-        if let Some(help) = &self.help {
+        if let Some(help) = help {
             write!(f, "\n  {HELP}help:{HELP:#} {}", help.replace('\n', "\n        "))?;
         }
         Ok(())
@@ -158,30 +172,28 @@ impl Display for Place {
 impl From<PluginFileError> for CliError {
     fn from(error: PluginFileError) -> Self {
         let exit = match &error {
-            PluginFileError::Unreadable { source, .. } if is_the_users(source) => Exit::Input,
-            PluginFileError::Unreadable { .. } => Exit::Environment,
+            PluginFileError::Unreadable { source, .. } => exit_of(source),
             _ => Exit::Input,
         };
         let mut told = Self::new(exit, "").because(&error);
-        told.message.drain(..": ".len());
-        told.help = error.help().map(str::to_owned);
+        told.0.help = error.help().map(str::to_owned);
         told
     }
 }
 
-/// Whether a file cannot be read because another one was meant.
-pub(super) fn is_the_users(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory | IsADirectory | InvalidFilename)
+fn exit_of(error: &io::Error) -> Exit {
+    use io::ErrorKind::{InvalidData, InvalidFilename, IsADirectory, NotADirectory, NotFound};
+    match error.kind() {
+        NotFound | NotADirectory | IsADirectory | InvalidFilename | InvalidData => Exit::Input,
+        _ => Exit::Environment,
+    }
 }
 
 impl From<PluginError> for CliError {
     fn from(error: PluginError) -> Self {
-        let told = Self::input(error.to_string());
-        match error.help() {
-            Some(help) => told.help(help),
-            None => told,
-        }
+        let mut told = Self::input(error.to_string());
+        told.0.help = error.help().map(str::to_owned);
+        told
     }
 }
 
@@ -189,7 +201,11 @@ impl From<ConfigureError> for CliError {
     fn from(error: ConfigureError) -> Self {
         let message = error.to_string();
         match error {
-            ConfigureError::Findings { findings, .. } => Self { findings, ..Self::input(message) },
+            ConfigureError::Findings { findings, .. } => {
+                let mut told = Self::input(message);
+                told.0.findings = findings;
+                told
+            }
             ConfigureError::TooLarge { .. } => Self::input(message),
             ConfigureError::Failed { .. } => Self::failed(message),
         }
@@ -214,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_causes_are_told_once() {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let missing = io::Error::from(io::ErrorKind::NotFound);
         let error = PluginFileError::Unreadable { path: "shout.wasm".into(), source: missing };
         let error = CliError::from(error);
         assert_eq!(error.exit(), Exit::Input);

@@ -21,6 +21,7 @@ use crate::plugin::v1;
 #[derive(Debug, Parser)]
 #[command(
     name = "pinhost",
+    bin_name = "pinhost",
     version = env!("CARGO_PKG_VERSION"),
     long_version = LONG_VERSION.as_str(),
     after_help = AFTER_HELP,

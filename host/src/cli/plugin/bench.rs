@@ -60,11 +60,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<Exit, CliError> {
     let step = Step::new(&plugin, &config, sample.rows.fields(), discarded()).map_err(|error| {
         let columns: Vec<_> =
             sample.rows.fields().iter().map(|f| format!("{} ({})", f.name, f.kind)).collect();
-        CliError::from(error).help(format!(
-            "give one with --config; {} have the columns {}",
-            sample.origin,
-            columns.join(", ")
-        ))
+        let give = if args.config.is_none() { "give one with --config; " } else { "" };
+        let help = format!("{give}{} have the columns {}", sample.origin, columns.join(", "));
+        CliError::from(error).help(help)
     })?;
     if cfg!(debug_assertions) && !args.json {
         output::talk(
@@ -97,7 +95,7 @@ fn given_rows(args: &BenchArgs) -> Result<Option<Sample>, CliError> {
         None => Vec::new(),
     };
     let fields = json::infer(&rows, &declared);
-    let batch = fields.and_then(|fields| json::batch(rows.iter(), &fields)).map_err(|error| {
+    let batch = fields.and_then(|fields| json::batch(&rows, &fields)).map_err(|error| {
         CliError::input(format!("{}:{}: {error}", path.display(), error.row + 1))
             .help(format!("say which it is: --columns {}=text", error.column))
     })?;
@@ -110,9 +108,7 @@ fn given_rows(args: &BenchArgs) -> Result<Option<Sample>, CliError> {
 
 /// No more of them than a batch needs.
 fn read_rows(path: &Path, rows_max: usize) -> Result<Vec<JsonRow>, CliError> {
-    let unreadable = |error: std::io::Error| {
-        CliError::input(format!("{} cannot be read", path.display())).because(&error)
-    };
+    let unreadable = |error| CliError::io(format!("{} cannot be read", path.display()), &error);
     let lines = BufReader::new(File::open(path).map_err(unreadable)?).lines();
     let mut rows = Vec::new();
     for (at, line) in lines.enumerate() {
@@ -151,7 +147,7 @@ fn golden_rows(
     let found = cases.into_iter().find_map(|case| {
         let config = args.config.as_ref().map_or_else(|| case.config.clone(), |c| c.0.clone());
         Step::new(plugin, &config.to_string(), &case.fields, discarded()).ok()?;
-        let rows = json::batch(case.rows.iter(), &case.fields).ok()?;
+        let rows = json::batch(&case.rows, &case.fields).ok()?;
         Some(Sample { rows, config, origin: format!("the rows of the case `{}`", case.name) })
     });
     Ok(found)
@@ -198,7 +194,7 @@ fn made_up(args: &BenchArgs) -> Sample {
     let rows: Vec<JsonRow> = (0..args.batch as usize).map(post).collect();
     let fields = json::infer(&rows, &[]).expect("each column is of one kind");
     Sample {
-        rows: json::batch(rows.iter(), &fields).expect("values of those kinds"),
+        rows: json::batch(&rows, &fields).expect("values of those kinds"),
         config: ConfigArg::or_empty(args.config.as_ref()),
         origin: "made-up posts".to_owned(),
     }

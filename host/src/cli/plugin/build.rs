@@ -35,9 +35,8 @@ pub(super) fn run(args: &BuildArgs) -> Result<Exit, CliError> {
         let file = format!("{}.wasm", name.unwrap_or(&built.crate_name));
         if is_here(&args.folder) { PathBuf::from(file) } else { args.folder.join(file) }
     });
-    write(&path, built.file.bytes()).map_err(|error| {
-        CliError::environment(format!("cannot write {}", path.display())).because(&error)
-    })?;
+    write(&path, built.file.bytes())
+        .map_err(|error| CliError::io(format!("cannot write {}", path.display()), &error))?;
     output::result(path.display())?;
     output::talk(format!(
         "{} {}: {}, compiled in {}",

@@ -22,6 +22,9 @@ pub(super) enum PluginCommand {
     /// Compile a plugin's folder to one component file.
     Build(build::BuildArgs),
     /// Run a plugin's golden cases in the sandbox.
+    ///
+    /// Each case is run as a whole, row by row, backwards, and on an instance that has cleaned other
+    /// rows. It passes if what comes out is as expected, and the same each time.
     Test(test::TestArgs),
     /// Show what a plugin is, how it is configured, and what it would do to which columns.
     Inspect(inspect::InspectArgs),

@@ -38,9 +38,8 @@ pub(super) fn run(args: &NewArgs) -> Result<Exit, CliError> {
         return Err(CliError::input(format!("{} is there already", folder.display()))
             .help("choose another folder with --path, or remove this one"));
     }
-    write(&folder, &args.name).map_err(|error| {
-        CliError::environment(format!("cannot make {}", folder.display())).because(&error)
-    })?;
+    write(&folder, &args.name)
+        .map_err(|error| CliError::io(format!("cannot make {}", folder.display()), &error))?;
     output::result(folder.display())?;
     let shown = folder.display();
     output::talk(format!(

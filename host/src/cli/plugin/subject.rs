@@ -66,6 +66,7 @@ impl Subject {
     /// The folder where its golden cases are.
     pub(super) fn cases(&self) -> Option<PathBuf> {
         match self {
+            Self::Folder(folder) if folder == Path::new(".") => Some(PathBuf::from("cases")),
             Self::Folder(folder) => Some(folder.join("cases")),
             Self::File(file) => Some(file.parent()?.join("cases")),
             Self::Standard(_) => None,

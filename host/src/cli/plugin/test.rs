@@ -19,25 +19,8 @@ use crate::cli::{CliError, Exit, output};
 use crate::plugin::Plugin;
 use crate::record::json;
 
-/// Each case is run as a whole, row by row, backwards, and on an instance that has cleaned other rows;
-/// it passes if what comes out is as expected, and the same each time.
-///
-/// A case file is a list of cases:
-///
-///   - name: thousands are spelled out
-///     config: { column: follower_count }
-///     columns: { at: timestamp }          # kinds that the values do not tell
-///     rows: [{ follower_count: 46k }, { follower_count: many }]
-///     expect:
-///       rows: [{ follower_count: 46000 }] # those kept, with all columns
-///       dropped: []                       # numbers of rows, counted from 0
-///       rejected: [{ row: 1, reason: follower_count is not a count }]
-///       tallies: { counts spelled out: 1 }
-///
-/// A configuration that is refused has `findings` there instead. What is left out of `expect` is
-/// empty; details, helps and tallies that are left out are not compared.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = CASE_FILES)]
 pub(crate) struct TestArgs {
     /// A plugin's folder, which is built first; a .wasm file; or the name of one that comes with
     /// pinhost.
@@ -53,6 +36,24 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     json: bool,
 }
+
+const CASE_FILES: &str = "\
+A case file is a list of cases:
+
+  - name: thousands are spelled out
+    config: { column: n }
+    columns: { at: timestamp }            # kinds that the values do not tell
+    rows: [{ n: 46k }, { n: many }]
+    expect:
+      rows: [{ n: 46000 }]                # those kept, with all columns there are then
+      dropped: []                         # numbers of rows, counted from 0
+      rejected: [{ row: 1, reason: n is not a count }]
+      tallies: { counts spelled out: 1 }
+
+What is left out of `expect` is empty; details, helps and tallies that are left out are not compared.
+A configuration that should be refused has, instead of rows,
+
+      findings: [{ pointer: /column, message: there is no column `n` }]";
 
 pub(super) fn run(args: &TestArgs) -> Result<Exit, CliError> {
     let subject = Subject::find(&args.plugin)?;
@@ -137,7 +138,7 @@ fn cost(tested: &[Tested<'_>]) -> Option<Cost> {
     let mut costs = Vec::new();
     for tested in tested {
         let Ok(Trial { step: Some(step), .. }) = &tested.trial else { continue };
-        let rows = json::batch(tested.case.rows.iter(), &tested.case.fields);
+        let rows = json::batch(&tested.case.rows, &tested.case.fields);
         let rows = rows.expect("it was made into a batch before");
         if rows.rows() == 0 {
             continue;
@@ -278,7 +279,7 @@ fn update(files: &[CaseFile], tested: &[Tested<'_>]) -> Result<Exit, CliError> {
             .help("write the case with its keys one below the other, and try again")
         })?;
         std::fs::write(&file.path, text).map_err(|error| {
-            CliError::environment(format!("cannot write {}", file.path.display())).because(&error)
+            CliError::io(format!("cannot write {}", file.path.display()), &error)
         })?;
         for (at, _) in &outcomes {
             let case = &file.cases[*at];

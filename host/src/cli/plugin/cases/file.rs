@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 use serde_saphyr::{Error as YamlError, Location, Spanned};
 
 use super::{Case, CaseFile, Expect, ExpectCleaned, ExpectFinding, ExpectRejection};
-use crate::cli::error::is_the_users;
 use crate::cli::plugin::subject::nearest;
 use crate::cli::{CliError, Place};
 use crate::record::Kind;
@@ -92,12 +91,7 @@ fn pairs<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 /// The case files at a path: itself, or those in the folder, by name.
 pub(crate) fn find(path: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let unreadable = |error: std::io::Error| {
-        let told = format!("{} cannot be read", path.display());
-        let told =
-            if is_the_users(&error) { CliError::input(told) } else { CliError::environment(told) };
-        told.because(&error)
-    };
+    let unreadable = |error| CliError::io(format!("{} cannot be read", path.display()), &error);
     if !path.metadata().map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -114,9 +108,8 @@ pub(crate) fn find(path: &Path) -> Result<Vec<PathBuf>, CliError> {
 }
 
 pub(crate) fn read(path: &Path) -> Result<CaseFile, CliError> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        CliError::input(format!("{} cannot be read", path.display())).because(&error)
-    })?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| CliError::io(format!("{} cannot be read", path.display()), &error))?;
     let cases = parse(path, &text)?;
     Ok(CaseFile { path: path.to_owned(), text, cases })
 }
@@ -171,7 +164,7 @@ impl Source<'_> {
             }
         };
         let fields = json::infer(&rows, &columns).map_err(told)?;
-        json::batch(rows.iter(), &fields).map_err(told)?;
+        json::batch(&rows, &fields).map_err(told)?;
 
         let config = match config {
             None => Value::Object(Map::new()),

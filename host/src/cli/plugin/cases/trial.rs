@@ -94,7 +94,7 @@ fn add(sums: &mut Vec<(String, u32)>, tallies: Vec<(String, u32)>) {
 /// Cleans some rows of the case; the answer has them in that order.
 fn clean(chain: &mut Chain, step: &Step, case: &Case, rows: &[usize]) -> Result<Cleaning, String> {
     let picked: Vec<&JsonRow> = rows.iter().map(|row| &case.rows[*row]).collect();
-    let batch = json::batch(picked.iter().copied(), &case.fields)
+    let batch = json::batch(&picked, &case.fields)
         .expect("the rows were made into a batch when they were read");
     let chained = chain.clean(&batch).map_err(|halted| halted.to_string())?;
 

@@ -182,8 +182,8 @@ fn flow(value: &Value) -> String {
 /// Without quotes where nobody could take it for anything but text.
 fn scalar(value: &Value) -> String {
     let Value::String(text) = value else { return value.to_string() };
-    const WORDS: [&str; 12] =
-        ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf", "infinity"];
+    const WORDS: [&str; 10] =
+        ["null", "true", "false", "yes", "no", "on", "off", "nan", "inf", "infinity"];
     let is_plain =
         |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '.' | '(' | ')' | '`');
     let plain = text.starts_with(|first: char| first.is_alphabetic() || first == '/')
@@ -331,8 +331,7 @@ mod tests {
     fn an_expectation_that_is_not_there_is_added_with_all_there_is() {
         let file = read(TEXT);
         let outcome = outcome();
-        let new = "\
-    - n: a
+        let new = "- n: a
   expect:
     rows:
       - { n: \"46k\", tag list: [A b, \"1\"] }
@@ -340,7 +339,7 @@ mod tests {
       - { row: 1, reason: \"bad: n\", detail: b }
     tallies: { seen: 1 }
 ";
-        let expected = TEXT.replace("    - n: a\n", new);
+        let expected = TEXT.replace("- n: a\n", new);
         assert_eq!(updated(&file, &[(2, &outcome)]).unwrap(), expected);
         let all = updated(&file, &[(0, &outcome), (1, &outcome), (2, &outcome)]).unwrap();
         assert!(all.contains("# this stays") && all.ends_with("# the end\n"), "{all}");

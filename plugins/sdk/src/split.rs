@@ -3,50 +3,42 @@
 //! One scan over the whole column finds every separator. A list is told the host as pieces of the
 //! texts, so no byte is moved, as long as every item is a piece.
 
+use std::slice;
+
 use crate::batch::{Batch, Outcome, Row};
 use crate::contract::{self, Change, ColumnData, ListSlices, Values};
 use crate::edit::{Edit, Recorder};
-use crate::kernels::{bits, equal, place_in, positions};
+use crate::kernels::{Positions, bits, equal, place_in};
 use crate::kind::{Column, Text, TextList};
 use crate::plan::{Edits, Read, Write};
 use crate::view::Texts;
 
 /// The pieces of one text, between separators: `a,,b` has `a`, nothing, and `b`.
-#[derive(Debug)]
-pub struct Pieces<'a> {
+#[derive(Debug, Clone)]
+pub struct Pieces<'a, 's> {
     texts: Texts<'a>,
-    /// Every separator of the column, then the end of time.
-    separators: Vec<u32>,
-    /// The first separator not passed.
-    next: usize,
+    /// Where in the column the text starts and ends.
     text: (usize, usize),
-    /// Where the rest of the text starts; behind its end, nothing is left.
-    rest: usize,
+    /// The separators in it that are left.
+    separators: slice::Iter<'s, u32>,
+    /// Where the next piece starts; behind the text's end, none does.
+    next: usize,
 }
 
-impl<'a> Pieces<'a> {
-    fn new(column: &Column<'a, Text>, separator: u8) -> Self {
-        assert!(separator.is_ascii(), "a separator is an ASCII character");
-        let texts = column.values();
-        let mut separators = positions(texts.text().as_bytes(), separator);
-        separators.push(u32::MAX);
+impl<'a, 's> Pieces<'a, 's> {
+    /// `separators` are those of the same column.
+    #[inline]
+    fn new(texts: Texts<'a>, row: usize, separators: &'s Positions) -> Self {
+        let (start, end) = (
+            texts.offsets()[row] as usize,
+            texts.offsets()[row + 1] as usize,
+        );
+        let separators = separators.within(start, end).iter();
         Self {
             texts,
+            text: (start, end),
             separators,
-            next: 0,
-            text: (0, 0),
-            rest: 1,
-        }
-    }
-
-    #[inline]
-    fn start(&mut self, row: usize) {
-        let offsets = self.texts.offsets();
-        let text = (offsets[row] as usize, offsets[row + 1] as usize);
-        self.text = text;
-        self.rest = text.0;
-        while (self.separators[self.next] as usize) < text.0 {
-            self.next += 1;
+            next: start,
         }
     }
 
@@ -57,28 +49,28 @@ impl<'a> Pieces<'a> {
     }
 }
 
-impl<'a> Iterator for Pieces<'a> {
+impl<'a> Iterator for Pieces<'a, '_> {
     type Item = &'a str;
 
     #[inline]
     #[expect(unsafe_code, reason = "as for the texts")]
     fn next(&mut self) -> Option<&'a str> {
-        let start = self.rest;
-        if start > self.text.1 {
-            return None;
-        }
-        let separator = self.separators[self.next] as usize;
-        let end = if separator < self.text.1 {
-            self.next += 1;
-            separator
-        } else {
-            self.text.1
+        let start = self.next;
+        let end = match self.separators.next() {
+            Some(&separator) => separator as usize,
+            None if start <= self.text.1 => self.text.1,
+            None => return None,
         };
-        self.rest = end + 1;
-        // SAFETY: the text's own ends are sound, and so is what touches a separator, which is ASCII and
-        // was found in this very column; none before the rest of the text is left.
+        self.next = end + 1;
+        // SAFETY: the text's own ends are sound, and so are both sides of a separator, which is ASCII
+        // and was found in the text. They ascend.
         Some(unsafe { self.texts.part(start, end) })
     }
+}
+
+fn separators(separator: u8, texts: Texts<'_>) -> Positions {
+    assert!(separator.is_ascii(), "a separator is an ASCII character");
+    Positions::of(separator, texts.text().as_bytes())
 }
 
 /// The list that one row becomes.
@@ -157,16 +149,17 @@ impl<'a> List<'a> {
     /// Adds an item unless the list has it already; says whether it was added.
     #[inline]
     pub fn push_new(&mut self, item: &str) -> bool {
-        let seen = &mut self.seen[usize::from(hash(item))];
-        if *seen == self.row && self.contains(item) {
+        let hash = usize::from(hash(item));
+        if self.seen[hash] == self.row && self.contains(item) {
             return false;
         }
-        self.seen[usize::from(hash(item))] = self.row;
+        self.seen[hash] = self.row;
         self.push(item);
         true
     }
 
     /// Whether the list has this item.
+    #[cold]
     pub fn contains(&self, item: &str) -> bool {
         (self.first..self.len).any(|index| equal(self.item(self.text, index), item))
     }
@@ -214,22 +207,22 @@ impl<'a> Batch<'a> {
         from: Read<Text>,
         into: Write<TextList>,
         separator: u8,
-        mut split: impl FnMut(&mut Pieces<'a>, &mut List<'a>, &mut Row<'_>) -> O,
+        mut split: impl FnMut(Pieces<'a, '_>, &mut List<'a>, &mut Row<'_>) -> O,
     ) {
         let column = self.column(from);
         let texts = column.values();
-        let mut pieces = Pieces::new(&column, separator);
-        let mut list = List::new(pieces.separators.len() + texts.len());
+        let separators = separators(separator, texts);
+        let mut list = List::new(separators.all().len() + texts.len());
         let mut offsets = Vec::with_capacity(texts.len() + 1);
         let mut nulls: Vec<u8> = vec![];
         offsets.push(0);
         for (row, text) in texts.iter().enumerate() {
             if crate::view::is_valid(column.valid(), row) {
-                pieces.start(row);
+                let pieces = Pieces::new(texts, row, &separators);
                 list.start(text);
                 let done = self
                     .outcomes
-                    .pass(row, |row| split(&mut pieces, &mut list, row).outcome());
+                    .pass(row, |row| split(pieces, &mut list, row).outcome());
                 if list.null || done.is_none() {
                     list.undo();
                     if nulls.is_empty() {
@@ -252,21 +245,21 @@ impl<'a> Batch<'a> {
         &mut self,
         column: Edits<Text>,
         separator: u8,
-        mut split: impl FnMut(&mut Pieces<'a>, &mut List<'a>, &mut Row<'_>) -> O,
+        mut split: impl FnMut(Pieces<'a, '_>, &mut List<'a>, &mut Row<'_>) -> O,
     ) {
         let mut recorder = Recorder::new(self.column(column.read), column.read.index);
         let texts = recorder.column.values();
-        let mut pieces = Pieces::new(&recorder.column, separator);
+        let separators = separators(separator, texts);
         let mut list = List::new(64);
         for (row, text) in texts.iter().enumerate() {
             if !recorder.is_valid(row) {
                 continue;
             }
-            pieces.start(row);
+            let pieces = Pieces::new(texts, row, &separators);
             list.start(text);
             if self
                 .outcomes
-                .pass(row, |row| split(&mut pieces, &mut list, row).outcome())
+                .pass(row, |row| split(pieces, &mut list, row).outcome())
                 .is_some()
             {
                 recorder.record(row, text, list.joined(separator));

@@ -87,7 +87,7 @@ pub struct List<'a> {
     /// Items that are not pieces, by their index. What `starts` and `ends` say of them is nothing.
     own: Vec<(usize, String)>,
     /// For a hash of an item, the last row which had one, to compare only where it may pay.
-    seen: Box<[u32; 256]>,
+    seen: Box<[u32; 1 << SEEN_BITS]>,
     row: u32,
 }
 
@@ -101,7 +101,7 @@ impl<'a> List<'a> {
             first: 0,
             null: false,
             own: vec![],
-            seen: Box::new([0; 256]),
+            seen: Box::new([0; 1 << SEEN_BITS]),
             row: 0,
         }
     }
@@ -133,23 +133,36 @@ impl<'a> List<'a> {
     /// Adds an item. A piece of the text costs no copy.
     #[inline]
     pub fn push(&mut self, item: &str) {
-        if self.len == self.starts.len() {
-            self.grow();
-        }
+        let index = self.len;
         match place_in(self.text, item) {
-            Some(start) => {
-                self.starts[self.len] = start as u32;
-                self.ends[self.len] = (start + item.len()) as u32;
+            Some(start) if index < self.starts.len() && index < self.ends.len() => {
+                self.starts[index] = start as u32;
+                self.ends[index] = (start + item.len()) as u32;
+                self.len += 1;
             }
-            None => self.own.push((self.len, item.to_owned())),
+            _ => self.push_slowly(item),
         }
+    }
+
+    /// Makes room, or takes an item that is no piece.
+    #[cold]
+    fn push_slowly(&mut self, item: &str) {
+        if self.len == self.starts.len() {
+            let items = 2 * self.len + 64;
+            self.starts.resize(items, 0);
+            self.ends.resize(items, 0);
+        }
+        if place_in(self.text, item).is_some() {
+            return self.push(item);
+        }
+        self.own.push((self.len, item.to_owned()));
         self.len += 1;
     }
 
     /// Adds an item unless the list has it already; says whether it was added.
-    #[inline]
+    #[inline(always)]
     pub fn push_new(&mut self, item: &str) -> bool {
-        let hash = usize::from(hash(item));
+        let hash = hash(item);
         if self.seen[hash] == self.row && self.contains(item) {
             return false;
         }
@@ -162,13 +175,6 @@ impl<'a> List<'a> {
     #[cold]
     pub fn contains(&self, item: &str) -> bool {
         (self.first..self.len).any(|index| equal(self.item(self.text, index), item))
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        let items = 2 * self.starts.len() + 64;
-        self.starts.resize(items, 0);
-        self.ends.resize(items, 0);
     }
 
     /// An item of the row with this text.
@@ -186,17 +192,24 @@ impl<'a> List<'a> {
     }
 }
 
-/// Differs for most texts of one list.
+/// Differs for nearly all texts of one list. Tags like to start or end with the same word, so both
+/// ends and the length take part.
 #[inline]
-fn hash(text: &str) -> u8 {
+fn hash(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let (first, last) = (
-        bytes.first().copied().unwrap_or(0),
-        bytes.last().copied().unwrap_or(0),
-    );
-    let key = u32::from(first) | u32::from(last) << 8 | (bytes.len() as u32) << 16;
-    (key.wrapping_mul(0x9e37_79b1) >> 24) as u8
+    let ends = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            u32::from_le_bytes(*last) ^ u32::from_le_bytes(*first).wrapping_mul(3)
+        }
+        _ => bytes
+            .iter()
+            .fold(0, |ends, &byte| ends << 8 | u32::from(byte)),
+    };
+    let key = ends.wrapping_add((bytes.len() as u32).wrapping_mul(0x0100_0193));
+    (key.wrapping_mul(0x9e37_79b1) >> (32 - SEEN_BITS)) as usize
 }
+
+const SEEN_BITS: u32 = 10;
 
 impl<'a> Batch<'a> {
     /// Splits texts at an ASCII character into lists: the function takes pieces and pushes items.

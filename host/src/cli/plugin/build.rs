@@ -32,7 +32,8 @@ pub(super) fn run(args: &BuildArgs) -> Result<Exit, CliError> {
     let path = args.output.clone().unwrap_or_else(|| {
         let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let name = Some(plugin.name()).filter(|name| name.chars().all(is_safe));
-        args.folder.join(format!("{}.wasm", name.unwrap_or(&built.crate_name)))
+        let file = format!("{}.wasm", name.unwrap_or(&built.crate_name));
+        if is_here(&args.folder) { PathBuf::from(file) } else { args.folder.join(file) }
     });
     write(&path, built.file.bytes()).map_err(|error| {
         CliError::environment(format!("cannot write {}", path.display())).because(&error)
@@ -95,8 +96,12 @@ pub(super) fn build(folder: &Path) -> Result<Built, CliError> {
     })
 }
 
+fn is_here(folder: &Path) -> bool {
+    folder == Path::new(".")
+}
+
 fn shown(folder: &Path) -> String {
-    if folder == Path::new(".") { "this folder".to_owned() } else { folder.display().to_string() }
+    if is_here(folder) { "this folder".to_owned() } else { folder.display().to_string() }
 }
 
 /// The .wasm file of a folder that has only one.

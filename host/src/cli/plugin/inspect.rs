@@ -124,7 +124,7 @@ fn plan(step: &Step) -> String {
         ("reads", list(plan.reads.iter().map(|at| column(&step.input()[*at])).collect())),
         ("writes", list(plan.writes.iter().map(|write| column(&plan.output[write.to])).collect())),
         ("counts", list(plan.tallies.clone())),
-        ("leaves", list(plan.output.iter().map(column).collect())),
+        ("after it", list(plan.output.iter().map(column).collect())),
     ];
     lines(&table(facts.map(|(name, fact)| [name.to_owned(), fact])), "  ")
 }

@@ -101,7 +101,7 @@ fn kind(root: &Value, schema: &Value, depth: usize) -> String {
             None => "list".to_owned(),
         },
         "object" => match schema.get("additionalProperties").filter(|_| depth < DEPTH_MAX) {
-            Some(values @ Value::Object(_)) => format!("map of {}", kind(root, values, depth + 1)),
+            Some(values @ Value::Object(_)) => format!("map to {}", kind(root, values, depth + 1)),
             _ => "object".to_owned(),
         },
         other => other.to_owned(),

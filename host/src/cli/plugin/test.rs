@@ -47,7 +47,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "PATH")]
     cases: Option<PathBuf>,
     /// Write what comes out into the case files, as what is expected from now on.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     update: bool,
     /// Print JSON.
     #[arg(long)]

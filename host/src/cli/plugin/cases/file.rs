@@ -15,7 +15,7 @@ use crate::cli::error::is_the_users;
 use crate::cli::plugin::subject::nearest;
 use crate::cli::{CliError, Place};
 use crate::record::Kind;
-use crate::record::json::{self, JsonRow};
+use crate::record::json::{self, JsonRow, ValueFault};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,16 +156,19 @@ impl Source<'_> {
         let (places, rows): (Vec<_>, Vec<_>) =
             rows.into_iter().map(|row| (row.referenced, row.value)).unzip();
         let told = |error: json::JsonRowError| {
-            let help = match &error.fault {
-                json::ValueFault::Mixed { .. } => {
-                    format!("say which it is: columns: {{ {}: text }}", error.column)
-                }
-                json::ValueFault::Misfit { kind: Kind::Text, .. } => "put it in quotes".to_owned(),
-                _ => String::new(),
-            };
             let told = CliError::input(error.to_string());
-            let told = if help.is_empty() { told } else { told.help(help) };
-            self.mark(told, places[error.row])
+            let told = match &error.fault {
+                ValueFault::Mixed { .. } => {
+                    told.help(format!("say which it is: columns: {{ {}: text }}", error.column))
+                }
+                ValueFault::Misfit { kind: Kind::Text, .. } => told.help("put it in quotes"),
+                _ => told,
+            };
+            let row = places[error.row];
+            match offset(row).and_then(|row| self.key_below(row, &error.column)) {
+                Some(key) => self.mark_at(told, key, error.column.len()),
+                None => self.mark(told, row),
+            }
         };
         let fields = json::infer(&rows, &columns).map_err(told)?;
         json::batch(rows.iter(), &fields).map_err(told)?;
@@ -246,6 +249,20 @@ impl Source<'_> {
             YamlError::SerdeInvalidType { unexpected, expected, .. } => {
                 (format!("here should be {expected}, not {unexpected}"), None)
             }
+            YamlError::Unexpected { expected: "sequence start", location }
+                if location.line() == 1 =>
+            {
+                (
+                    "a case file is a list".to_owned(),
+                    Some("each case starts with `- name: `".to_owned()),
+                )
+            }
+            YamlError::Unexpected { expected: "sequence start", .. } => {
+                ("here should be a list, like [a, b]".to_owned(), None)
+            }
+            YamlError::Unexpected { expected: "mapping start", .. } => {
+                ("here should be keys and values, like { a: b }".to_owned(), None)
+            }
             YamlError::Eof { .. } => ("there are no cases in it".to_owned(), None),
             other => (without_place(other), None),
         };
@@ -257,29 +274,39 @@ impl Source<'_> {
         self.mark(told, error.location().unwrap_or(Location::UNKNOWN))
     }
 
+    /// Where the first key of this name stands, from a place on.
+    fn key_below(&self, starts: usize, key: &str) -> Option<usize> {
+        let is_key = |at: &usize| {
+            let rest = self.text[*at + key.len()..].trim_start_matches(['"', '\'']);
+            rest.trim_start().starts_with(':')
+        };
+        self.text[starts..].match_indices(key).map(|(at, _)| starts + at).find(is_key)
+    }
+
     fn mark(&self, error: CliError, at: Location) -> CliError {
-        let line = (at.line() as usize).max(1);
-        let column = (at.column() as usize).max(1);
-        let text = self.text.lines().nth(line - 1).unwrap_or_default();
-        let rest = text.chars().count().saturating_sub(column - 1);
-        let spanned = offset(at)
-            .zip(at.span().byte_len())
-            .and_then(|(start, length)| self.text.get(start..start + length as usize));
+        let Some(starts) = offset(at) else { return self.mark_at(error, 0, 1) };
+        let length = at.span().byte_len().unwrap_or_default() as usize;
+        let marked = self.text.get(starts..starts + length).unwrap_or_default();
         // Of what reaches over several lines, and of what has no length, the word.
-        let word = || {
-            let word = text.chars().skip(column - 1);
-            word.take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-')).count()
-        };
-        let width = match spanned {
-            Some(marked) if !marked.is_empty() && !marked.contains('\n') => marked.chars().count(),
-            _ => word(),
-        };
+        let is_of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let rest = self.text.get(starts..).unwrap_or_default();
+        let word = rest.find(|c: char| !is_of_word(c)).unwrap_or(rest.len());
+        let one_line = !marked.is_empty() && !marked.contains('\n');
+        self.mark_at(error, starts, if one_line { length } else { word })
+    }
+
+    /// Shows some bytes of the text.
+    fn mark_at(&self, error: CliError, starts: usize, length: usize) -> CliError {
+        let starts = self.text.floor_char_boundary(starts);
+        let before = &self.text[..starts];
+        let line = before.rfind('\n').map_or(0, |end| end + 1);
+        let marked = self.text.get(starts..starts + length).unwrap_or_default();
         error.at(Place {
             path: self.path.to_owned(),
-            line,
-            column,
-            width: width.clamp(1, rest.max(1)),
-            text: text.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: self.text[line..starts].chars().count() + 1,
+            width: marked.chars().count().max(1),
+            text: self.text[line..].lines().next().unwrap_or_default().to_owned(),
         })
     }
 }

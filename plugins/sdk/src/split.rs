@@ -29,17 +29,9 @@ impl<'a, 's> Pieces<'a, 's> {
     /// `separators` are those of the same column.
     #[inline]
     fn new(texts: Texts<'a>, row: usize, separators: &'s Positions) -> Self {
-        let (start, end) = (
-            texts.offsets()[row] as usize,
-            texts.offsets()[row + 1] as usize,
-        );
+        let (start, end) = (texts.offsets()[row] as usize, texts.offsets()[row + 1] as usize);
         let separators = separators.within(start, end).iter();
-        Self {
-            texts,
-            text: (start, end),
-            separators,
-            next: start,
-        }
+        Self { texts, text: (start, end), separators, next: start }
     }
 
     /// The text that is split, whatever is left of it.
@@ -201,9 +193,7 @@ fn hash(text: &str) -> usize {
         (Some(first), Some(last)) => {
             u32::from_le_bytes(*last) ^ u32::from_le_bytes(*first).wrapping_mul(3)
         }
-        _ => bytes
-            .iter()
-            .fold(0, |ends, &byte| ends << 8 | u32::from(byte)),
+        _ => bytes.iter().fold(0, |ends, &byte| ends << 8 | u32::from(byte)),
     };
     let key = ends.wrapping_add((bytes.len() as u32).wrapping_mul(0x0100_0193));
     (key.wrapping_mul(0x9e37_79b1) >> (32 - SEEN_BITS)) as usize
@@ -233,9 +223,7 @@ impl<'a> Batch<'a> {
             if crate::view::is_valid(column.valid(), row) {
                 let pieces = Pieces::new(texts, row, &separators);
                 list.start(text);
-                let done = self
-                    .outcomes
-                    .pass(row, |row| split(pieces, &mut list, row).outcome());
+                let done = self.outcomes.pass(row, |row| split(pieces, &mut list, row).outcome());
                 if list.null || done.is_none() {
                     list.undo();
                     if nulls.is_empty() {
@@ -270,11 +258,7 @@ impl<'a> Batch<'a> {
             }
             let pieces = Pieces::new(texts, row, &separators);
             list.start(text);
-            if self
-                .outcomes
-                .pass(row, |row| split(pieces, &mut list, row).outcome())
-                .is_some()
-            {
+            if self.outcomes.pass(row, |row| split(pieces, &mut list, row).outcome()).is_some() {
                 recorder.record(row, text, list.joined(separator));
             }
             list.undo();

@@ -9,10 +9,15 @@ mod naive;
 mod native;
 
 use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pinhost::plugin::{CacheFolder, Plugin, PluginLimits, Sandbox, Step, discarded, standard};
+use pinhost::guest_build::{FOREIGN, TARGET, encode};
+use pinhost::plugin::{
+    CacheFolder, Origin, Plugin, PluginFile, PluginLimits, Sandbox, Step, discarded, standard,
+};
 use pinhost::record::{Batch, Field};
 use pinhost::run::Chain;
 
@@ -45,7 +50,7 @@ fn main() {
 
     let [mut chain, mut chain_after_decode] = [Chain::new(&steps), Chain::new(&steps)];
     let [mut alone, mut before_native, mut before_chain] = [decoder(), decoder(), decoder()];
-    let mut naive = Naive::new();
+    let mut naive = Naive::new(&built("naive"));
     let [decoding, native_chain, sandboxed_chain, native_whole, sandboxed_whole, per_record] =
         take_turns(
             ROUNDS,
@@ -108,14 +113,25 @@ fn main() {
         let nanos = repeated(200, || cleaner.clean(&batch).expect("clean posts"));
         cost(&format!("{name} alone, a row"), nanos / BATCH_ROWS as f64, "");
     }
+    let limits = Arc::new(PluginLimits::default());
+    let idle = PluginFile::new(Origin::Standard("idle"), built("idle").into()).expect("a component");
+    let idle = Plugin::load(&sandbox, idle, &limits).expect("it loads");
+    let idle = Step::new(&idle, "{}", decoded[0].fields(), discarded()).expect("a plan");
+    let row = decoded[0].slice(0, 1);
+    let mut cleaner = idle.cleaner();
+    let call = repeated(2_000, || {
+        for _ in 0..10 {
+            black_box(cleaner.clean(&row).expect("nothing to do"));
+        }
+    });
+    cost("a call that hands over nothing", call / 10.0, "(bar: < 1000)");
     let strip = &steps[3];
     let row = before(&steps, strip, &decoded[0]).slice(0, 1);
     let mut cleaner = strip.cleaner();
     let call = repeated(20_000, || cleaner.clean(&row).expect("a clean post"));
-    cost("a call with one row of one column", call, "(bar: < 1000)");
+    cost("a call with one row of one column", call, "");
     let start = repeated(200, || strip.cleaner().clean(&row).expect("a clean post"));
     cost("a new instance, configured, and its first call", start, "(bar: < 1000000)");
-    let limits = Arc::new(PluginLimits::default());
     let load = |sandbox: &Sandbox| {
         let file = standard::find("tags").expect("a standard plugin");
         Plugin::load(sandbox, file, &limits).expect("it loads")
@@ -137,6 +153,20 @@ fn steps(sandbox: &Sandbox, input: &Arc<[Field]>) -> Vec<Step> {
         steps.push(step);
     }
     steps
+}
+
+/// A component of `guests`.
+fn built(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/sandbox/guests").join(name);
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--locked", "--target", TARGET]);
+    for name in FOREIGN {
+        cargo.env_remove(name);
+    }
+    assert!(cargo.current_dir(&folder).status().expect("cargo").success(), "cargo says why above");
+    let module = folder.join("target").join(TARGET).join("release").join(name);
+    let module = std::fs::read(module.with_extension("wasm")).expect("cargo built it");
+    encode(&module).expect("a component")
 }
 
 /// The batch as it comes to a step.

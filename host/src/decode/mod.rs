@@ -41,7 +41,7 @@ use shape::Shape;
 /// What a single record may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Of a record's value.
+    /// Of a record's value; a GiB at most, whatever stands here.
     pub record_bytes_max: usize,
     /// Objects and arrays open at once; the record itself is the first.
     pub depth_max: usize,
@@ -69,8 +69,8 @@ pub struct Decoder {
     scratch: String,
     open: Vec<u8>,
     rows: usize,
-    /// Bytes of the records in this batch, rejected ones too: no column has more bytes of text or
-    /// items than this, which is what keeps Arrow's 32-bit offsets from overflowing.
+    /// Bytes of the records in this batch: no column has more bytes of text or items than this, which
+    /// is what keeps Arrow's 32-bit offsets from overflowing.
     input_bytes: usize,
 }
 
@@ -82,13 +82,14 @@ impl Decoder {
             Ok(()) => Shape::new(fields).expect("checked fields have a shape"),
             Err(fault) => panic!("fields reach the decoder unchecked: {fault}"),
         };
+        let record_bytes_max = limits.record_bytes_max.min(1 << 30);
         Self {
             declared: fields.into(),
             fields: fields
                 .iter()
                 .map(|field| Field::new(Arc::clone(&field.name), field.kind))
                 .collect(),
-            limits,
+            limits: DecodeLimits { record_bytes_max, ..limits },
             columns: fields.iter().map(|field| Column::new(field.kind)).collect(),
             rest: fields.iter().position(|field| field.from == Origin::Rest),
             needs_value: fields
@@ -109,9 +110,8 @@ impl Decoder {
     /// If there is no [room](Self::has_room) for the record: a bug of ours, as batches are cut long
     /// before.
     pub fn push(&mut self, record: &Record<'_>) -> Result<(), Reject> {
-        assert!(self.has_room(record), "a batch stays below 2 GiB");
         let text = reject::readable(record.value, self.limits.record_bytes_max)?;
-        self.input_bytes += input_bytes(record);
+        assert!(self.has_room(record), "a batch stays below 2 GiB");
         let mut row = Row {
             cursor: Cursor::new(text, self.limits.depth_max, &mut self.open),
             declared: &self.declared,
@@ -131,13 +131,14 @@ impl Decoder {
             return Err(*reject);
         }
         self.rows += 1;
+        self.input_bytes += input_bytes(record);
         Ok(())
     }
 
-    /// Whether the record can still be part of this batch. With room for none, [`finish`](Self::finish)
-    /// the batch first.
+    /// Whether the record can still be part of this batch; if not, [`finish`](Self::finish) the batch
+    /// first. An empty batch has room for any record.
     pub fn has_room(&self, record: &Record<'_>) -> bool {
-        self.input_bytes + input_bytes(record) <= i32::MAX as usize && self.rows < i32::MAX as usize
+        self.rows == 0 || self.input_bytes + input_bytes(record) <= i32::MAX as usize
     }
 
     pub fn rows(&self) -> usize {

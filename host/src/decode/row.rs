@@ -1,5 +1,7 @@
 //! One record becomes one row.
 
+use std::ops::Range;
+
 use crate::record::Record;
 
 use super::column::{Column, Values};
@@ -88,7 +90,7 @@ impl Row<'_> {
         loop {
             let from = self.cursor.at();
             let meaning = self.shape.key(object, &mut self.cursor, self.scratch)?;
-            let key = self.cursor.since(from);
+            let key = from..self.cursor.at();
             match meaning {
                 Meaning::Field { field, place } => {
                     let field = usize::from(field);
@@ -154,10 +156,10 @@ impl Row<'_> {
         }
     }
 
-    fn undeclared(&mut self, key: &str, depth: usize) -> Result<()> {
+    fn undeclared(&mut self, key: Range<usize>, depth: usize) -> Result<()> {
         let from = self.cursor.at();
         self.cursor.skip_value(depth)?;
-        let value = self.cursor.since(from);
+        let (key, value) = (self.cursor.text(key), self.cursor.since(from));
         if let Some(rest) = self.rest() {
             push_key(rest, key);
             rest.push_str(value);
@@ -166,7 +168,13 @@ impl Row<'_> {
     }
 
     /// Reads an object on the way to fields. Null stands for one that has none of them.
-    fn inner_object(&mut self, key: &str, object: u16, place: u16, depth: usize) -> Result<()> {
+    fn inner_object(
+        &mut self,
+        key: Range<usize>,
+        object: u16,
+        place: u16,
+        depth: usize,
+    ) -> Result<()> {
         match self.cursor.peek() {
             b'{' => {}
             b'n' => return self.cursor.literal("null"),
@@ -178,6 +186,7 @@ impl Row<'_> {
                 return Err(Reject::new(format!("field {name} is not an object"), seen, from));
             }
         }
+        let key = self.cursor.text(key);
         let Some(rest) = self.rest() else {
             return self.object(object, depth);
         };

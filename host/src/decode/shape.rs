@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Word};
 use super::declare::{DeclarationError, DeclaredField, Origin};
 use super::reject::Result;
 
@@ -34,7 +34,7 @@ struct Object {
 #[derive(Debug)]
 struct Key {
     /// As it stands in most records, with its quotes.
-    quoted: Box<[u8]>,
+    quoted: Word,
     meaning: Meaning,
     /// The key that followed last time.
     next: u16,
@@ -167,7 +167,7 @@ impl Shape {
         let object = &mut self.objects[usize::from(object)];
         let guess = usize::from(object.keys[object.last].next);
         let key = &object.keys[guess];
-        if cursor.take_all(&key.quoted) {
+        if cursor.take_word(&key.quoted) {
             object.last = guess;
             return Ok(key.meaning);
         }
@@ -186,7 +186,8 @@ impl Shape {
 
 impl Object {
     fn new() -> Self {
-        let beginning = Key { quoted: UNMATCHABLE.into(), meaning: Meaning::Undeclared, next: 0 };
+        let beginning =
+            Key { quoted: Word::new(UNMATCHABLE), meaning: Meaning::Undeclared, next: 0 };
         Self { keys: vec![beginning], declared: 0, lookup: HashMap::new(), last: 0 }
     }
 
@@ -198,9 +199,9 @@ impl Object {
     fn add(&mut self, name: &str, meaning: Meaning) {
         let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
         let quoted = if name.bytes().all(is_plain) {
-            format!("\"{name}\"").into_bytes().into()
+            Word::new(format!("\"{name}\"").as_bytes())
         } else {
-            UNMATCHABLE.into()
+            Word::new(UNMATCHABLE)
         };
         self.lookup.insert(name.into(), self.keys.len() as u16);
         self.keys.push(Key { quoted, meaning, next: 0 });

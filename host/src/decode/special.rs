@@ -1,76 +1,75 @@
 //! Finds the end of a run of plain string bytes.
 
+/// So many bytes are looked at together that for most strings it is once, and no branch is left that
+/// depends on how long they are.
+const BLOCK: usize = 64;
+
 /// Where the first quote, backslash or control character from `from` on is, or the length of `bytes`.
+#[inline]
 pub(super) fn find(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        let found = block::find(block);
-        if found < block::BYTES {
-            return at + found;
+        let marks = marks(block);
+        if marks != 0 {
+            return at + marks.trailing_zeros() as usize;
         }
-        at += block::BYTES;
+        at += BLOCK;
     }
-    while at < bytes.len() && !is_special(bytes[at]) {
-        at += 1;
-    }
-    at
+    find_near_end(bytes, at)
+}
+
+fn find_near_end(bytes: &[u8], from: usize) -> usize {
+    let Some(last) = bytes.last_chunk() else {
+        let rest = bytes.get(from..).unwrap_or_default();
+        return from + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len());
+    };
+    // The last block again, without what lies before `from`.
+    let passed = from - (bytes.len() - BLOCK);
+    let marks = marks(last).checked_shr(passed as u32).unwrap_or(0);
+    if marks == 0 { bytes.len() } else { from + marks.trailing_zeros() as usize }
 }
 
 fn is_special(byte: u8) -> bool {
     byte == b'"' || byte == b'\\' || byte < 0x20
 }
 
+/// A bit for each byte, from the lowest: whether it is special.
 #[cfg(target_arch = "x86_64")]
-mod block {
-    use std::arch::x86_64::*;
-
-    pub(super) const BYTES: usize = 16;
-
-    /// Where the first special byte is, or 32.
-    #[inline]
-    pub(super) fn find(block: &[u8; BYTES]) -> usize {
-        #[expect(unsafe_code, reason = "half the time of decoding goes by in here")]
-        // SAFETY: every x86_64 has SSE2.
-        unsafe {
-            find_sse2(block)
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn find_sse2(block: &[u8; BYTES]) -> usize {
-        // Compiles to one unaligned load.
-        let bits = u128::from_le_bytes(*block);
-        let bytes = _mm_set_epi64x((bits >> 64) as i64, bits as i64);
-        let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
-        let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
-        // SSE2 has no unsigned comparison: a control character is what the minimum leaves alone.
-        let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-        let special = _mm_or_si128(_mm_or_si128(quote, backslash), control);
-        (_mm_movemask_epi8(special) as u32).trailing_zeros() as usize
+#[inline]
+fn marks(block: &[u8; BLOCK]) -> u64 {
+    #[expect(unsafe_code, reason = "most of the time of decoding would go by in a loop over bytes")]
+    // SAFETY: every x86_64 has SSE2.
+    unsafe {
+        marks_sse2(block)
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-mod block {
-    pub(super) const BYTES: usize = 8;
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "sse2")]
+fn marks_sse2(block: &[u8; BLOCK]) -> u64 {
+    use std::arch::x86_64::*;
 
-    /// Where the first special byte is, or `BYTES`.
-    ///
-    /// Looks at all bytes of a word at once. A borrow can mark bytes above a true find, but the
-    /// lowest is the one asked for.
-    #[inline]
-    pub(super) fn find(block: &[u8; BYTES]) -> usize {
-        const ONES: u64 = u64::MAX / 0xff;
-        const HIGH: u64 = ONES << 7;
-        let bytes = u64::from_le_bytes(*block);
-        let quote = bytes ^ (ONES * b'"' as u64);
-        let backslash = bytes ^ (ONES * b'\\' as u64);
-        let special = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (bytes.wrapping_sub(ONES * 0x20) & !bytes);
-        (special & HIGH).trailing_zeros() as usize / 8
+    let mut marks = 0;
+    for (index, part) in block.as_chunks::<16>().0.iter().enumerate() {
+        // Becomes a load.
+        let bits = u128::from_le_bytes(*part);
+        let bytes = _mm_set_epi64x((bits >> 64) as i64, bits as i64);
+        let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+        let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
+        // There is no unsigned comparison: a control character is what the minimum leaves alone.
+        let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+        let special = _mm_or_si128(_mm_or_si128(quote, backslash), control);
+        marks |= u64::from(_mm_movemask_epi8(special) as u16) << (16 * index);
     }
+    marks
+}
+
+/// A bit for each byte, from the lowest: whether it is special.
+#[cfg(not(target_arch = "x86_64"))]
+fn marks(block: &[u8; BLOCK]) -> u64 {
+    let bit = |(index, &byte): (usize, &u8)| u64::from(is_special(byte)) << index;
+    block.iter().enumerate().map(bit).sum()
 }
 
 #[cfg(test)]
@@ -79,14 +78,17 @@ mod tests {
 
     #[test]
     fn every_special_byte_is_found_at_every_place() {
-        for len in 0..40 {
-            for place in 0..=len {
+        for len in [0, 1, 63, 64, 65, 150] {
+            for place in 0..len {
                 for byte in 0..=u8::MAX {
-                    let mut bytes = vec![b'a'; len];
-                    bytes.extend_from_slice(&[0xff, 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80]);
+                    let plain = [b'a', 0xff, 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80];
+                    let mut bytes: Vec<u8> = plain.into_iter().cycle().take(len).collect();
                     bytes[place] = byte;
-                    let slow = bytes.iter().position(|&byte| is_special(byte));
-                    assert_eq!(find(&bytes, 0), slow.unwrap_or(bytes.len()), "{bytes:?}");
+                    for from in [0, place / 2, place, place + 1, len] {
+                        let slow = bytes[from..].iter().position(|&byte| is_special(byte));
+                        let slow = slow.map_or(len, |at| from + at);
+                        assert_eq!(find(&bytes, from), slow, "{bytes:?} from {from}");
+                    }
                 }
             }
         }

@@ -88,12 +88,10 @@ impl<'a> PieceSource<'a> {
     pub fn new(array: &'a ArrayRef, pieces: usize) -> Self {
         let views = Vec::with_capacity(pieces);
         if let Some(plain) = array.as_any().downcast_ref::<StringArray>() {
-            let bytes = plain.value_data();
-            let kind = SourceKind::Plain {
-                offsets: plain.value_offsets(),
-                bytes,
-                ascii: bytes.is_ascii(),
-            };
+            let (offsets, bytes) = (plain.value_offsets(), plain.value_data());
+            // Of a slice only its own texts: the rest may be much more.
+            let ascii = bytes[offsets[0] as usize..offsets[plain.len()] as usize].is_ascii();
+            let kind = SourceKind::Plain { offsets, bytes, ascii };
             Self { kind, views, buffers: Arc::new([plain.values().clone()]) }
         } else {
             let source = array.as_any().downcast_ref::<StringViewArray>().expect("a text column");

@@ -3,45 +3,35 @@
 //! One scan over the whole column finds every separator. A list is told the host as pieces of the
 //! texts, so no byte is moved, as long as every item is a piece.
 
+use std::slice;
+
 use crate::batch::{Batch, Outcome, Row};
 use crate::contract::{self, Change, ColumnData, ListSlices, Values};
 use crate::edit::{Edit, Recorder};
-use crate::kernels::{bits, equal, place_in, positions};
+use crate::kernels::{Positions, bits, equal, place_in};
 use crate::kind::{Column, Text, TextList};
 use crate::plan::{Edits, Read, Write};
 use crate::view::Texts;
 
 /// The pieces of one text, between separators: `a,,b` has `a`, nothing, and `b`.
-#[derive(Debug)]
-pub struct Pieces<'a> {
+#[derive(Debug, Clone)]
+pub struct Pieces<'a, 's> {
     texts: Texts<'a>,
-    /// Every separator of the column, then the end of time.
-    separators: Vec<u32>,
-    /// The first separator not passed.
-    next: usize,
+    /// Where in the column the text starts and ends.
     text: (usize, usize),
-    /// Where the rest of the text starts; behind its end, nothing is left.
-    rest: usize,
+    /// The separators in it that are left.
+    separators: slice::Iter<'s, u32>,
+    /// Where the next piece starts; behind the text's end, none does.
+    next: usize,
 }
 
-impl<'a> Pieces<'a> {
-    fn new(column: &Column<'a, Text>, separator: u8) -> Self {
-        assert!(separator.is_ascii(), "a separator is an ASCII character");
-        let texts = column.values();
-        let mut separators = positions(texts.text().as_bytes(), separator);
-        separators.push(u32::MAX);
-        Self { texts, separators, next: 0, text: (0, 0), rest: 1 }
-    }
-
+impl<'a, 's> Pieces<'a, 's> {
+    /// `separators` are those of the same column.
     #[inline]
-    fn start(&mut self, row: usize) {
-        let offsets = self.texts.offsets();
-        let text = (offsets[row] as usize, offsets[row + 1] as usize);
-        self.text = text;
-        self.rest = text.0;
-        while (self.separators[self.next] as usize) < text.0 {
-            self.next += 1;
-        }
+    fn new(texts: Texts<'a>, row: usize, separators: &'s Positions) -> Self {
+        let (start, end) = (texts.offsets()[row] as usize, texts.offsets()[row + 1] as usize);
+        let separators = separators.within(start, end).iter();
+        Self { texts, text: (start, end), separators, next: start }
     }
 
     /// The text that is split, whatever is left of it.
@@ -51,28 +41,28 @@ impl<'a> Pieces<'a> {
     }
 }
 
-impl<'a> Iterator for Pieces<'a> {
+impl<'a> Iterator for Pieces<'a, '_> {
     type Item = &'a str;
 
     #[inline]
     #[expect(unsafe_code, reason = "as for the texts")]
     fn next(&mut self) -> Option<&'a str> {
-        let start = self.rest;
-        if start > self.text.1 {
-            return None;
-        }
-        let separator = self.separators[self.next] as usize;
-        let end = if separator < self.text.1 {
-            self.next += 1;
-            separator
-        } else {
-            self.text.1
+        let start = self.next;
+        let end = match self.separators.next() {
+            Some(&separator) => separator as usize,
+            None if start <= self.text.1 => self.text.1,
+            None => return None,
         };
-        self.rest = end + 1;
-        // SAFETY: the text's own ends are sound, and so is what touches a separator, which is ASCII and
-        // was found in this very column; none before the rest of the text is left.
+        self.next = end + 1;
+        // SAFETY: the text's own ends are sound, and so are both sides of a separator, which is ASCII
+        // and was found in the text. They ascend.
         Some(unsafe { self.texts.part(start, end) })
     }
+}
+
+fn separators(separator: u8, texts: Texts<'_>) -> Positions {
+    assert!(separator.is_ascii(), "a separator is an ASCII character");
+    Positions::of(separator, texts.text().as_bytes())
 }
 
 /// The list that one row becomes.
@@ -89,7 +79,7 @@ pub struct List<'a> {
     /// Items that are not pieces, by their index. What `starts` and `ends` say of them is nothing.
     own: Vec<(usize, String)>,
     /// For a hash of an item, the last row which had one, to compare only where it may pay.
-    seen: Box<[u32; 256]>,
+    seen: Box<[u32; 1 << SEEN_BITS]>,
     row: u32,
 }
 
@@ -103,7 +93,7 @@ impl<'a> List<'a> {
             first: 0,
             null: false,
             own: vec![],
-            seen: Box::new([0; 256]),
+            seen: Box::new([0; 1 << SEEN_BITS]),
             row: 0,
         }
     }
@@ -135,41 +125,48 @@ impl<'a> List<'a> {
     /// Adds an item. A piece of the text costs no copy.
     #[inline]
     pub fn push(&mut self, item: &str) {
-        if self.len == self.starts.len() {
-            self.grow();
-        }
+        let index = self.len;
         match place_in(self.text, item) {
-            Some(start) => {
-                self.starts[self.len] = start as u32;
-                self.ends[self.len] = (start + item.len()) as u32;
+            Some(start) if index < self.starts.len() && index < self.ends.len() => {
+                self.starts[index] = start as u32;
+                self.ends[index] = (start + item.len()) as u32;
+                self.len += 1;
             }
-            None => self.own.push((self.len, item.to_owned())),
+            _ => self.push_slowly(item),
         }
+    }
+
+    /// Makes room, or takes an item that is no piece.
+    #[cold]
+    fn push_slowly(&mut self, item: &str) {
+        if self.len == self.starts.len() {
+            let items = 2 * self.len + 64;
+            self.starts.resize(items, 0);
+            self.ends.resize(items, 0);
+        }
+        if place_in(self.text, item).is_some() {
+            return self.push(item);
+        }
+        self.own.push((self.len, item.to_owned()));
         self.len += 1;
     }
 
     /// Adds an item unless the list has it already; says whether it was added.
-    #[inline]
+    #[inline(always)]
     pub fn push_new(&mut self, item: &str) -> bool {
-        let seen = &mut self.seen[usize::from(hash(item))];
-        if *seen == self.row && self.contains(item) {
+        let hash = hash(item);
+        if self.seen[hash] == self.row && self.contains(item) {
             return false;
         }
-        self.seen[usize::from(hash(item))] = self.row;
+        self.seen[hash] = self.row;
         self.push(item);
         true
     }
 
     /// Whether the list has this item.
+    #[cold]
     pub fn contains(&self, item: &str) -> bool {
         (self.first..self.len).any(|index| equal(self.item(self.text, index), item))
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        let items = 2 * self.starts.len() + 64;
-        self.starts.resize(items, 0);
-        self.ends.resize(items, 0);
     }
 
     /// An item of the row with this text.
@@ -187,14 +184,22 @@ impl<'a> List<'a> {
     }
 }
 
-/// Differs for most texts of one list.
+/// Differs for nearly all texts of one list. Tags like to start or end with the same word, so both
+/// ends and the length take part.
 #[inline]
-fn hash(text: &str) -> u8 {
+fn hash(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let (first, last) = (bytes.first().copied().unwrap_or(0), bytes.last().copied().unwrap_or(0));
-    let key = u32::from(first) | u32::from(last) << 8 | (bytes.len() as u32) << 16;
-    (key.wrapping_mul(0x9e37_79b1) >> 24) as u8
+    let ends = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            u32::from_le_bytes(*last) ^ u32::from_le_bytes(*first).wrapping_mul(3)
+        }
+        _ => bytes.iter().fold(0, |ends, &byte| ends << 8 | u32::from(byte)),
+    };
+    let key = ends.wrapping_add((bytes.len() as u32).wrapping_mul(0x0100_0193));
+    (key.wrapping_mul(0x9e37_79b1) >> (32 - SEEN_BITS)) as usize
 }
+
+const SEEN_BITS: u32 = 10;
 
 impl<'a> Batch<'a> {
     /// Splits texts at an ASCII character into lists: the function takes pieces and pushes items.
@@ -205,21 +210,20 @@ impl<'a> Batch<'a> {
         from: Read<Text>,
         into: Write<TextList>,
         separator: u8,
-        mut split: impl FnMut(&mut Pieces<'a>, &mut List<'a>, &mut Row<'_>) -> O,
+        mut split: impl FnMut(Pieces<'a, '_>, &mut List<'a>, &mut Row<'_>) -> O,
     ) {
         let column = self.column(from);
         let texts = column.values();
-        let mut pieces = Pieces::new(&column, separator);
-        let mut list = List::new(pieces.separators.len() + texts.len());
+        let separators = separators(separator, texts);
+        let mut list = List::new(separators.all().len() + texts.len());
         let mut offsets = Vec::with_capacity(texts.len() + 1);
         let mut nulls: Vec<u8> = vec![];
         offsets.push(0);
         for (row, text) in texts.iter().enumerate() {
             if crate::view::is_valid(column.valid(), row) {
-                pieces.start(row);
+                let pieces = Pieces::new(texts, row, &separators);
                 list.start(text);
-                let done =
-                    self.outcomes.pass(row, |row| split(&mut pieces, &mut list, row).outcome());
+                let done = self.outcomes.pass(row, |row| split(pieces, &mut list, row).outcome());
                 if list.null || done.is_none() {
                     list.undo();
                     if nulls.is_empty() {
@@ -242,20 +246,19 @@ impl<'a> Batch<'a> {
         &mut self,
         column: Edits<Text>,
         separator: u8,
-        mut split: impl FnMut(&mut Pieces<'a>, &mut List<'a>, &mut Row<'_>) -> O,
+        mut split: impl FnMut(Pieces<'a, '_>, &mut List<'a>, &mut Row<'_>) -> O,
     ) {
         let mut recorder = Recorder::new(self.column(column.read), column.read.index);
         let texts = recorder.column.values();
-        let mut pieces = Pieces::new(&recorder.column, separator);
+        let separators = separators(separator, texts);
         let mut list = List::new(64);
         for (row, text) in texts.iter().enumerate() {
             if !recorder.is_valid(row) {
                 continue;
             }
-            pieces.start(row);
+            let pieces = Pieces::new(texts, row, &separators);
             list.start(text);
-            if self.outcomes.pass(row, |row| split(&mut pieces, &mut list, row).outcome()).is_some()
-            {
+            if self.outcomes.pass(row, |row| split(pieces, &mut list, row).outcome()).is_some() {
                 recorder.record(row, text, list.joined(separator));
             }
             list.undo();

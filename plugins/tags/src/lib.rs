@@ -89,10 +89,14 @@ impl Plugin for Tags {
 
 impl Tags {
     #[inline(always)]
-    fn row(&self, pieces: &mut Pieces<'_>, tags: &mut List<'_>, row: &mut Row<'_>) {
+    fn row(&self, pieces: Pieces<'_, '_>, tags: &mut List<'_>, row: &mut Row<'_>) {
         match unjoined(pieces.text()).filter(|_| self.repair) {
             Some(text) => self.repaired(&text, tags, row),
-            None => pieces.for_each(|piece| self.tag(piece, tags, row)),
+            None => {
+                for piece in pieces {
+                    self.tag(piece, tags, row);
+                }
+            }
         }
         if tags.is_empty() {
             tags.set_null();
@@ -114,7 +118,9 @@ impl Tags {
     #[cold]
     fn repaired(&self, text: &str, tags: &mut List<'_>, row: &mut Row<'_>) {
         row.tally(self.repaired);
-        text.split(',').for_each(|piece| self.tag(piece, tags, row));
+        for piece in text.split(',') {
+            self.tag(piece, tags, row);
+        }
     }
 }
 

@@ -174,3 +174,16 @@ fn the_first_fault_is_told() {
         assert_eq!(reject(&fields, json).reason, reason, "{json}");
     }
 }
+
+#[test]
+fn a_batch_ends_before_its_offsets_do() {
+    let json = record(br#"{"title":"t"}"#);
+    let mut decoder = decoder(&title());
+    decoder.push(&json).unwrap();
+    decoder.input_bytes = i32::MAX as usize - 13;
+    assert!(decoder.has_room(&json));
+    decoder.input_bytes += 1;
+    assert!(!decoder.has_room(&json));
+    assert_eq!(decoder.finish().rows(), 1);
+    assert!(decoder.has_room(&json));
+}

@@ -7,7 +7,7 @@ mod decimal;
 mod scan;
 
 pub use decimal::{Inexact, whole_number};
-pub use scan::positions;
+pub use scan::Positions;
 
 /// Where a piece of a text starts in it; `None` if it is not a piece of it but some other text.
 #[inline]

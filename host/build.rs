@@ -43,7 +43,8 @@ fn main() {
     fs::write(out.join("standard_plugins.rs"), source + "]").expect("OUT_DIR can be written");
 
     let mut files = Vec::new();
-    files_below(&root.join("plugins/sdk"), &mut files);
+    files.push(root.join("plugins/sdk/Cargo.toml"));
+    files_below(&root.join("plugins/sdk/src"), &mut files);
     files_below(&root.join("wit"), &mut files);
     let mut source = String::from("&[\n");
     for file in &files {
@@ -109,24 +110,26 @@ fn fail(message: &str) -> ! {
     process::exit(1)
 }
 
-/// `PINHOST_COMMIT`, for `--version`; empty outside a checkout.
+/// `PINHOST_COMMIT`, for `--version`. Empty outside a checkout, and in development builds, which would
+/// have to be made again after every commit.
 fn commit(root: &Path) {
     let git = |args: &[&str]| {
         let output = Command::new("git").current_dir(root).args(args).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     };
-    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default();
-    println!("cargo::rustc-env=PINHOST_COMMIT={commit}");
-    // The log of HEAD changes with every commit and every checkout.
-    for file in ["HEAD", "logs/HEAD"] {
-        if let Some(path) = git(&["rev-parse", "--git-path", file]) {
-            let path = root.join(path);
+    let mut commit = String::new();
+    if env::var("PROFILE").as_deref() == Ok("release") {
+        commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default();
+        // The log of HEAD changes with every commit and every checkout.
+        let paths = ["HEAD", "logs/HEAD"].map(|file| git(&["rev-parse", "--git-path", file]));
+        for path in paths.into_iter().flatten().map(|path| root.join(path)) {
             if path.exists() {
                 println!("cargo::rerun-if-changed={}", path.display());
             }
         }
     }
+    println!("cargo::rustc-env=PINHOST_COMMIT={commit}");
 }
 
 /// `PINHOST_WASMTIME`, for `--version`: wasmtime does not say which one it is.

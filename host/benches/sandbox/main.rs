@@ -114,7 +114,8 @@ fn main() {
         cost(&format!("{name} alone, a row"), nanos / BATCH_ROWS as f64, "");
     }
     let limits = Arc::new(PluginLimits::default());
-    let idle = PluginFile::new(Origin::Standard("idle"), built("idle").into()).expect("a component");
+    let idle =
+        PluginFile::new(Origin::Standard("idle"), built("idle").into()).expect("a component");
     let idle = Plugin::load(&sandbox, idle, &limits).expect("it loads");
     let idle = Step::new(&idle, "{}", decoded[0].fields(), discarded()).expect("a plan");
     let row = decoded[0].slice(0, 1);

@@ -17,24 +17,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use pinhost::guest_build::{self, FOREIGN, TARGET};
 use serde::Serialize;
 use serde_json::{Value, json};
-use wit_component::ComponentEncoder;
 
 use crate::guests::misbehaviour::{Describing, Misbehaviour};
 pub use crate::guests::python::python_plugin;
 pub use crate::guests::verdict::Verdict;
-
-/// What a build inside of a build must not hear of the outer one.
-const OUTER_BUILD: [&str; 7] = [
-    "RUSTFLAGS",
-    "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_BUILD_RUSTFLAGS",
-    "CARGO_BUILD_TARGET",
-    "CARGO_TARGET_DIR",
-    "RUSTC_WRAPPER",
-    "RUSTC_WORKSPACE_WRAPPER",
-];
 
 /// The plugin that does wrong what its configuration names.
 pub fn hostile() -> PathBuf {
@@ -78,25 +67,21 @@ fn hostile_module() -> &'static Path {
         let _lock = lock("hostile");
         let target = folder().join("cargo");
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        for variable in OUTER_BUILD {
+        for variable in FOREIGN {
             cargo.env_remove(variable);
         }
         cargo
-            .args(["build", "--locked", "--release", "--target", "wasm32-unknown-unknown"])
+            .args(["build", "--locked", "--release", "--target", TARGET])
             .arg("--target-dir")
             .arg(&target)
             .current_dir(root().join("tests/guests/hostile"));
         run(&mut cargo);
-        target.join("wasm32-unknown-unknown/release/hostile.wasm")
+        target.join(TARGET).join("release/hostile.wasm")
     })
 }
 
 fn encode(module: &[u8]) -> Vec<u8> {
-    let encoded = ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|mut encoder| encoder.encode());
-    encoded.expect("the module says of which world it is")
+    guest_build::encode(module).expect("the module says of which world it is")
 }
 
 fn root() -> &'static Path {

@@ -89,14 +89,14 @@ struct Sample {
 
 fn given_rows(args: &BenchArgs) -> Result<Option<Sample>, CliError> {
     let Some(path) = &args.rows else { return Ok(None) };
-    let rows = read_rows(path, args.batch as usize)?;
+    let (lines, rows) = read_rows(path, args.batch as usize)?;
     let declared: Vec<(String, Kind)> = match &args.columns {
         Some(ColumnsArg(columns)) => columns.iter().map(|f| (f.name.to_string(), f.kind)).collect(),
         None => Vec::new(),
     };
     let fields = json::infer(&rows, &declared);
     let batch = fields.and_then(|fields| json::batch(&rows, &fields)).map_err(|error| {
-        CliError::input(format!("{}:{}: {error}", path.display(), error.row + 1))
+        CliError::input(format!("{}:{}: {error}", path.display(), lines[error.row]))
             .help(format!("say which it is: --columns {}=text", error.column))
     })?;
     Ok(Some(Sample {
@@ -106,20 +106,21 @@ fn given_rows(args: &BenchArgs) -> Result<Option<Sample>, CliError> {
     }))
 }
 
-/// No more of them than a batch needs.
-fn read_rows(path: &Path, rows_max: usize) -> Result<Vec<JsonRow>, CliError> {
+/// The numbers of the lines, and the rows in them; no more than a batch needs.
+fn read_rows(path: &Path, rows_max: usize) -> Result<(Vec<usize>, Vec<JsonRow>), CliError> {
     let unreadable = |error| CliError::io(format!("{} cannot be read", path.display()), &error);
     let lines = BufReader::new(File::open(path).map_err(unreadable)?).lines();
-    let mut rows = Vec::new();
-    for (at, line) in lines.enumerate() {
+    let (mut numbers, mut rows) = (Vec::new(), Vec::new());
+    for (line, number) in lines.zip(1..) {
         let line = line.map_err(unreadable)?;
         if line.trim().is_empty() {
             continue;
         }
         let row = serde_json::from_str(&line).map_err(|error| {
-            CliError::input(format!("{}:{}: not a row: {error}", path.display(), at + 1))
+            CliError::input(format!("{}:{}: not a row: {error}", path.display(), number))
                 .help("a row is a JSON object in a line")
         })?;
+        numbers.push(number);
         rows.push(row);
         if rows.len() == rows_max {
             break;
@@ -128,7 +129,7 @@ fn read_rows(path: &Path, rows_max: usize) -> Result<Vec<JsonRow>, CliError> {
     if rows.is_empty() {
         return Err(CliError::input(format!("{} has no rows", path.display())));
     }
-    Ok(rows)
+    Ok((numbers, rows))
 }
 
 /// The rows of the case that has most of them and that the plugin takes with the configuration.

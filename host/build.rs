@@ -27,10 +27,7 @@ fn main() {
     let names = standard_plugins(&root.join("plugins"));
     // All profiles share it: the plugins are the same for each of them.
     let target = out.ancestors().nth(4).expect("a folder of a target folder").join("plugins");
-    get_target();
-    if !names.is_empty() {
-        build(&root, &target, &names);
-    }
+    build(&root, &target, &names);
     let modules = target.join(TARGET).join("plugin");
 
     let mut source = String::from("&[\n");

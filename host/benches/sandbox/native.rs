@@ -2,6 +2,7 @@
 //! ratios. What they answer is checked and applied by the same code as a sandboxed plugin's answer.
 
 use arrow::array::AsArray;
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int64Type;
 use bytesize::ByteSize;
 use pinhost::plugin::v1::{apply, contract::types as host};
@@ -79,7 +80,7 @@ fn borrowed(batch: &Batch, read: usize) -> ColumnData<'_> {
         }
         kind => panic!("the steps read no columns of kind {kind}"),
     };
-    ColumnData { values, valid: column.nulls().map(|nulls| nulls.validity()) }
+    ColumnData { values, valid: column.nulls().map(NullBuffer::validity) }
 }
 
 /// The guest's types as the host's: what the sandbox does by copying out of the guest's memory.

@@ -104,7 +104,7 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
 /// Cut, with control characters spelled out: nothing that a terminal would obey, or a database refuse.
 pub(crate) fn readable(text: &str, bytes_max: usize) -> String {
     let kept = cut(text, bytes_max);
-    if !kept.contains(|char| is_unreadable(char)) {
+    if !kept.contains(is_unreadable) {
         return kept.to_owned();
     }
     let mut spelled = String::with_capacity(bytes_max);
@@ -140,7 +140,9 @@ mod tests {
 
     use super::*;
 
-    fn collected() -> (GuestLog, Arc<Mutex<Vec<(LogLevel, String)>>>) {
+    type Lines = Arc<Mutex<Vec<(LogLevel, String)>>>;
+
+    fn collected() -> (GuestLog, Lines) {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = {
             let lines = Arc::clone(&lines);

@@ -169,8 +169,8 @@ fn view(bytes: &[u8], from: usize, length: usize) -> u128 {
 mod tests {
     use super::*;
 
-    fn taken(source: ArrayRef, pieces: &[(usize, u32, u32)]) -> Option<Vec<String>> {
-        let mut taken = PieceSource::new(&source, pieces.len());
+    fn taken(source: &ArrayRef, pieces: &[(usize, u32, u32)]) -> Option<Vec<String>> {
+        let mut taken = PieceSource::new(source, pieces.len());
         for &(row, start, end) in pieces {
             taken.push(row, start, end)?;
         }
@@ -199,7 +199,7 @@ mod tests {
                     for end in 0..=value.len() + 1 {
                         let expected = value.get(start..end).map(|piece| vec![piece.to_owned()]);
                         let pieces = [(row, start as u32, end as u32)];
-                        assert_eq!(taken(source.clone(), &pieces), expected, "{start}..{end}");
+                        assert_eq!(taken(&source, &pieces), expected, "{start}..{end}");
                     }
                 }
             }
@@ -212,7 +212,7 @@ mod tests {
         let mut first = PieceSource::new(&plain, 1);
         first.push(2, 2, 32).expect("a piece");
         let first: ArrayRef = Arc::new(first.finish(None));
-        assert_eq!(taken(first, &[(0, 0, 20)]).unwrap(), ["text of more than tw"]);
+        assert_eq!(taken(&first, &[(0, 0, 20)]).unwrap(), ["text of more than tw"]);
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub(super) enum Part<A, F> {
     Guilty(usize, F),
 }
 
+/// All parts of a batch, in order.
+pub(super) type Parts<T> = Vec<Part<<T as Attempts>::Answer, <T as Attempts>::Failure>>;
+
 /// The search was given up: too many rows are guilty, or it took too long.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GivenUp<F> {
@@ -39,7 +42,7 @@ pub(super) fn bisect<T: Attempts>(
     attempts: &mut T,
     rows: usize,
     guilty_max: usize,
-) -> Result<Vec<Part<T::Answer, T::Failure>>, GivenUp<T::Failure>> {
+) -> Result<Parts<T>, GivenUp<T::Failure>> {
     let mut parts = Vec::new();
     let mut guilty = 0;
     let mut last = None;

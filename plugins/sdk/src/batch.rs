@@ -118,7 +118,7 @@ impl<'a> Batch<'a> {
         self.rows
     }
 
-    /// A column as it is. It outlives the borrow of the batch, so functions for other columns can
+    /// A column as it came in, whatever was written since. It outlives the borrow of the batch, so functions for other columns can
     /// look into it.
     pub fn column<K: Kind>(&self, read: Read<K>) -> Column<'a, K> {
         let data = &self.columns[read.index as usize];

@@ -1,6 +1,6 @@
 //! Text columns cleaned in place, a value at a time.
 
-use crate::batch::{Batch, Outcome};
+use crate::batch::{Batch, Outcome, Row};
 use crate::contract::{self, Change, ColumnData, Patch, Slices, Values};
 use crate::kernels::{bits, place_in};
 use crate::kind::{Column, Text};
@@ -9,10 +9,13 @@ use crate::plan::Edits;
 /// What becomes of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit<'a> {
+    /// It stays.
     Keep,
+    /// It becomes null.
     Null,
-    /// A piece of the value, which costs no copy. Another text is copied.
+    /// It becomes a piece of itself, which costs no copy; or any other text, which is copied.
     Slice(&'a str),
+    /// It becomes this.
     Text(String),
 }
 
@@ -25,7 +28,7 @@ impl<'a> Batch<'a> {
     pub fn edit<O: Outcome<Edit<'a>>>(
         &mut self,
         column: Edits<Text>,
-        mut edit: impl FnMut(&'a str, &mut crate::Row<'_>) -> O,
+        mut edit: impl FnMut(&'a str, &mut Row<'_>) -> O,
     ) {
         let mut recorder = Recorder::new(self.column(column.read), column.read.index);
         for (row, value) in recorder.column.values().iter().enumerate() {

@@ -88,6 +88,7 @@ impl Plugin for Tags {
 }
 
 impl Tags {
+    // Inlined into both of the loops above, by force, as a call for each tag is a fifth of the time.
     #[inline(always)]
     fn row(&self, pieces: Pieces<'_, '_>, tags: &mut List<'_>, row: &mut Row<'_>) {
         match unjoined(pieces.text()).filter(|_| self.repair) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use pinhost_tests::{cache, pinhost};
+use pinhost_tests::{cache, guests, pinhost};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -317,6 +317,28 @@ fn a_broken_case_file_is_told_with_place_and_remedy() {
         checked += 1;
     }
     assert!(checked > 0);
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is a folder of the workspace")
+}
+
+#[test]
+fn every_standard_plugin_passes_its_cases() {
+    let listed = plugin(root(), &["list"]).done().stdout;
+    let names: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() >= 4, "{listed}");
+    for name in names {
+        let cases = format!("plugins/{name}/cases");
+        plugin(root(), &["test", name, "--cases", &cases]).done();
+    }
+}
+
+#[test]
+fn a_plugin_in_python_passes_its_cases() {
+    let slug = guests::python_plugin();
+    let cases = "examples/python-plugin/cases";
+    plugin(root(), &["test", slug.to_str().expect("UTF-8"), "--cases", cases]).done();
 }
 
 #[test]

@@ -43,7 +43,7 @@ struct Engines {
     timed: v1::Runtime,
     /// Ends calls by the number of instructions, for rows that are judged alone. Made when first
     /// needed: most runs have no such row.
-    metered: OnceLock<v1::Runtime>,
+    metered: OnceLock<Result<v1::Runtime, String>>,
 }
 
 impl fmt::Debug for Sandbox {
@@ -56,6 +56,7 @@ impl fmt::Debug for Sandbox {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metering {
     Time,
+    /// Instructions, and time where that is not the plugin's own.
     Fuel,
 }
 
@@ -63,7 +64,6 @@ impl Sandbox {
     pub fn new(folder: &CacheFolder) -> Result<Self, SandboxError> {
         let cache = cache(folder);
         let timed = runtime(Metering::Time, cache.clone()).map_err(SandboxError::Engine)?;
-        tick(timed.engine());
         Ok(Self(Arc::new(Engines { cache, timed, metered: OnceLock::new() })))
     }
 
@@ -76,16 +76,18 @@ impl Sandbox {
         self.0.cache.as_ref().map_or(0, Cache::cache_hits)
     }
 
-    pub(crate) fn metered(&self) -> &v1::Runtime {
-        self.0.metered.get_or_init(|| {
-            runtime(Metering::Fuel, self.0.cache.clone())
-                .expect("an engine that differs only in what it counts was made before")
-        })
+    pub(crate) fn metered(&self) -> Result<&v1::Runtime, &str> {
+        let made = self.0.metered.get_or_init(|| {
+            runtime(Metering::Fuel, self.0.cache.clone()).map_err(|error| format!("{error:#}"))
+        });
+        made.as_ref().map_err(String::as_str)
     }
 }
 
 fn runtime(metering: Metering, cache: Option<Cache>) -> wasmtime::Result<v1::Runtime> {
-    v1::Runtime::new(Engine::new(&config(metering, cache))?, metering)
+    let engine = Engine::new(&config(metering, cache))?;
+    tick(&engine);
+    v1::Runtime::new(engine, metering)
 }
 
 fn config(metering: Metering, cache: Option<Cache>) -> Config {
@@ -94,7 +96,8 @@ fn config(metering: Metering, cache: Option<Cache>) -> Config {
         .wasm_component_model(true)
         // Calls are synchronous; without this each costs 112 ns and not 396.
         .concurrency_support(false)
-        .epoch_interruption(metering == Metering::Time)
+        // Also where instructions are counted: what the host does for a plugin costs none.
+        .epoch_interruption(true)
         .consume_fuel(metering == Metering::Fuel)
         // The same row gives the same answer on every machine.
         .cranelift_nan_canonicalization(true)

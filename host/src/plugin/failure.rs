@@ -32,6 +32,8 @@ pub enum Fault {
     Error(String),
     /// An answer that breaks the contract.
     Breach(String),
+    /// No machine code that counts instructions could be made of the plugin.
+    Uncounted(String),
 }
 
 impl From<Fault> for Failure {
@@ -44,7 +46,10 @@ impl Failure {
     /// The same for all rows with this fault.
     pub fn reason(&self) -> String {
         let reason = match &self.fault {
-            Fault::Trap(_) if self.last_words.is_some() => "plugin panicked".to_owned(),
+            // A panic ends in `unreachable`, after its message.
+            Fault::Trap(trap) if self.last_words.is_some() && trap.contains("unreachable") => {
+                "plugin panicked".to_owned()
+            }
             Fault::Trap(trap) => format!("plugin trapped: {trap}"),
             Fault::Time(limit) => format!("plugin took longer than {limit}"),
             Fault::Fuel => {
@@ -57,6 +62,7 @@ impl Failure {
             Fault::Output => "plugin returned more than limits.plugin.output".to_owned(),
             Fault::Error(_) => "plugin returned an error".to_owned(),
             Fault::Breach(breach) => format!("plugin broke the contract: {breach}"),
+            Fault::Uncounted(cause) => format!("no row can be judged alone: {cause}"),
         };
         cut(&reason, REASON_BYTES_MAX).to_owned()
     }
@@ -67,8 +73,12 @@ impl Failure {
             Fault::Error(message) => Some(printable(message, DETAIL_BYTES_MAX)),
             _ => self.last_words.clone(),
         };
-        let parts: Vec<&str> =
-            [said.as_deref(), self.backtrace.as_deref()].into_iter().flatten().collect();
+        // Neither may push the other out.
+        let said = said.as_deref().map(|said| match self.backtrace {
+            Some(_) => cut(said, DETAIL_BYTES_MAX / 2),
+            None => said,
+        });
+        let parts: Vec<&str> = [said, self.backtrace.as_deref()].into_iter().flatten().collect();
         (!parts.is_empty()).then(|| cut(&parts.join("\n"), DETAIL_BYTES_MAX).to_owned())
     }
 }

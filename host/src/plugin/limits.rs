@@ -83,8 +83,12 @@ impl ResourceLimiter for Account {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            // The module forbids it to itself, and wasmtime is about to.
+            return Ok(false);
+        }
         let all = self.memory + (desired - current);
         if all > self.memory_max {
             self.exhausted = Some(Exhausted::Memory);
@@ -98,8 +102,11 @@ impl ResourceLimiter for Account {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let all = self.table_entries + (desired - current);
         if all > self.table_entries_max {
             self.exhausted = Some(Exhausted::TableEntries);

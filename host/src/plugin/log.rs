@@ -41,13 +41,15 @@ pub(crate) struct GuestLog {
     lines: u32,
     bytes: usize,
     omitted: u64,
-    /// The last line of level error, and whether it was left out.
+    /// The last line of level error, and whether it was shown.
     last_error: Option<(String, bool)>,
+    /// What came in bytes and has not ended its line yet.
+    begun: Vec<u8>,
 }
 
 impl GuestLog {
     pub(crate) fn new(sink: LogSink) -> Self {
-        Self { sink, lines: 0, bytes: 0, omitted: 0, last_error: None }
+        Self { sink, lines: 0, bytes: 0, omitted: 0, last_error: None, begun: Vec::new() }
     }
 
     pub(crate) fn begin_call(&mut self) {
@@ -75,9 +77,29 @@ impl GuestLog {
         }
     }
 
+    /// Lines of a stream. A long one comes in pieces, so that one without an end takes no memory.
+    pub(crate) fn write_bytes(&mut self, level: LogLevel, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte != b'\n' {
+                self.begun.push(byte);
+            }
+            if byte == b'\n' || self.begun.len() == LINE_BYTES_MAX {
+                self.end_line(level);
+            }
+        }
+    }
+
+    fn end_line(&mut self, level: LogLevel) {
+        let line = std::mem::take(&mut self.begun);
+        self.write(level, &String::from_utf8_lossy(&line));
+    }
+
     /// Ends a call. After a trap the last error is what the plugin said about it; it is shown even if
     /// there was too much before it.
     pub(crate) fn end_call(&mut self, trapped: bool) -> Option<String> {
+        if !self.begun.is_empty() {
+            self.end_line(LogLevel::Error);
+        }
         let last_words = match self.last_error.take() {
             Some((line, shown)) if trapped => {
                 if !shown {

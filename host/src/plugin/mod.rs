@@ -29,7 +29,7 @@ pub use file::{Digest, Origin, PluginFile, PluginFileError};
 pub use limits::PluginLimits;
 pub use log::{LogLevel, LogSink, discarded, traced};
 pub use plan::{Plan, Write};
-pub use step::{Cleaner, ConfigureError, Step};
+pub use step::{Cleaner, ConfigureError, Judged, Step, Uncleaned};
 
 use crate::record::Batch;
 
@@ -122,7 +122,7 @@ struct Loaded {
     sandbox: Sandbox,
     timed: v1::Linked,
     /// Compiled a second time, for rows that are judged alone.
-    metered: OnceLock<v1::Linked>,
+    metered: OnceLock<Result<v1::Linked, String>>,
     description: v1::Description,
     config_schema: Value,
     imports: Vec<String>,
@@ -217,17 +217,19 @@ impl Plugin {
         &self.0.timed
     }
 
-    pub(crate) fn metered(&self) -> &v1::Linked {
-        self.0.metered.get_or_init(|| {
-            let runtime = self.0.sandbox.metered();
-            let made =
-                runtime.compile(self.0.file.bytes()).and_then(|component| runtime.link(&component));
-            made.expect("a component that was compiled and linked before")
-        })
+    pub(crate) fn metered(&self) -> Result<&v1::Linked, Failure> {
+        let made = self.0.metered.get_or_init(|| {
+            let runtime = self.0.sandbox.metered()?;
+            let component = runtime.compile(self.0.file.bytes());
+            let linked = component.and_then(|component| runtime.link(&component));
+            linked.map_err(|error| chain(&error))
+        });
+        made.as_ref().map_err(|cause| Fault::Uncounted(cause.clone()).into())
     }
 }
 
 const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
+const SUMMARY_BYTES_MAX: usize = 1024;
 
 fn chain(error: &wasmtime::Error) -> String {
     format!("{error:#}")
@@ -256,6 +258,11 @@ fn check_world(
 
 fn check_description(description: &v1::Description) -> Result<Value, String> {
     plan::check_name("plugin", &description.name)?;
+    for (what, text) in [("version", &description.version), ("summary", &description.summary)] {
+        if text.len() > SUMMARY_BYTES_MAX || text.chars().any(char::is_control) {
+            return Err(format!("its {what} is longer than 1 KiB, or has control characters"));
+        }
+    }
     if description.config_schema.len() > SCHEMA_BYTES_MAX {
         return Err("its configuration schema is larger than 1 MiB".to_owned());
     }

@@ -96,12 +96,23 @@ impl Step {
         Cleaner { step: self.clone(), instance: None }
     }
 
+    /// Gets ready to judge rows: compiles the plugin a second time, if that has not been done.
+    pub fn prepare_to_judge(&self) -> Result<(), Failure> {
+        self.0.plugin.metered().map(drop)
+    }
+
     /// Runs one row alone, on an instance of its own, by instructions and not by time: what comes out
-    /// is the same whatever ran before and however busy the machine is.
-    pub fn judge(&self, row: &Batch) -> Result<Judged, Failure> {
+    /// is the same whatever ran before and however busy the machine is. `time` only ends what the host
+    /// does for the plugin, and is nobody's verdict.
+    pub fn judge(&self, row: &Batch, time: Duration) -> Result<Judged, Uncleaned> {
+        let linked = self.0.plugin.metered().map_err(Uncleaned::Unjudged)?;
         // What it says, it has said when the batch was run.
-        let mut instance = self.instance(self.0.plugin.metered(), discarded())?;
-        let cleaned = instance.clean(&self.0.plan, row, self.0.plugin.limits().call)?;
+        let mut instance = self.instance(linked, discarded()).map_err(Uncleaned::Unjudged)?;
+        let cleaned =
+            instance.clean(&self.0.plan, row, time).map_err(|failure| match failure.fault {
+                Fault::Time(_) => Uncleaned::Unjudged(failure),
+                _ => Uncleaned::Guilty(failure),
+            })?;
         Ok(Judged { cleaned, fuel: instance.fuel_used().unwrap_or(0) })
     }
 
@@ -126,6 +137,17 @@ pub struct Judged {
     pub cleaned: Cleaned,
     /// Instructions, about.
     pub fuel: u64,
+}
+
+/// Why a row alone was not cleaned.
+#[derive(Debug, thiserror::Error)]
+pub enum Uncleaned {
+    /// By its own fault.
+    #[error("{0}")]
+    Guilty(Failure),
+    /// It never came to a verdict: there was no instance to be had, say.
+    #[error("{0}")]
+    Unjudged(Failure),
 }
 
 /// Runs a step on one thread. An instance that failed is never entered again.

@@ -32,6 +32,7 @@ pub(crate) fn context(log: &Arc<Mutex<GuestLog>>) -> WasiCtx {
         .secure_random(Deterministic::new(bytes.clone()))
         .insecure_random(Deterministic::new(bytes))
         .insecure_random_seed(0)
+        .max_random_size(64 * 1024)
         .allow_tcp(false)
         .allow_udp(false)
         .build()
@@ -119,30 +120,15 @@ impl Pollable for Over {
 struct Lines {
     log: Arc<Mutex<GuestLog>>,
     level: LogLevel,
-    /// The line that has not ended yet.
-    begun: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Lines {
-    /// A longer line goes to the log in pieces, so that one without an end takes no memory.
-    const BYTES_MAX: usize = 4096;
-
     fn new(log: &Arc<Mutex<GuestLog>>, level: LogLevel) -> Self {
-        Self { log: Arc::clone(log), level, begun: Arc::default() }
+        Self { log: Arc::clone(log), level }
     }
 
     fn take(&self, bytes: &[u8]) {
-        let mut begun = self.begun.lock().expect("no panic while it is held");
-        let mut log = self.log.lock().expect("no panic while it is held");
-        for &byte in bytes {
-            if byte != b'\n' {
-                begun.push(byte);
-            }
-            if byte == b'\n' || begun.len() == Self::BYTES_MAX {
-                log.write(self.level, &String::from_utf8_lossy(&begun));
-                begun.clear();
-            }
-        }
+        self.log.lock().expect("no panic while it is held").write_bytes(self.level, bytes);
     }
 }
 

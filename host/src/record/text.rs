@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::builder::make_view;
-use arrow::array::{Array, ArrayRef, ByteView, StringArray, StringViewArray, make_array};
+use arrow::array::{Array, ArrayRef, AsArray, ByteView, StringArray, StringViewArray, make_array};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
 /// Why bytes and offsets are no texts.
@@ -66,6 +66,21 @@ pub fn with_nulls(array: &ArrayRef, nulls: NullBuffer) -> ArrayRef {
     // SAFETY: all but the nulls comes from a valid array, which stays valid whichever of its values
     // are null; there is a bit for each of them.
     make_array(unsafe { data.build_unchecked() })
+}
+
+/// Bytes of all texts in a column of texts or of text lists; 0 for others.
+pub(crate) fn text_bytes(array: &ArrayRef) -> u64 {
+    if let Some(plain) = array.as_string_opt::<i32>() {
+        let offsets = plain.value_offsets();
+        (offsets[plain.len()] - offsets[0]) as u64
+    } else if let Some(views) = array.as_string_view_opt() {
+        views.lengths().map(u64::from).sum()
+    } else if let Some(lists) = array.as_list_opt::<i32>() {
+        let (first, past) = (lists.value_offsets()[0], lists.value_offsets()[lists.len()]);
+        text_bytes(&lists.values().slice(first as usize, (past - first) as usize))
+    } else {
+        0
+    }
 }
 
 /// Where texts come from of which pieces are taken without copying: plain texts, or pieces again.

@@ -11,11 +11,20 @@ pub(super) trait Attempts {
     /// Runs some rows together. A failure says only that the search goes on.
     fn together(&mut self, rows: Range<usize>) -> Result<Self::Answer, Self::Failure>;
 
-    /// Runs one row alone. A failure is this row's own.
-    fn alone(&mut self, row: usize) -> Result<Self::Answer, Self::Failure>;
+    /// Runs one row alone.
+    fn alone(&mut self, row: usize) -> Result<Self::Answer, Alone<Self::Failure>>;
 
     /// Whether the search has taken so long that it is given up.
     fn is_spent(&self) -> bool;
+}
+
+/// Why a row alone has no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Alone<F> {
+    /// The failure is the row's own.
+    Guilty(F),
+    /// There was no verdict: the search cannot go on.
+    Unjudged(F),
 }
 
 /// A part of the batch of which is known what becomes of it.
@@ -28,12 +37,15 @@ pub(super) enum Part<A, F> {
 /// All parts of a batch, in order.
 pub(super) type Parts<T> = Vec<Part<<T as Attempts>::Answer, <T as Attempts>::Failure>>;
 
-/// The search was given up: too many rows are guilty, or it took too long.
+/// The search was given up.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct GivenUp<F> {
-    pub(super) guilty: usize,
-    /// The failure that was met last.
-    pub(super) last: Option<F>,
+pub(super) enum GivenUp<F> {
+    /// More rows than allowed are guilty; the failure of the last.
+    TooMany(F),
+    /// It took too long.
+    Spent,
+    /// A row could not be judged.
+    Unjudged(F),
 }
 
 /// Splits a batch of `rows` rows, which failed as a whole, until every part is fine or a single guilty
@@ -45,7 +57,6 @@ pub(super) fn bisect<T: Attempts>(
 ) -> Result<Parts<T>, GivenUp<T::Failure>> {
     let mut parts = Vec::new();
     let mut guilty = 0;
-    let mut last = None;
     // What is still to be looked at, the next one last.
     let mut ahead = Vec::new();
     let split = |range: Range<usize>, ahead: &mut Vec<_>| {
@@ -59,24 +70,25 @@ pub(super) fn bisect<T: Attempts>(
     }
     while let Some(range) = ahead.pop() {
         if attempts.is_spent() {
-            return Err(GivenUp { guilty, last });
+            return Err(GivenUp::Spent);
         }
-        let row = range.start;
-        let alone = range.len() == 1;
-        let answer = if alone { attempts.alone(row) } else { attempts.together(range.clone()) };
-        match answer {
+        if range.len() > 1 {
+            match attempts.together(range.clone()) {
+                Ok(answer) => parts.push(Part::Fine(range, answer)),
+                Err(_) => split(range, &mut ahead),
+            }
+            continue;
+        }
+        match attempts.alone(range.start) {
             Ok(answer) => parts.push(Part::Fine(range, answer)),
-            Err(failure) if alone && guilty == guilty_max => {
-                return Err(GivenUp { guilty: guilty + 1, last: Some(failure) });
+            Err(Alone::Guilty(failure)) if guilty == guilty_max => {
+                return Err(GivenUp::TooMany(failure));
             }
-            Err(failure) if alone => {
+            Err(Alone::Guilty(failure)) => {
                 guilty += 1;
-                parts.push(Part::Guilty(row, failure));
+                parts.push(Part::Guilty(range.start, failure));
             }
-            Err(failure) => {
-                last = Some(failure);
-                split(range, &mut ahead);
-            }
+            Err(Alone::Unjudged(failure)) => return Err(GivenUp::Unjudged(failure)),
         }
     }
     Ok(parts)
@@ -94,6 +106,7 @@ mod tests {
     struct Scripted {
         poisoned: BTreeSet<usize>,
         flaky: BTreeSet<usize>,
+        unjudged: BTreeSet<usize>,
         calls: usize,
         calls_max: usize,
     }
@@ -110,9 +123,12 @@ mod tests {
             if fails { Err("together") } else { Ok(rows.collect()) }
         }
 
-        fn alone(&mut self, row: usize) -> Result<Vec<usize>, &'static str> {
+        fn alone(&mut self, row: usize) -> Result<Vec<usize>, Alone<&'static str>> {
             self.calls += 1;
-            if self.poisoned.contains(&row) { Err("alone") } else { Ok(vec![row]) }
+            if self.unjudged.contains(&row) {
+                return Err(Alone::Unjudged("no instance"));
+            }
+            if self.poisoned.contains(&row) { Err(Alone::Guilty("alone")) } else { Ok(vec![row]) }
         }
 
         fn is_spent(&self) -> bool {
@@ -122,7 +138,13 @@ mod tests {
 
     fn scripted(poisoned: &[usize]) -> Scripted {
         let poisoned = poisoned.iter().copied().collect();
-        Scripted { poisoned, flaky: BTreeSet::new(), calls: 0, calls_max: usize::MAX }
+        Scripted {
+            poisoned,
+            flaky: BTreeSet::new(),
+            unjudged: BTreeSet::new(),
+            calls: 0,
+            calls_max: usize::MAX,
+        }
     }
 
     #[test]
@@ -142,14 +164,21 @@ mod tests {
     #[test]
     fn more_guilty_rows_than_allowed_end_the_search() {
         let gave_up = bisect(&mut scripted(&[1, 3, 5]), 8, 2);
-        assert_eq!(gave_up, Err(GivenUp { guilty: 3, last: Some("alone") }));
+        assert_eq!(gave_up, Err(GivenUp::TooMany("alone")));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_judged_ends_the_search_and_is_not_guilty() {
+        let mut attempts = scripted(&[5]);
+        attempts.unjudged = [5].into();
+        assert_eq!(bisect(&mut attempts, 8, 2), Err(GivenUp::Unjudged("no instance")));
     }
 
     #[test]
     fn a_search_that_takes_too_long_ends() {
         let mut attempts = scripted(&[5]);
         attempts.calls_max = 3;
-        assert_eq!(bisect(&mut attempts, 1024, 10).unwrap_err().guilty, 0);
+        assert_eq!(bisect(&mut attempts, 1024, 10), Err(GivenUp::Spent));
         assert_eq!(attempts.calls, 3);
     }
 

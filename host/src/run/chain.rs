@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, BooleanArray, new_null_array};
 use arrow::compute::{cast, concat, filter};
 
-use super::bisect::{Attempts, GivenUp, Part, bisect};
-use crate::plugin::{Cleaned, Cleaner, Failure, Rejection, Step};
+use super::bisect::{Alone, Attempts, GivenUp, Part, bisect};
+use crate::plugin::{Cleaned, Cleaner, Failure, Rejection, Step, Uncleaned};
 use crate::record::Batch;
+use crate::record::text::text_bytes;
 
 /// How much of one batch may fail before the lane halts instead: rows of one step, and time.
 const GUILTY_MAX: usize = 100;
 const SEARCH_MAX: Duration = Duration::from_secs(5);
 
 /// Even a small part of a batch gets this long.
-const PART_TIME_MIN: Duration = Duration::from_millis(20);
+const PART_TIME_MIN: Duration = Duration::from_millis(100);
 
 /// The steps of a rule, for one thread.
 #[derive(Debug)]
@@ -69,12 +70,27 @@ pub struct StepTally {
 
 /// So much of a batch fails that it is not a matter of single records.
 #[derive(Debug, thiserror::Error)]
-#[error("step {step} fails on too much of a batch ({guilty} rows rejected so far): {}",
-    .last.as_ref().map_or_else(|| "the search took too long".to_owned(), ToString::to_string))]
+#[error("plugin {plugin} fails on a batch, and {why}; the batch failed with: {failure}")]
 pub struct ChainHalted {
+    /// The step, counted from 0.
     pub step: usize,
-    pub guilty: usize,
-    pub last: Option<Failure>,
+    pub plugin: String,
+    /// What the batch as a whole failed with.
+    pub failure: Failure,
+    pub why: HaltReason,
+}
+
+/// Why the search for single faulty rows was given up.
+#[derive(Debug, thiserror::Error)]
+pub enum HaltReason {
+    #[error("more than {GUILTY_MAX} of its rows do alone ({0})")]
+    TooManyRows(Failure),
+    #[error("looking for the rows that cause it took more than {} s", SEARCH_MAX.as_secs())]
+    TookTooLong,
+    #[error("which rows cause it cannot be found out ({0})")]
+    Unjudged(Failure),
+    #[error("its parts return more than limits.plugin.output")]
+    Output,
 }
 
 impl Chain {
@@ -83,7 +99,7 @@ impl Chain {
     }
 
     /// Takes a batch through all steps. Nothing of it has gone anywhere if that fails.
-    pub fn clean(&mut self, batch: &Batch) -> Result<Chained, ChainHalted> {
+    pub fn clean(&mut self, batch: &Batch) -> Result<Chained, Box<ChainHalted>> {
         let mut chained = Chained {
             batch: batch.clone(),
             rows: None,
@@ -97,11 +113,7 @@ impl Chain {
                 chained.batch = empty(cleaner.step());
                 continue;
             }
-            let cleaned = clean(cleaner, &chained.batch).map_err(|given_up| ChainHalted {
-                step,
-                guilty: given_up.guilty,
-                last: given_up.last,
-            })?;
+            let cleaned = clean(step, cleaner, &chained.batch)?;
             chained.take(step, cleaned);
         }
         Ok(chained)
@@ -149,21 +161,35 @@ fn empty(step: &Step) -> Batch {
 }
 
 /// Cleans a batch by one step, whatever some of its rows do to the plugin.
-fn clean(cleaner: &mut Cleaner, batch: &Batch) -> Result<Cleaned, GivenUp<Failure>> {
+fn clean(number: usize, cleaner: &mut Cleaner, batch: &Batch) -> Result<Cleaned, Box<ChainHalted>> {
     // The first failure may be another batch's fault, of which the instance still suffers.
-    for attempt in 1..=2 {
-        match cleaner.clean(batch) {
-            Ok(cleaned) => return Ok(cleaned),
-            Err(failure) => {
-                let plugin = cleaner.step().plugin().name();
-                tracing::debug!(plugin, attempt, "a batch failed: {failure}");
-            }
-        }
+    if let Ok(cleaned) = cleaner.clean(batch) {
+        return Ok(cleaned);
     }
+    let failure = match cleaner.clean(batch) {
+        Ok(cleaned) => return Ok(cleaned),
+        Err(failure) => failure,
+    };
     let step = cleaner.step().clone();
+    let plugin = step.plugin().name();
+    tracing::debug!(plugin, "a batch failed twice: {failure}");
+    search(cleaner, batch, &step).map_err(|why| {
+        Box::new(ChainHalted { step: number, plugin: plugin.to_owned(), failure, why })
+    })
+}
+
+/// Finds the rows that a failed batch owes its failure to.
+fn search(cleaner: &mut Cleaner, batch: &Batch, step: &Step) -> Result<Cleaned, HaltReason> {
+    // Before the clock starts: to compile a large plugin again takes a while.
+    step.prepare_to_judge().map_err(HaltReason::Unjudged)?;
     let mut search = Search { cleaner, batch, began: Instant::now() };
-    let parts = bisect(&mut search, batch.rows(), GUILTY_MAX)?;
-    Ok(join(&step, parts))
+    let parts =
+        bisect(&mut search, batch.rows(), GUILTY_MAX).map_err(|given_up| match given_up {
+            GivenUp::TooMany(failure) => HaltReason::TooManyRows(failure),
+            GivenUp::Spent => HaltReason::TookTooLong,
+            GivenUp::Unjudged(failure) => HaltReason::Unjudged(failure),
+        })?;
+    join(step, parts)
 }
 
 struct Search<'a> {
@@ -184,9 +210,12 @@ impl Attempts for Search<'_> {
         self.cleaner.clean_within(&part, share.max(PART_TIME_MIN.min(call)))
     }
 
-    fn alone(&mut self, row: usize) -> Result<Cleaned, Failure> {
-        let judged = self.cleaner.step().judge(&self.batch.slice(row, 1))?;
-        Ok(judged.cleaned)
+    fn alone(&mut self, row: usize) -> Result<Cleaned, Alone<Failure>> {
+        match self.cleaner.step().judge(&self.batch.slice(row, 1), SEARCH_MAX) {
+            Ok(judged) => Ok(judged.cleaned),
+            Err(Uncleaned::Guilty(failure)) => Err(Alone::Guilty(failure)),
+            Err(Uncleaned::Unjudged(failure)) => Err(Alone::Unjudged(failure)),
+        }
     }
 
     fn is_spent(&self) -> bool {
@@ -195,7 +224,7 @@ impl Attempts for Search<'_> {
 }
 
 /// The parts as one answer; guilty rows are rejected.
-fn join(step: &Step, parts: Vec<Part<Cleaned, Failure>>) -> Cleaned {
+fn join(step: &Step, parts: Vec<Part<Cleaned, Failure>>) -> Result<Cleaned, HaltReason> {
     let output = step.output();
     let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); output.len()];
     let mut dropped = Vec::new();
@@ -231,20 +260,21 @@ fn join(step: &Step, parts: Vec<Part<Cleaned, Failure>>) -> Cleaned {
             }
         }
     }
+    // Each part is within the limit of one call, and all together shall be.
+    let output_max = step.plugin().limits().output.as_u64();
+    let written = step.plan().writes.iter().flat_map(|write| &columns[write.to]);
+    if written.map(text_bytes).sum::<u64>() > output_max {
+        return Err(HaltReason::Output);
+    }
     let columns = columns.iter().zip(output.iter()).map(|(pieces, field)| {
         // Some parts may consist of pieces of other texts, and others of their own.
         let plain = field.kind.data_type();
-        let pieces: Vec<_> = pieces
-            .iter()
-            .map(|piece| cast(piece, &plain).expect("both forms of a kind can be cast"))
-            .collect();
+        let pieces: Result<Vec<_>, _> = pieces.iter().map(|piece| cast(piece, &plain)).collect();
+        let pieces = pieces.map_err(|_| HaltReason::Output)?;
         let pieces: Vec<_> = pieces.iter().map(AsRef::as_ref).collect();
-        concat(&pieces).expect("pieces of one type")
+        concat(&pieces).map_err(|_| HaltReason::Output)
     });
-    Cleaned {
-        batch: Batch::new(rows, Arc::clone(output), columns.collect()),
-        dropped,
-        rejected,
-        tallies,
-    }
+    let columns = columns.collect::<Result<_, _>>()?;
+    let batch = Batch::new(rows, Arc::clone(output), columns);
+    Ok(Cleaned { batch, dropped, rejected, tallies })
 }

@@ -3,4 +3,4 @@
 mod bisect;
 mod chain;
 
-pub use chain::{Chain, ChainHalted, Chained, Dropped, Rejected, StepTally};
+pub use chain::{Chain, ChainHalted, Chained, Dropped, HaltReason, Rejected, StepTally};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::take;
 
-use crate::plugin::{Cleaner, Failure, Step};
+use crate::plugin::{Cleaner, Failure, Step, Uncleaned};
 use crate::record::{Batch, Field, Kind};
 
 /// Nanoseconds a row, in several rounds.
@@ -58,7 +58,11 @@ pub(super) fn speed(
 
 /// Instructions a row, about: those of a whole batch shared out.
 pub(super) fn instructions(step: &Step, batch: &Batch) -> Result<f64, Failure> {
-    Ok(step.judge(batch)?.fuel as f64 / batch.rows() as f64)
+    let judged =
+        step.judge(batch, Duration::from_secs(10)).map_err(|uncleaned| match uncleaned {
+            Uncleaned::Guilty(failure) | Uncleaned::Unjudged(failure) => failure,
+        })?;
+    Ok(judged.fuel as f64 / batch.rows() as f64)
 }
 
 /// The rows again and again, until there are as many as asked for.

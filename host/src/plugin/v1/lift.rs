@@ -4,6 +4,8 @@
 //! Promise: whatever the answer is, this ends with a sound batch or with a breach; it neither panics
 //! nor reads beyond what it was given. `tests::any_answer_is_taken_or_refused` drives it.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -109,10 +111,11 @@ fn checked(
 
     let mut columns = batch.columns().to_vec();
     columns.reserve_exact(plan.output.len() - columns.len());
-    let mut unfit = Vec::new();
+    let pieces_left = Cell::new(output_max.as_u64());
+    let mut unfit = BTreeMap::new();
     for (write, change) in plan.writes.iter().zip(answer.changes) {
         let name = &plan.output[write.to].name;
-        let before = Columns { plan, batch, write, output_max };
+        let before = Columns { plan, batch, write, pieces_left: &pieces_left };
         let changed = before.changed(change);
         let changed = changed.map_err(|refused| refused.of(format_args!("column {name}")))?;
         let Some(changed) = changed else { continue };
@@ -176,7 +179,8 @@ struct Columns<'a> {
     plan: &'a Plan,
     batch: &'a Batch,
     write: &'a Write,
-    output_max: ByteSize,
+    /// Bytes that pieces of all columns together may still come to.
+    pieces_left: &'a Cell<u64>,
 }
 
 impl Columns<'_> {
@@ -193,6 +197,13 @@ impl Columns<'_> {
             return Err("pieces of a column that is no text".into());
         }
         Ok(&self.batch.columns()[*at])
+    }
+
+    /// Pieces take no room now, but will when they are gathered.
+    fn count(&self, bytes: u64) -> Result<(), Refused> {
+        let left = self.pieces_left.get().checked_sub(bytes).ok_or(Refused::Output)?;
+        self.pieces_left.set(left);
+        Ok(())
     }
 
     /// The column as it is from now on; `None` if it is as it was.
@@ -237,9 +248,12 @@ impl Columns<'_> {
         }
         let nulls = pieces_nulls(source, slices.valid)?;
         let mut pieces = PieceSource::new(source, rows);
+        let mut bytes = 0;
         for (row, (start, end)) in slices.starts.into_iter().zip(slices.ends).enumerate() {
             pieces.push(row, start, end).ok_or(NO_PIECE)?;
+            bytes += u64::from(end - start);
         }
+        self.count(bytes)?;
         Ok(Arc::new(pieces.finish(nulls)))
     }
 
@@ -265,9 +279,7 @@ impl Columns<'_> {
                 bytes += u64::from(end - start);
             }
         }
-        if bytes > self.output_max.as_u64() {
-            return Err(Refused::Output);
-        }
+        self.count(bytes)?;
         let items = Arc::new(pieces.finish(None));
         Ok(Arc::new(ListArray::new(item(DataType::Utf8View), offsets, items, nulls)))
     }
@@ -350,16 +362,13 @@ fn array(kind: Kind, data: t::ColumnDataResult, rows: usize) -> Result<ArrayRef,
     })
 }
 
-/// A row with a value that no sink could hold.
-struct Unfit {
-    row: u32,
-    reason: String,
-    detail: String,
-}
+/// Rows with a value that no sink could hold: reason and detail. Of several columns the first counts.
+type Unfit = BTreeMap<u32, (String, String)>;
 
-fn find_unfit(kind: Kind, array: &ArrayRef, name: &str, unfit: &mut Vec<Unfit>) {
-    let mut found = |row: usize, fault: &str, value: String| {
-        unfit.push(Unfit { row: row as u32, reason: format!("{name} {fault}"), detail: value });
+fn find_unfit(kind: Kind, array: &ArrayRef, name: &str, unfit: &mut Unfit) {
+    let mut found = |row: usize, fault: &str, value: &dyn Display| {
+        let why = || (format!("{name} {fault}"), value.to_string());
+        unfit.entry(row as u32).or_insert_with(why);
     };
     match kind {
         Kind::Float => {
@@ -370,7 +379,7 @@ fn find_unfit(kind: Kind, array: &ArrayRef, name: &str, unfit: &mut Vec<Unfit>) 
             }
             for (row, value) in floats.iter().enumerate() {
                 if let Some(value) = value.filter(|value| !value.is_finite()) {
-                    found(row, "is not a finite number", value.to_string());
+                    found(row, "is not a finite number", &value);
                 }
             }
         }
@@ -384,7 +393,7 @@ fn find_unfit(kind: Kind, array: &ArrayRef, name: &str, unfit: &mut Vec<Unfit>) 
                 let (from, to) = (lists.value_offsets()[row], lists.value_offsets()[row + 1]);
                 let list = &items[from as usize..to as usize];
                 if let Some(value) = list.iter().find(|value| !value.is_finite()) {
-                    found(row, "holds a number that is not finite", value.to_string());
+                    found(row, "holds a number that is not finite", value);
                 }
             }
         }
@@ -392,7 +401,7 @@ fn find_unfit(kind: Kind, array: &ArrayRef, name: &str, unfit: &mut Vec<Unfit>) 
             let times = array.as_primitive::<TimestampMicrosecondType>();
             for (row, value) in times.iter().enumerate() {
                 if let Some(value) = value.filter(|value| !YEARS.contains(value)) {
-                    found(row, "lies outside the years 1 to 9999", format!("{value} µs"));
+                    found(row, "lies outside the years 1 to 9999", &format_args!("{value} µs"));
                 }
             }
         }
@@ -401,11 +410,8 @@ fn find_unfit(kind: Kind, array: &ArrayRef, name: &str, unfit: &mut Vec<Unfit>) 
 }
 
 /// Rejects these rows too, unless the plugin has dropped or rejected them itself.
-fn reject_unfit(mut unfit: Vec<Unfit>, dropped: &[u32], rejected: &mut Vec<Rejection>) {
-    // Stable: of several unfit columns the first counts.
-    unfit.sort_by_key(|unfit| unfit.row);
-    unfit.dedup_by_key(|unfit| unfit.row);
-    for Unfit { row, reason, detail } in unfit {
+fn reject_unfit(unfit: Unfit, dropped: &[u32], rejected: &mut Vec<Rejection>) {
+    for (row, (reason, detail)) in unfit {
         let Err(at) = rejected.binary_search_by_key(&row, |rejection| rejection.row) else {
             continue;
         };

@@ -15,10 +15,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::engine::{Metering, ticks};
 use super::failure::{DETAIL_BYTES_MAX, Failure, Fault};
 use super::limits::{Account, Exhausted, PluginLimits};
-use super::log::{GuestLog, LogLevel, LogSink, cut, printable};
+use super::log::{GuestLog, LogLevel, LogSink, printable, readable};
 use super::plan::{Plan, PlanGiven};
 use super::{Cleaned, Finding, wasi};
 use crate::record::{Batch, Field, Kind};
+
+/// Streams and pollables of WASI that an instance may hold.
+const RESOURCES_MAX: usize = 1_000;
 
 /// More findings than this help nobody.
 const FINDINGS_MAX: usize = 100;
@@ -125,25 +128,23 @@ impl Instance {
         log: LogSink,
     ) -> Result<Self, Failure> {
         let log = Arc::new(Mutex::new(GuestLog::new(log)));
-        let state = State {
-            account: Account::new(limits),
-            wasi: wasi::context(&log),
-            log,
-            resources: ResourceTable::new(),
-        };
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(RESOURCES_MAX);
+        let state =
+            State { account: Account::new(limits), wasi: wasi::context(&log), log, resources };
         let mut store = Store::new(linked.pre.engine(), state);
         store.limiter(|state| &mut state.account);
         // What a call returns is counted as it is copied out of the guest, shared bytes each time.
         store.set_hostcall_fuel(usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX));
-        let limit = TimeLimit::configure(limits);
-        grant(&mut store, linked.metering, limits, limit);
+        let limit = CallLimit::configure(limits);
+        grant(&mut store, linked.metering, limit);
         let made = linked.pre.instantiate(&mut store);
         let plugin = made.map_err(|error| failed(&mut store, &error, limit))?;
         Ok(Self { store, plugin, metering: linked.metering, limits: Arc::clone(limits) })
     }
 
     pub(crate) fn describe(&mut self) -> Result<Description, Failure> {
-        self.call(TimeLimit::configure(&self.limits), |plugin, store| {
+        self.call(CallLimit::configure(&self.limits), |plugin, store| {
             plugin.pinhost_plugin_cleaner().call_describe(store)
         })
     }
@@ -157,7 +158,7 @@ impl Instance {
             .iter()
             .map(|field| contract::types::ColumnParam { name: &field.name, kind: wire(field.kind) })
             .collect();
-        let answer = self.call(TimeLimit::configure(&self.limits), |plugin, store| {
+        let answer = self.call(CallLimit::configure(&self.limits), |plugin, store| {
             plugin.pinhost_plugin_cleaner().call_configure(store, config, &columns)
         })?;
         Ok(answer
@@ -194,10 +195,9 @@ impl Instance {
         let columns: Vec<_> = lowered.iter().map(lower::Lowered::param).collect();
         let rows = u32::try_from(batch.rows()).expect("a batch has fewer than 2^32 rows");
         let asked = contract::types::Batch { rows, columns: &columns };
-        let answer = self
-            .call(TimeLimit { name: "limits.plugin.call", time }, |plugin, store| {
-                plugin.pinhost_plugin_cleaner().call_clean(store, asked)
-            })?;
+        let answer = self.call(CallLimit::clean(&self.limits, time), |plugin, store| {
+            plugin.pinhost_plugin_cleaner().call_clean(store, asked)
+        })?;
         let answer = answer.map_err(Fault::Error)?;
         Ok(apply(plan, batch, answer, self.limits.output)?)
     }
@@ -214,10 +214,10 @@ impl Instance {
 
     fn call<T>(
         &mut self,
-        limit: TimeLimit,
+        limit: CallLimit,
         run: impl FnOnce(&bindings::Plugin, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
-        grant(&mut self.store, self.metering, &self.limits, limit);
+        grant(&mut self.store, self.metering, limit);
         let state = self.store.data_mut();
         state.account.take_exhausted();
         state.log.lock().expect("no panic while it is held").begin_call();
@@ -233,26 +233,33 @@ impl Instance {
 
 /// How long a call may take, and what the limit is called.
 #[derive(Clone, Copy)]
-struct TimeLimit {
+struct CallLimit {
     name: &'static str,
     time: Duration,
+    /// Instructions, where they are counted.
+    fuel: u64,
 }
 
-impl TimeLimit {
+impl CallLimit {
+    /// Not counted in instructions: it is no row's doing.
     fn configure(limits: &PluginLimits) -> Self {
-        Self { name: "limits.plugin.configure", time: limits.configure }
+        Self { name: "limits.plugin.configure", time: limits.configure, fuel: u64::MAX }
+    }
+
+    fn clean(limits: &PluginLimits, time: Duration) -> Self {
+        Self { name: "limits.plugin.call", time, fuel: limits.row_fuel }
     }
 }
 
-/// Gives the next call its time, or its instructions.
-fn grant(store: &mut Store<State>, metering: Metering, limits: &PluginLimits, limit: TimeLimit) {
-    match metering {
-        Metering::Time => store.set_epoch_deadline(ticks(limit.time)),
-        Metering::Fuel => store.set_fuel(limits.row_fuel).expect("the engine counts fuel"),
+/// Gives the next call its time, and its instructions.
+fn grant(store: &mut Store<State>, metering: Metering, limit: CallLimit) {
+    store.set_epoch_deadline(ticks(limit.time));
+    if metering == Metering::Fuel {
+        store.set_fuel(limit.fuel).expect("the engine counts fuel");
     }
 }
 
-fn failed(store: &mut Store<State>, error: &wasmtime::Error, limit: TimeLimit) -> Failure {
+fn failed(store: &mut Store<State>, error: &wasmtime::Error, limit: CallLimit) -> Failure {
     let state = store.data_mut();
     let last_words = state.log.lock().expect("no panic while it is held").end_call(true);
     let exhausted = state.account.take_exhausted();
@@ -265,11 +272,11 @@ fn failed(store: &mut Store<State>, error: &wasmtime::Error, limit: TimeLimit) -
         (None, None) if error.root_cause().to_string().contains("fuel allocated for hostcalls") => {
             Fault::Output
         }
-        (None, None) => Fault::Trap(error.root_cause().to_string()),
+        (None, None) => Fault::Trap(readable(&error.root_cause().to_string(), DETAIL_BYTES_MAX)),
     };
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(|backtrace| {
-        let lines = backtrace.to_string();
-        cut(&lines, DETAIL_BYTES_MAX).to_owned()
+        // The names in it are the plugin's.
+        readable(&backtrace.to_string(), DETAIL_BYTES_MAX)
     });
     Failure { fault, last_words, backtrace }
 }

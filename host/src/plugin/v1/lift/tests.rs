@@ -187,6 +187,24 @@ fn reasons_and_details_are_cut_between_characters() {
 }
 
 #[test]
+fn pieces_count_for_output_over_all_columns_together() {
+    let pieces = || {
+        t::Change::ListSlices(t::ListSlices {
+            column: 0,
+            offsets: vec![0, 15_000, 15_000, 15_000, 15_000],
+            starts: vec![0; 15_000],
+            ends: vec![38; 15_000],
+            valid: None,
+        })
+    };
+    // 570,000 bytes each, of 1 MiB.
+    let one = plan(&[("a", Kind::TextList)]);
+    assert!(apply(&one, &batch(), answer(vec![pieces()])).is_ok());
+    let two = plan(&[("a", Kind::TextList), ("b", Kind::TextList)]);
+    assert_eq!(apply(&two, &batch(), answer(vec![pieces(), pieces()])).unwrap_err(), "Output");
+}
+
+#[test]
 fn every_breach_of_the_contract_is_told() {
     let texts = |offsets: &[u32], bytes: &[u8]| {
         full(t::ValuesResult::Text(t::TextsResult {

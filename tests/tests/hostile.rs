@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use pinhost::plugin::{
     CacheFolder, ConfigureError, LogLevel, LogSink, Plugin, PluginError, PluginFile, PluginLimits,
@@ -29,7 +30,10 @@ const NULLS: [u32; 3] = [2, 9, 30];
 
 static SANDBOX: LazyLock<Sandbox> =
     LazyLock::new(|| Sandbox::new(&CacheFolder::Off).expect("a sandbox"));
-static LIMITS: LazyLock<Arc<PluginLimits>> = LazyLock::new(Arc::default);
+/// As they are by default, with more time for plugins that only share a busy machine.
+static LIMITS: LazyLock<Arc<PluginLimits>> = LazyLock::new(|| {
+    Arc::new(PluginLimits { call: Duration::from_millis(500), ..PluginLimits::default() })
+});
 static HOSTILE: LazyLock<Plugin> = LazyLock::new(|| load(&hostile()).expect("it describes itself"));
 
 fn load(path: &std::path::Path) -> Result<Plugin, PluginError> {

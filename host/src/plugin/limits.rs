@@ -49,32 +49,68 @@ pub(crate) enum Exhausted {
 /// Keeps one instance, with all modules in its component, within its limits.
 #[derive(Debug)]
 pub(crate) struct Account {
-    memory: usize,
-    memory_max: usize,
-    table_entries: usize,
-    table_entries_max: usize,
+    memory: Budget,
+    table_entries: Budget,
     exhausted: Option<Exhausted>,
+}
+
+/// What all memories, or all tables, of an instance may have together.
+#[derive(Debug)]
+struct Budget {
+    used: usize,
+    max: usize,
+    limit: Exhausted,
+}
+
+impl Budget {
+    /// Whether one of them may grow; if not, the limit that forbids it, unless the module itself does.
+    fn grow(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<(), Option<Exhausted>> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Err(None);
+        }
+        let all = self.used + (desired - current);
+        if all > self.max {
+            return Err(Some(self.limit));
+        }
+        self.used = all;
+        Ok(())
+    }
 }
 
 impl Account {
     pub(crate) fn new(limits: &PluginLimits) -> Self {
+        let memory_max = usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX);
         Self {
-            memory: 0,
-            memory_max: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
-            table_entries: 0,
-            table_entries_max: limits.table_entries,
+            memory: Budget { used: 0, max: memory_max, limit: Exhausted::Memory },
+            table_entries: Budget {
+                used: 0,
+                max: limits.table_entries,
+                limit: Exhausted::TableEntries,
+            },
             exhausted: None,
         }
     }
 
     /// Bytes of linear memory, which never shrinks: also the most it ever had.
     pub(crate) fn memory(&self) -> usize {
-        self.memory
+        self.memory.used
     }
 
     /// The limit that was met since this was asked last.
     pub(crate) fn take_exhausted(&mut self) -> Option<Exhausted> {
         self.exhausted.take()
+    }
+
+    fn note(&mut self, growth: Result<(), Option<Exhausted>>) -> bool {
+        if let Err(Some(limit)) = growth {
+            self.exhausted = Some(limit);
+        }
+        growth.is_ok()
     }
 }
 
@@ -85,17 +121,8 @@ impl ResourceLimiter for Account {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            // The module forbids it to itself, and wasmtime is about to.
-            return Ok(false);
-        }
-        let all = self.memory + (desired - current);
-        if all > self.memory_max {
-            self.exhausted = Some(Exhausted::Memory);
-            return Ok(false);
-        }
-        self.memory = all;
-        Ok(true)
+        let growth = self.memory.grow(current, desired, maximum);
+        Ok(self.note(growth))
     }
 
     fn table_growing(
@@ -104,16 +131,8 @@ impl ResourceLimiter for Account {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        let all = self.table_entries + (desired - current);
-        if all > self.table_entries_max {
-            self.exhausted = Some(Exhausted::TableEntries);
-            return Ok(false);
-        }
-        self.table_entries = all;
-        Ok(true)
+        let growth = self.table_entries.grow(current, desired, maximum);
+        Ok(self.note(growth))
     }
 
     // A component is a few modules; each memory reserves address space.

@@ -3,18 +3,18 @@
 
 use std::fmt::Write as _;
 
+use crate::record::DETAIL_BYTES_MAX;
+
 /// A record that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
     /// A short phrase, the same for all records with this fault.
     pub reason: String,
-    /// What was special about this record; at most [`DETAIL_BYTES_MAX`].
+    /// What was special about this record; at most 1 KiB.
     pub detail: Option<String>,
     /// The byte of the value at which the fault shows.
     pub offset: Option<usize>,
 }
-
-const DETAIL_BYTES_MAX: usize = 1024;
 
 /// Boxed, so that the result of every small step of the decoder is a single word.
 pub(super) type Result<T> = std::result::Result<T, Box<Reject>>;

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::log::{cut, printable};
+use crate::record::DETAIL_BYTES_MAX;
 
-/// Reasons and details are cut here; the contract names these figures.
+/// Reasons are cut here; the contract names the figure.
 pub(crate) const REASON_BYTES_MAX: usize = 200;
-pub(crate) const DETAIL_BYTES_MAX: usize = 1024;
 
 /// A call that gave no answer, or none that can be taken. The instance is not used again.
 #[derive(Debug, Clone, PartialEq, Eq)]

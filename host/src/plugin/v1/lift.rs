@@ -20,12 +20,12 @@ use arrow::error::ArrowError;
 use bytesize::ByteSize;
 
 use super::contract::types as t;
-use crate::plugin::failure::{DETAIL_BYTES_MAX, Fault, REASON_BYTES_MAX};
+use crate::plugin::failure::{Fault, REASON_BYTES_MAX};
 use crate::plugin::log::readable;
 use crate::plugin::plan::{Plan, Write};
 use crate::plugin::{Cleaned, Rejection};
 use crate::record::text::{PieceSource, TextsError, offsets, texts, with_nulls};
-use crate::record::{Batch, Kind, item};
+use crate::record::{Batch, DETAIL_BYTES_MAX, Kind, item};
 
 /// Microseconds of 0001-01-01T00:00:00Z and of 10000-01-01T00:00:00Z.
 const YEARS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;

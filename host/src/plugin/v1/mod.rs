@@ -13,12 +13,12 @@ use wasmtime::{Engine, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::engine::{Metering, ticks};
-use super::failure::{DETAIL_BYTES_MAX, Failure, Fault};
+use super::failure::{Failure, Fault};
 use super::limits::{Account, Exhausted, PluginLimits};
 use super::log::{GuestLog, LogLevel, LogSink, printable, readable};
 use super::plan::{Plan, PlanGiven};
 use super::{Cleaned, Finding, wasi};
-use crate::record::{Batch, Field, Kind};
+use crate::record::{Batch, DETAIL_BYTES_MAX, Field, Kind};
 
 /// Streams and pollables of WASI that an instance may hold.
 const RESOURCES_MAX: usize = 1_000;

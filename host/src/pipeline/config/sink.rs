@@ -1,0 +1,98 @@
+//! Where rows go.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Size;
+
+/// The kind is the key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkConfig {
+    Sqlite(SqliteSinkConfig),
+    Objects(ObjectsSinkConfig),
+    Stdout(StdoutSinkConfig),
+}
+
+/// A table in an SQLite database, which is made if it is not there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteSinkConfig {
+    /// The database file, from the folder in which pinhost is started.
+    pub path: String,
+    pub table: String,
+    /// The columns that tell which row it is: a row whose key is there already takes its place. Left out,
+    /// rows are appended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
+    /// The column that tells which of two rows of one key is newer; left out, the record's time and place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Newest,
+    /// Make the table, and columns that the rule gains later.
+    #[serde(default = "yes")]
+    pub create: bool,
+    /// Keep with each row which record it was made of.
+    #[serde(default = "yes")]
+    pub provenance: Provenance,
+}
+
+pub type Newest = Option<String>;
+pub type Provenance = bool;
+
+fn yes() -> bool {
+    true
+}
+
+/// Objects in a folder or in an S3 bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectsSinkConfig {
+    /// A folder, from the one in which pinhost is started, or `s3://bucket/prefix`.
+    pub url: String,
+    #[serde(default)]
+    pub format: RowFormat,
+    /// How bytes are made smaller. NDJSON: `none`, `gzip` or `zstd`; Parquet: `none`, `snappy` or `zstd`.
+    /// Left out: none for NDJSON, zstd for Parquet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<SinkCompression>,
+    /// Columns whose values name folders, like `category=art/`. They are not written in the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_by: Vec<String>,
+    /// Rows of a row group of Parquet at most.
+    #[serde(default = "row_group_rows")]
+    pub row_group_rows: u32,
+    /// An object ends at about this size.
+    #[serde(default = "object_size")]
+    pub object_size: Size,
+}
+
+fn row_group_rows() -> u32 {
+    128 * 1024
+}
+
+fn object_size() -> Size {
+    Size::mib(128)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RowFormat {
+    /// A JSON object a line.
+    #[default]
+    Ndjson,
+    Parquet,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkCompression {
+    None,
+    Gzip,
+    Snappy,
+    Zstd,
+}
+
+/// Rows as NDJSON on the standard output.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StdoutSinkConfig {}

@@ -1,0 +1,3 @@
+//! What was written becomes what will run.
+
+pub mod config;

@@ -5,12 +5,15 @@
 //! | module | what happens there |
 //! |---|---|
 //! | [`cli`] | a file for each command |
-//! | [`run`] | what becomes of batches, and of calls that fail |
+//! | [`run`] | lanes, cleaning threads, units; what becomes of calls that fail |
+//! | [`source`] | where records come from |
+//! | [`sink`] | where rows go, with the positions of lanes |
+//! | [`pipeline`] | what was written becomes what will run; findings with line, column and advice |
 //! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
 //! | [`decode`] | bytes to columns, row by row |
-//! | [`record`] | records, columns and batches: plain values |
+//! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
-//! Dependencies point downwards only: `cli → run → plugin, decode → record`. `record`, and the
+//! Dependencies point downwards only: `cli → run → source, sink → pipeline → plugin, decode → record`. `record`, and the
 //! decisions in `run`, are pure functions of plain values.
 //!
 //! # Invariants
@@ -33,6 +36,9 @@
 pub mod cli;
 pub mod decode;
 pub mod guest_build;
+pub mod pipeline;
 pub mod plugin;
 pub mod record;
 pub mod run;
+pub mod sink;
+pub mod source;

@@ -3,45 +3,11 @@
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use bytesize::ByteSize;
 
-/// What names the bytes of a plugin for ever.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(*blake3::hash(bytes).as_bytes())
-    }
-
-    /// Enough of it for people.
-    pub fn short(&self) -> String {
-        self.to_string()[..12].to_owned()
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blake3::Hash::from(self.0).to_hex())
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Digest {
-    type Err = blake3::HexError;
-
-    fn from_str(hex: &str) -> Result<Self, Self::Err> {
-        Ok(Self(*blake3::Hash::from_hex(hex)?.as_bytes()))
-    }
-}
+use crate::record::Digest;
 
 /// The bytes of what should be a plugin, and where they come from.
 #[derive(Clone)]
@@ -193,12 +159,5 @@ mod tests {
         assert_eq!(told_apart(b"\x89PNG\r\n\x1a\n"), Told::Other("other binary data"));
         assert_eq!(told_apart(b"name: x\n"), Told::Other("text"));
         assert_eq!(told_apart(b"#!/bin/sh\n"), Told::Other("a script"));
-    }
-
-    #[test]
-    fn a_digest_is_read_back_as_it_is_written() {
-        let digest = Digest::of(b"bytes");
-        assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
-        assert!(digest.to_string().starts_with(&digest.short()));
     }
 }

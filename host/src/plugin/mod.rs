@@ -25,7 +25,7 @@ use wasmtime::component::Component;
 
 pub use engine::{CacheFolder, Sandbox, SandboxError};
 pub use failure::{Failure, Fault};
-pub use file::{Digest, Origin, PluginFile, PluginFileError};
+pub use file::{Origin, PluginFile, PluginFileError};
 pub use limits::PluginLimits;
 pub use log::{LogLevel, LogSink, discarded, traced};
 pub use plan::{Plan, Write};

@@ -1,13 +1,27 @@
-//! Records, columns and batches as plain values. No input, no output, no clock.
+//! Records, lanes, columns, batches and units as plain values. No input, no output, no clock.
 
 mod column;
+mod digest;
+mod failure;
+mod generation;
 mod input;
 pub mod json;
+mod position;
+mod raw;
 pub(crate) mod text;
+mod unit;
 
 /// The detail of a record's or a row's rejection is cut here; the contract with plugins names the figure.
 pub(crate) const DETAIL_BYTES_MAX: usize = 1024;
 
 pub(crate) use column::item;
 pub use column::{Batch, Field, Kind};
+pub use digest::Digest;
+pub use failure::{ConnectorError, ErrorClass};
+pub use generation::{Generation, PluginBytes};
 pub use input::{Header, Record};
+pub use position::{
+    KafkaPosition, Lane, ObjectPosition, Place, Position, PositionError, PositionOrder, SourceId,
+};
+pub use raw::{RawBatch, RawFault, RawHeader, RawRecord, Span};
+pub use unit::{DeadLetter, EncodedRows, Rows, Unit, UnitPart};

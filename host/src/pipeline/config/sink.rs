@@ -27,17 +27,14 @@ pub struct SqliteSinkConfig {
     pub key: Vec<String>,
     /// The column that tells which of two rows of one key is newer; left out, the record's time and place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest: Newest,
+    pub newest: Option<String>,
     /// Make the table, and columns that the rule gains later.
     #[serde(default = "yes")]
     pub create: bool,
     /// Keep with each row which record it was made of.
     #[serde(default = "yes")]
-    pub provenance: Provenance,
+    pub provenance: bool,
 }
-
-pub type Newest = Option<String>;
-pub type Provenance = bool;
 
 fn yes() -> bool {
     true

@@ -109,7 +109,9 @@ impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <Cow<'de, str>>::deserialize(deserializer)?;
         humantime::parse_duration(&text).map(Self).map_err(|_| {
-            D::Error::custom(format_args!("`{text}` is no time; times are written like 250ms or 30d"))
+            D::Error::custom(format_args!(
+                "`{text}` is no time; times are written like 250ms or 30d"
+            ))
         })
     }
 }

@@ -1,0 +1,128 @@
+//! Records as they came: the bytes that a source read, and where each record stands in them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Header, Position, Record};
+
+/// Consecutive records of one lane. They are kept until what became of them is committed, so that they
+/// can be cleaned again.
+#[derive(Debug, Clone)]
+pub struct RawBatch {
+    /// Less than 4 GiB.
+    pub bytes: Bytes,
+    /// Ascending by position.
+    pub records: Vec<RawRecord>,
+    pub headers: Vec<RawHeader>,
+    /// The topic, stream or bucket.
+    pub topic: Option<Arc<str>>,
+    pub partition: Option<i64>,
+    pub from: Position,
+    /// The position after the last record: where the next batch begins.
+    pub to: Position,
+}
+
+#[derive(Debug, Clone)]
+pub struct RawRecord {
+    pub position: Position,
+    /// `None` is a message without a value: Kafka's tombstone.
+    pub value: Option<Span>,
+    pub key: Option<Span>,
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub timestamp_micros: Option<i64>,
+    /// Of `RawBatch::headers`.
+    pub headers: Span,
+    /// Why this is a dead letter whatever the rule says: what `value` holds is then all that is kept.
+    pub fault: Option<Box<RawFault>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct RawHeader {
+    pub name: Arc<str>,
+    pub value: Option<Span>,
+}
+
+/// Something that a source can tell is no record: it is too large, say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawFault {
+    /// The same for all records with this fault.
+    pub reason: String,
+    pub detail: Option<String>,
+}
+
+/// A range, in half the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    pub from: u32,
+    pub to: u32,
+}
+
+impl Span {
+    /// # Panics
+    /// If it ends past 4 GiB: a batch is cut long before.
+    pub fn new(range: Range<usize>) -> Self {
+        let at = |at: usize| u32::try_from(at).expect("a batch stays below 4 GiB");
+        Self { from: at(range.start), to: at(range.end) }
+    }
+
+    pub fn range(self) -> Range<usize> {
+        self.from as usize..self.to as usize
+    }
+}
+
+impl RawRecord {
+    /// A value and its place, which is all that most sources know.
+    pub fn value(position: Position, value: Range<usize>) -> Self {
+        Self {
+            position,
+            value: Some(Span::new(value)),
+            key: None,
+            timestamp_micros: None,
+            headers: Span::default(),
+            fault: None,
+        }
+    }
+}
+
+impl RawBatch {
+    pub fn bytes_of(&self, span: Span) -> &[u8] {
+        &self.bytes[span.range()]
+    }
+
+    /// The value without copying it.
+    pub fn value(&self, record: usize) -> Option<Bytes> {
+        Some(self.bytes.slice(self.records[record].value?.range()))
+    }
+
+    /// Hands a record to `read`. Headers are lent through `memory`, which the caller keeps for the next.
+    pub fn record<'a>(&'a self, at: usize, memory: &'a mut Vec<Header<'a>>) -> Record<'a> {
+        let record = &self.records[at];
+        memory.clear();
+        memory.extend(self.headers[record.headers.range()].iter().map(|header| Header {
+            name: &header.name,
+            value: header.value.map(|span| self.bytes_of(span)),
+        }));
+        Record {
+            value: record.value.map(|span| self.bytes_of(span)),
+            key: record.key.map(|span| self.bytes_of(span)),
+            topic: self.topic.as_deref(),
+            partition: self.partition,
+            offset: match record.position {
+                Position::Record(at) => i64::try_from(at).ok(),
+                Position::Kafka(kafka) => Some(kafka.offset),
+                Position::Object(_) => None,
+            },
+            timestamp_micros: record.timestamp_micros,
+            headers: memory,
+        }
+    }
+
+    /// What it takes to keep it.
+    pub fn memory(&self) -> usize {
+        self.bytes.len()
+            + self.records.len() * size_of::<RawRecord>()
+            + self.headers.len() * size_of::<RawHeader>()
+    }
+}

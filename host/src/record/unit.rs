@@ -1,0 +1,85 @@
+//! What is committed in one atomic step.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Batch, Digest, Lane, Position, RawBatch};
+
+/// Rows, dead letters, and the lane's move `from → to`; cleaned by one generation.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    pub lane: Lane,
+    pub from: Position,
+    pub to: Position,
+    /// The digest of the generation.
+    pub generation: Digest,
+    /// In the order of the lane.
+    pub parts: Vec<UnitPart>,
+}
+
+/// What became of one batch.
+#[derive(Debug, Clone)]
+pub struct UnitPart {
+    pub raw: Arc<RawBatch>,
+    pub rows: Rows,
+    /// For each row its record, as an index into `raw.records`; ascending.
+    pub origins: Vec<u32>,
+    /// How many records the rule took out on purpose.
+    pub dropped: u64,
+    /// By record, ascending.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Rows {
+    /// As the rule's output says.
+    Columns(Batch),
+    /// As the sink asked for them.
+    Encoded(Vec<EncodedRows>),
+    /// There is no rule: the records themselves, each origin's value.
+    Raw,
+}
+
+/// Rows as bytes, ready to be written.
+#[derive(Debug, Clone)]
+pub struct EncodedRows {
+    /// The folder that they belong into, like `category=art/`; empty without partitions.
+    pub partition: Arc<str>,
+    pub rows: u32,
+    pub bytes: Bytes,
+}
+
+/// A record that could not be cleaned or stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// As an index into the records of its batch.
+    pub record: u32,
+    /// The id of the step that rejected it; none if it could not be decoded or stored.
+    pub step: Option<Arc<str>>,
+    pub reason: String,
+    pub detail: Option<String>,
+}
+
+impl Unit {
+    pub fn records(&self) -> u64 {
+        self.parts.iter().map(|part| part.raw.records.len() as u64).sum()
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.parts.iter().map(|part| part.origins.len() as u64).sum()
+    }
+
+    pub fn dropped(&self) -> u64 {
+        self.parts.iter().map(|part| part.dropped).sum()
+    }
+
+    pub fn dead_letters(&self) -> u64 {
+        self.parts.iter().map(|part| part.dead_letters.len() as u64).sum()
+    }
+
+    /// Every record of it ends in exactly one place (invariant 1).
+    pub fn is_balanced(&self) -> bool {
+        self.records() == self.rows() + self.dropped() + self.dead_letters()
+    }
+}

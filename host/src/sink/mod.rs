@@ -1,0 +1,230 @@
+//! Sinks write units. One operation does it all: rows, dead letters and the lane's move in one atomic
+//! step. Where a lane starts is only ever what its sink says.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::record::{
+    Batch, ConnectorError, Digest, Field, Generation, Lane, Position, Rows, SourceId, Unit,
+    UnitPart,
+};
+
+/// What a sink is opened for.
+#[derive(Debug, Clone)]
+pub struct SinkContext {
+    pub pipeline: Arc<str>,
+    pub source: SourceId,
+    /// The columns of rows; none without a rule.
+    pub columns: Option<Arc<[Field]>>,
+}
+
+#[async_trait]
+pub trait Sink: Debug + Send + Sync {
+    /// Makes or checks what rows are written to. Asked before the first claim, and again after an error.
+    async fn prepare(&self) -> Result<(), ConnectorError>;
+
+    /// Stores a generation by its digest, with its plugins; nothing if it is there already. Asked before
+    /// the first unit that names it.
+    async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError>;
+
+    /// Takes a lane over from whoever had it: every earlier claim of it becomes worthless. A lane that has
+    /// no position yet gets `start`, durably; of two first claimers the stored one counts.
+    async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError>;
+
+    /// Rows in the form in which they are cheapest to write. Called on cleaning threads, for several
+    /// batches at once.
+    fn encode(&self, rows: Batch) -> Rows {
+        Rows::Columns(rows)
+    }
+
+    /// All of the unit or nothing of it. Compare-and-set on the claim's token and position. A lost answer
+    /// is settled inside, before this returns; after an error the same unit may be offered again.
+    async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError>;
+
+    /// The lane's journal, oldest entry first.
+    async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError>;
+
+    /// Appends to the lane's journal, if the claim still holds and the journal has `number` entries.
+    async fn append(
+        &self,
+        claim: &Claim,
+        number: u64,
+        entry: Bytes,
+    ) -> Result<bool, ConnectorError>;
+
+    /// All lanes of the pipeline, by name.
+    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError>;
+
+    /// Moves a lane on request, if it still stands at `from`. The gap stands in the lineage.
+    async fn move_lane(
+        &self,
+        lane: &Lane,
+        from: Position,
+        to: Position,
+    ) -> Result<bool, ConnectorError>;
+
+    /// The lineage of the pipeline: neighbouring units of one generation as one range.
+    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError>;
+
+    async fn dead_letters(
+        &self,
+        which: &DeadLetterFilter,
+    ) -> Result<Vec<StoredDeadLetter>, ConnectorError>;
+
+    /// Rows and new dead letters of records that were dead letters, with those letters' new state, in one
+    /// atomic step; compare-and-set on their state.
+    async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError>;
+}
+
+/// A lane that is ours until somebody else claims it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub lane: Lane,
+    /// Random: counters come back after a fail-over.
+    pub token: Uuid,
+    /// The next record to read.
+    pub position: Position,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    Done(Stored),
+    /// Another owner has the lane, or this claim is older than what is stored.
+    Fenced,
+}
+
+/// What became of a unit's rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stored {
+    pub rows: u64,
+    /// Rows that did not take the place of a newer one of the same key.
+    pub superseded: u64,
+    /// Rows that the sink refused, by reason: they are dead letters.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// Where a lane stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct LaneState {
+    #[serde(serialize_with = "shown")]
+    pub lane: Lane,
+    #[serde(serialize_with = "shown")]
+    pub source: SourceId,
+    #[serde(serialize_with = "shown")]
+    pub position: Position,
+    /// The claim that may move it.
+    pub owner: Uuid,
+    pub claimed: SystemTime,
+    /// When its position moved last.
+    pub moved: SystemTime,
+}
+
+/// A range of a lane that one generation cleaned.
+#[derive(Debug, Clone, Serialize)]
+pub struct LineageRange {
+    #[serde(serialize_with = "shown")]
+    pub lane: Lane,
+    #[serde(serialize_with = "shown")]
+    pub from: Position,
+    #[serde(serialize_with = "shown")]
+    pub to: Position,
+    /// None for a gap that somebody made by moving the lane.
+    #[serde(serialize_with = "shown_if_any")]
+    pub generation: Option<Digest>,
+    #[serde(flatten)]
+    pub sums: LineageSums,
+}
+
+/// What became of the records of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct LineageSums {
+    pub read: u64,
+    pub stored: u64,
+    pub superseded: u64,
+    pub dropped: u64,
+    pub dead: u64,
+}
+
+impl LineageSums {
+    /// The conservation law: every record read ends in exactly one place.
+    pub fn is_balanced(&self) -> bool {
+        self.read == self.stored + self.superseded + self.dropped + self.dead
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct DeadLetterFilter {
+    /// All, if there is none.
+    pub ids: Vec<String>,
+    pub state: Option<DeadLetterState>,
+    pub limit: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetterState {
+    Dead,
+    /// A retry made a row of it, or dropped it.
+    Retried,
+}
+
+/// A record that could not be cleaned or stored, with everything that it takes to try again.
+#[derive(Debug, Clone)]
+pub struct StoredDeadLetter {
+    /// Stable: the lane and the place in it, as `LANE:PLACE`.
+    pub id: String,
+    pub lane: Lane,
+    pub position: Position,
+    pub value: Option<Bytes>,
+    pub key: Option<Bytes>,
+    pub headers: Vec<(String, Option<Bytes>)>,
+    pub timestamp_micros: Option<i64>,
+    pub topic: Option<String>,
+    pub partition: Option<i64>,
+    pub step: Option<String>,
+    pub reason: String,
+    pub detail: Option<String>,
+    pub generation: Digest,
+    pub time: SystemTime,
+    /// How often it was tried, the first time included.
+    pub attempts: u32,
+    pub state: DeadLetterState,
+}
+
+/// Dead letters that went through the rule again.
+#[derive(Debug, Clone)]
+pub struct Retry {
+    pub generation: Digest,
+    pub letters: Vec<RetriedLetter>,
+}
+
+#[derive(Debug, Clone)]
+pub struct RetriedLetter {
+    pub id: String,
+    /// What `attempts` was when it was read.
+    pub attempts: u32,
+    pub lane: Lane,
+    /// Its single record, and what became of it.
+    pub part: UnitPart,
+}
+
+fn shown<S: serde::Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.to_string())
+}
+
+fn shown_if_any<S: serde::Serializer>(
+    value: &Option<impl ToString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => shown(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}

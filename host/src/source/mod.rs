@@ -1,0 +1,69 @@
+//! Sources read lanes. How far a lane has come is kept by the sink, never here.
+//!
+//! Retries, batching, back-pressure and shutdown belong to the runtime: a source says what it has, and
+//! what went wrong.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
+
+#[async_trait]
+pub trait Source: Debug + Send + Sync {
+    /// What positions of this source belong to. Asked once, before anything else.
+    async fn identity(&self) -> Result<SourceId, ConnectorError>;
+
+    /// The next lane that became ours or stopped being ours; `None` when there will be no other.
+    async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError>;
+
+    /// Where a lane starts of which the sink knows nothing.
+    async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError>;
+
+    /// Reads a lane from a position on. It may be opened again after its reader is dropped.
+    async fn open(
+        &self,
+        lane: &Lane,
+        from: Position,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Box<dyn LaneReader>, ConnectorError>;
+
+    /// Everything before `to` is in the sink. For lag displays; never read back.
+    fn hint(&self, lane: &Lane, to: Position) {
+        let _ = (lane, to);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneChange {
+    Assigned(Lane),
+    Revoked(Lane),
+}
+
+#[async_trait]
+pub trait LaneReader: Debug + Send {
+    /// The next records in order, as soon as there is at least one; `None` when the lane has ended. May be
+    /// dropped while it waits, and called again: nothing is skipped.
+    async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError>;
+}
+
+/// How much one batch may hold. A single record may be larger than `bytes`.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    pub records: usize,
+    pub bytes: usize,
+}
+
+/// What a lane's owner writes down beside its position, in the sink: the plans of a source whose records
+/// have no order of their own. Append only.
+#[async_trait]
+pub trait Journal: Debug + Send + Sync {
+    /// All entries, the oldest first.
+    async fn entries(&self) -> Result<Vec<Bytes>, ConnectorError>;
+
+    /// Appends the entry with this number, which is the number of entries before it. Fails if the lane is
+    /// no longer ours.
+    async fn append(&self, number: u64, entry: Bytes) -> Result<(), ConnectorError>;
+}

@@ -3,12 +3,10 @@
 use std::error::Error;
 use std::fmt::{self, Display, Write as _};
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
-
 use super::output;
+use crate::pipeline::{ERROR, Findings, HELP, Place};
 use crate::plugin::{ConfigureError, Finding, PluginError, PluginFileError, SandboxError};
 
 /// How a command ends. The numbers are a promise.
@@ -51,25 +49,20 @@ struct Told {
     place: Option<Place>,
     findings: Vec<Finding>,
     help: Option<String>,
-}
-
-/// A place in a file that the user wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    pub path: PathBuf,
-    /// Counted from 1, like the column; the column counts characters.
-    pub line: usize,
-    pub column: usize,
-    /// Characters that are marked.
-    pub width: usize,
-    /// The whole line.
-    pub text: String,
+    /// Everything that is wrong with a pipeline or a rule: then this is all there is to say.
+    written: Option<Findings>,
 }
 
 impl CliError {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self(Box::new(Told { exit, message, place: None, findings: Vec::new(), help: None }))
+        Self(Box::new(Told {
+            exit,
+            message: message.into(),
+            place: None,
+            findings: Vec::new(),
+            help: None,
+            written: None,
+        }))
     }
 
     /// What the user wrote is wrong.
@@ -131,14 +124,13 @@ impl CliError {
     }
 }
 
-const ERROR: Style = AnsiColor::Red.on_default().bold();
-const HELP: Style = AnsiColor::Cyan.on_default();
-const FRAME: Style = AnsiColor::Blue.on_default();
-
 impl Display for CliError {
     /// Coloured: what prints it takes the colours out where they are not wanted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Told { message, place, findings, help, exit: _ } = &*self.0;
+        let Told { message, place, findings, help, written, exit: _ } = &*self.0;
+        if let Some(written) = written {
+            return written.fmt(f);
+        }
         write!(f, "{ERROR}error:{ERROR:#} {message}")?;
         if let Some(place) = place {
             write!(f, "\n{place}")?;
@@ -150,22 +142,6 @@ impl Display for CliError {
             write!(f, "\n  {HELP}help:{HELP:#} {}", help.replace('\n', "\n        "))?;
         }
         Ok(())
-    }
-}
-
-impl Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, line, column, width, text } = self;
-        let path = path.display();
-        let margin = " ".repeat(line.to_string().len());
-        // Tabs stay tabs, so that the mark stands below what it marks.
-        let before = text.chars().take(column - 1);
-        let before: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        let mark = "^".repeat((*width).max(1));
-        writeln!(f, "{FRAME}{margin}-->{FRAME:#} {path}:{line}:{column}")?;
-        writeln!(f, "{FRAME}{margin} |{FRAME:#}")?;
-        writeln!(f, "{FRAME}{line} |{FRAME:#} {}", text.trim_end())?;
-        write!(f, "{FRAME}{margin} |{FRAME:#} {before}{ERROR}{mark}{ERROR:#}")
     }
 }
 
@@ -212,6 +188,14 @@ impl From<ConfigureError> for CliError {
     }
 }
 
+impl From<Findings> for CliError {
+    fn from(findings: Findings) -> Self {
+        let mut told = Self::input("");
+        told.0.written = Some(findings);
+        told
+    }
+}
+
 impl From<SandboxError> for CliError {
     fn from(error: SandboxError) -> Self {
         Self::environment(error.to_string())
@@ -220,8 +204,6 @@ impl From<SandboxError> for CliError {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn plain(error: &CliError) -> String {
@@ -235,26 +217,5 @@ mod tests {
         let error = CliError::from(error);
         assert_eq!(error.exit(), Exit::Input);
         assert_eq!(plain(&error), "error: shout.wasm cannot be read: entity not found");
-    }
-
-    #[test]
-    fn the_mark_stands_below_what_it_marks() {
-        let place = Place {
-            path: Path::new("cases/a.yaml").into(),
-            line: 12,
-            column: 4,
-            width: 7,
-            text: "\t  expects: {}".into(),
-        };
-        let error =
-            CliError::input("unknown key `expects`").at(place).help("did you mean `expect`?");
-        let expected = "\
-error: unknown key `expects`
-  --> cases/a.yaml:12:4
-   |
-12 | \t  expects: {}
-   | \t  ^^^^^^^
-  help: did you mean `expect`?";
-        assert_eq!(plain(&error), expected);
     }
 }

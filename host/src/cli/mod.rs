@@ -3,6 +3,7 @@
 //! stdout carries results and nothing else, stderr carries talk. A command returns what it found out as
 //! its [`Exit`], or a [`CliError`]; nothing below here ends the process.
 
+mod check;
 mod error;
 mod log;
 mod output;
@@ -13,7 +14,7 @@ use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 
-pub use error::{CliError, Exit, Place};
+pub use error::{CliError, Exit};
 
 use crate::plugin::v1;
 
@@ -39,6 +40,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check pipelines and rules, without touching a source or a sink.
+    Check(check::CheckArgs),
     /// Write, build and try cleaning plugins.
     Plugin {
         #[command(subcommand)]
@@ -68,6 +71,7 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = log::start(&cli.log).and_then(|()| match cli.command {
+        Command::Check(args) => check::run(&args),
         Command::Plugin { command } => command.run(),
     });
     let exit = done.unwrap_or_else(|error| {

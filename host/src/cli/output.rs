@@ -10,6 +10,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::CliError;
+use crate::pipeline::secrets::mask;
 use crate::plugin::Finding;
 
 pub(super) const STRONG: Style = Style::new().bold();
@@ -18,10 +19,10 @@ pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
 const HELP: Style = AnsiColor::Cyan.on_default();
 
-/// Prints a result. A reader that has seen enough, as `head` has, is no error.
+/// Prints a result, which is no data: secrets are masked. A reader that has seen enough, as `head` has, is no error.
 pub(super) fn result(text: impl Display) -> Result<(), CliError> {
     let mut stdout = anstream::stdout().lock();
-    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+    match writeln!(stdout, "{}", mask(&text.to_string())).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done.map_err(|error| {
             CliError::environment("cannot write to the standard output").because(&error)
@@ -35,7 +36,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
 
 /// Says something that is no result. If nobody listens, so be it.
 pub(super) fn talk(text: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", mask(&text.to_string()));
 }
 
 /// What a plugin finds wrong, with what to do about it.

@@ -80,7 +80,7 @@ impl FieldPath {
         Self(path.split('.').map(str::to_owned).collect())
     }
 
-    pub(super) fn keys(&self) -> &[String] {
+    pub fn keys(&self) -> &[String] {
         &self.0
     }
 }

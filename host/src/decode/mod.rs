@@ -38,6 +38,9 @@ pub use reject::Reject;
 use row::Row;
 use shape::Shape;
 
+/// Raised when the same fields make something else of the same record: it is part of a generation.
+pub const VERSION: u32 = 1;
+
 /// What a single record may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {

@@ -1,3 +1,58 @@
 //! What was written becomes what will run.
+//!
+//! A file is read to a tree that knows where everything stands ([`tree`]), with variables filled in
+//! ([`variables`]); the tree becomes a [`config`], which is what may be written; and that becomes a
+//! [`Pipeline`] or a [`Rule`], with paths resolved, plugins found and configured, and everything checked
+//! that can be checked before the first record. All mistakes are told at once, as [`Findings`] with their
+//! places. Nothing here talks to a source or a sink.
 
 pub mod config;
+mod delivery;
+mod field;
+mod finding;
+mod fit;
+mod generation;
+mod load;
+pub mod nearest;
+mod output;
+mod rule;
+pub mod secrets;
+mod step;
+mod surroundings;
+mod tree;
+mod variables;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use config::{
+    DeadLettersConfig, LimitsConfig, PipelineConfig, SinkConfig, SourceConfig, UnitConfig,
+};
+
+pub use delivery::{Delivery, Guarantee};
+pub(crate) use finding::{ERROR, HELP};
+pub use finding::{Finding, Findings, Place, Severity};
+pub use load::Document;
+pub use output::Projection;
+pub use rule::{Rule, RuleTest};
+pub use step::RuleStep;
+
+/// A source, a rule, a sink: sound, as far as can be told without running it.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    pub name: Arc<str>,
+    /// The file that it was read from.
+    pub path: PathBuf,
+    /// Paths in it are resolved against the file.
+    pub source: SourceConfig,
+    pub sink: SinkConfig,
+    /// None passes records on as they came.
+    pub rule: Option<Arc<Rule>>,
+    pub unit: UnitConfig,
+    pub limits: LimitsConfig,
+    pub dead_letters: DeadLettersConfig,
+    /// What may not be as it was meant.
+    pub warnings: Vec<Finding>,
+    /// As it was written, with defaults.
+    config: PipelineConfig,
+}

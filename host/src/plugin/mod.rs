@@ -28,6 +28,7 @@ pub use failure::{Failure, Fault};
 pub use file::{Origin, PluginFile, PluginFileError};
 pub use limits::PluginLimits;
 pub use log::{LogLevel, LogSink, discarded, traced};
+pub(crate) use plan::check_name;
 pub use plan::{Plan, Write};
 pub use step::{Cleaner, ConfigureError, Judged, Step, Uncleaned};
 
@@ -257,7 +258,7 @@ fn check_world(
 }
 
 fn check_description(description: &v1::Description) -> Result<Value, String> {
-    plan::check_name("plugin", &description.name)?;
+    check_name("plugin", &description.name)?;
     for (what, text) in [("version", &description.version), ("summary", &description.summary)] {
         if text.len() > SUMMARY_BYTES_MAX || text.chars().any(char::is_control) {
             return Err(format!("its {what} is longer than 1 KiB, or has control characters"));

@@ -77,6 +77,11 @@ impl Step {
         &self.0.plugin
     }
 
+    /// As JSON.
+    pub fn config(&self) -> &str {
+        &self.0.config
+    }
+
     pub fn plan(&self) -> &Plan {
         &self.0.plan
     }

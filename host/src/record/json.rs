@@ -24,6 +24,9 @@ use serde_json::Value;
 
 use super::{Batch, Field, Kind, item};
 
+/// Raised when the same row is written otherwise: it is part of a generation.
+pub const VERSION: u32 = 1;
+
 /// A row as somebody wrote it: names and values in that order. A column that is not named is null.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct JsonRow(pub Vec<(String, Value)>);

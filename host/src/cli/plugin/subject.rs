@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::build;
 use crate::cli::{CliError, output};
+use crate::pipeline::nearest::nearest;
 use crate::plugin::{CacheFolder, Plugin, PluginFile, PluginLimits, Sandbox, standard};
 use crate::record::{Field, Kind};
 
@@ -80,19 +81,6 @@ pub(super) fn sandbox() -> Result<Sandbox, CliError> {
 
 pub(super) fn load(sandbox: &Sandbox, file: PluginFile) -> Result<Plugin, CliError> {
     Ok(Plugin::load(sandbox, file, &Arc::new(PluginLimits::default()))?)
-}
-
-/// The name that was probably meant.
-pub(super) fn nearest<'a>(
-    written: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(written, known), known))
-        .filter(|(distance, known)| *distance <= known.chars().count().max(3) / 3)
-        .min()
-        .map(|(_, known)| known)
 }
 
 /// A step's configuration as an argument: JSON, or YAML in a line as in a rule's `with`.
@@ -178,11 +166,5 @@ mod tests {
         let error = "title=txt".parse::<ColumnsArg>().unwrap_err();
         assert_eq!(error, "there is no kind `txt`; did you mean `text`?");
         assert!("title".parse::<ColumnsArg>().unwrap_err().contains("has no kind"));
-    }
-
-    #[test]
-    fn only_what_is_near_is_suggested() {
-        assert_eq!(nearest("expects", ["name", "expect"]), Some("expect"));
-        assert_eq!(nearest("zzz", ["name", "expect"]), None);
     }
 }

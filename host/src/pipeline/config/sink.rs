@@ -14,6 +14,17 @@ pub enum SinkConfig {
     Stdout(StdoutSinkConfig),
 }
 
+impl SinkConfig {
+    /// The key.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Objects(_) => "objects",
+            Self::Stdout(_) => "stdout",
+        }
+    }
+}
+
 /// A table in an SQLite database, which is made if it is not there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -14,6 +14,17 @@ pub enum SourceConfig {
     Stdin(StdinSourceConfig),
 }
 
+impl SourceConfig {
+    /// The key.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Generate(_) => "generate",
+            Self::Objects(_) => "objects",
+            Self::Stdin(_) => "stdin",
+        }
+    }
+}
+
 /// Dirty Pinterest posts, made up as they are seen in reality. The same seed gives the same records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

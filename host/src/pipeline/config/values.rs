@@ -23,6 +23,12 @@ impl Size {
     }
 }
 
+impl From<Size> for ByteSize {
+    fn from(size: Size) -> Self {
+        Self(size.0)
+    }
+}
+
 impl fmt::Display for Size {
     /// Exact: what is written reads back as the same size.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use serde_saphyr::{Error as YamlError, Location, Spanned};
 
 use super::{Case, CaseFile, Expect, ExpectCleaned, ExpectFinding, ExpectRejection};
-use crate::cli::plugin::subject::nearest;
-use crate::cli::{CliError, Place};
+use crate::cli::CliError;
+use crate::pipeline::Place;
+use crate::pipeline::nearest::nearest;
 use crate::record::Kind;
 use crate::record::json::{self, JsonRow, ValueFault};
 

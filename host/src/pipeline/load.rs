@@ -1,0 +1,234 @@
+//! From a file to what will run.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Pipeline;
+use super::config::{
+    LimitsConfig, PipelineConfig, PluginLimitsConfig, RuleConfig, RuleConfigOrPath, SourceConfig,
+};
+use super::finding::{Finding, Findings};
+use super::fit;
+use super::rule::{self, Resolved, Rule};
+use super::tree::{self, Cursor, Tree};
+use super::variables::Variables;
+use crate::decode::DecodeLimits;
+use crate::plugin::{PluginLimits, Sandbox};
+
+/// What a file turned out to be, told by its keys.
+#[derive(Debug, Clone)]
+pub enum Document {
+    Pipeline(Box<Pipeline>),
+    Rule(Box<Rule>),
+}
+
+impl Pipeline {
+    /// Reads a pipeline and the rule that it names, loads its plugins and configures them. Talks to no
+    /// source and no sink.
+    pub fn load(path: &Path, sandbox: &Sandbox) -> Result<Self, Findings> {
+        let mut found = Vec::new();
+        let loaded =
+            read_tree(path, &mut found).and_then(|tree| load_pipeline(tree, sandbox, &mut found));
+        sound(path, loaded, found).map(|(pipeline, warnings)| Self { warnings, ..pipeline })
+    }
+}
+
+impl Document {
+    pub fn load(path: &Path, sandbox: &Sandbox) -> Result<Self, Findings> {
+        let mut found = Vec::new();
+        let Some(tree) = read_tree(path, &mut found) else {
+            return Err(Findings::sorted(path, found));
+        };
+        if is_rule(tree.root()) {
+            let loaded = load_rule(tree, sandbox, &Arc::default(), &mut found);
+            let rule = loaded.map(|(resolved, _)| resolved.rule);
+            return sound(path, rule, found).map(|(rule, _)| Self::Rule(Box::new(rule)));
+        }
+        let loaded = load_pipeline(tree, sandbox, &mut found);
+        let (pipeline, warnings) = sound(path, loaded, found)?;
+        Ok(Self::Pipeline(Box::new(Pipeline { warnings, ..pipeline })))
+    }
+}
+
+fn is_rule(root: Cursor<'_>) -> bool {
+    let any = |keys: &[&str]| keys.iter().any(|key| root.has(key));
+    any(&["fields", "steps", "output", "tests"]) && !any(&["name", "source", "sink", "rule"])
+}
+
+/// What was loaded with what should be looked at, if there is no error among it.
+fn sound<T>(
+    path: &Path,
+    loaded: Option<T>,
+    found: Vec<Finding>,
+) -> Result<(T, Vec<Finding>), Findings> {
+    match loaded {
+        Some(loaded) if !found.iter().any(Finding::is_error) => Ok((loaded, found)),
+        _ => Err(Findings::sorted(path, found)),
+    }
+}
+
+fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) -> Option<Pipeline> {
+    let config: PipelineConfig = tree::read(&mut tree, found)?;
+    let at = tree.root();
+    for key in ["name", "source", "sink"] {
+        if !at.has(key) {
+            found.push(at.finding(format!("the key `{key}` is missing")).help(match key {
+                "name" => "what the pipeline is called, like `name: pins-to-sqlite`",
+                "source" => {
+                    "where records come from, like `source: { objects: { url: ./posts/ } }`"
+                }
+                _ => "where rows go, like `sink: { sqlite: { path: pins.db, table: pin } }`",
+            }));
+        }
+    }
+    fit::limits(&config.limits, &config.unit, &config.dead_letters, at, found);
+    if let Some(name) = &config.name {
+        fit::name(name, at.key("name"), found);
+    }
+    if let Some(source) = &config.source {
+        fit::source(source, at, found);
+    }
+    if let Some(sink) = &config.sink {
+        fit::sink(sink, at, found);
+    }
+    let source = config.source.clone().map(|source| from_here(source, tree.path()));
+    let rule = resolve_rule(&config, &tree, source.as_ref(), sandbox, found);
+    if let Some(sink) = &config.sink {
+        match &rule {
+            Some(Some(resolved)) => fit::rows(sink, Some(&resolved.columns), at, found),
+            Some(None) => fit::rows(sink, None, at, found),
+            None => {}
+        }
+        if let Some(source) = &source {
+            fit::circle(source, sink, at, found);
+        }
+    }
+    Some(Pipeline {
+        name: config.name.clone()?.into(),
+        path: tree.path().to_owned(),
+        source: source?,
+        sink: config.sink.clone()?,
+        rule: rule?.map(|resolved| Arc::new(resolved.rule)),
+        unit: config.unit.clone(),
+        limits: config.limits.clone(),
+        dead_letters: config.dead_letters.clone(),
+        warnings: Vec::new(),
+        config,
+    })
+}
+
+/// The rule as far as it is sound. `None` if there is one and nothing of it could be read.
+fn resolve_rule(
+    config: &PipelineConfig,
+    tree: &Tree,
+    source: Option<&SourceConfig>,
+    sandbox: &Sandbox,
+    found: &mut Vec<Finding>,
+) -> Option<Option<Resolved>> {
+    let at = tree.root();
+    let limits = Arc::new(config.limits.plugin.to_limits());
+    let written = match &config.rule {
+        None if at.has("rule") && at.key("rule").is_cut() => return None,
+        None => return Some(None),
+        Some(written) => written,
+    };
+    let check = |resolved: &Resolved, at: Cursor<'_>, found: &mut Vec<Finding>| {
+        if let Some(source) = source {
+            fit::surroundings(source, &resolved.rule.fields, at, found);
+        }
+    };
+    match written {
+        RuleConfigOrPath::Inline(rule) => {
+            let at = at.key("rule");
+            let resolved =
+                rule::resolve(RuleConfig::clone(rule), tree.path(), at, sandbox, &limits, found);
+            check(&resolved, at, found);
+            Some(Some(resolved))
+        }
+        RuleConfigOrPath::Path(named) => {
+            let path = beside(tree.path(), named);
+            if !path.exists() {
+                let told = at.key("rule").finding(format!("there is no rule {}", path.display()));
+                found.push(told.help("a rule's path is that from this file on"));
+                return None;
+            }
+            let rule = read_tree(&path, found)?;
+            let (resolved, rule) = load_rule(rule, sandbox, &limits, found)?;
+            check(&resolved, rule.root(), found);
+            Some(Some(resolved))
+        }
+    }
+}
+
+fn load_rule(
+    mut tree: Tree,
+    sandbox: &Sandbox,
+    limits: &Arc<PluginLimits>,
+    found: &mut Vec<Finding>,
+) -> Option<(Resolved, Tree)> {
+    let config: RuleConfig = tree::read(&mut tree, found)?;
+    let resolved = rule::resolve(config, tree.path(), tree.root(), sandbox, limits, found);
+    Some((resolved, tree))
+}
+
+/// Paths in a file are those from the file on.
+fn beside(file: &Path, named: &str) -> std::path::PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(named)
+}
+
+fn from_here(mut source: SourceConfig, file: &Path) -> SourceConfig {
+    if let SourceConfig::Objects(objects) = &mut source
+        && !objects.url.contains("://")
+    {
+        objects.url = beside(file, &objects.url).to_string_lossy().into_owned();
+    }
+    source
+}
+
+/// Far more than a person writes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+fn read_tree(path: &Path, found: &mut Vec<Finding>) -> Option<Tree> {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(why) => {
+            found.push(Finding::new(format!("{} cannot be read: {why}", path.display())));
+            return None;
+        }
+    };
+    Tree::parse(path, text, &Variables::of_process(), found)
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let said = |error: std::io::Error| error.to_string();
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(said)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(said)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err("it is larger than 4 MiB".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+impl PluginLimitsConfig {
+    pub fn to_limits(&self) -> PluginLimits {
+        PluginLimits {
+            call: self.call.0,
+            configure: self.configure.0,
+            memory: self.memory.into(),
+            output: self.output.into(),
+            table_entries: self.table_entries,
+            file: self.file.into(),
+            row_fuel: self.row_fuel,
+        }
+    }
+}
+
+impl LimitsConfig {
+    pub fn to_decode_limits(&self) -> DecodeLimits {
+        let record_bytes_max = usize::try_from(self.record.0).unwrap_or(usize::MAX);
+        DecodeLimits { record_bytes_max, depth_max: self.depth }
+    }
+}

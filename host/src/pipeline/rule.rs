@@ -1,0 +1,122 @@
+//! What a record means and how it is cleaned, ready to run.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::config::{RuleConfig, TestConfig};
+use super::field::{self, Columns};
+use super::finding::{Finding, Place};
+use super::output::{self, Projection};
+use super::step::{self, Plugins, RuleStep};
+use super::tree::Cursor;
+use crate::decode::DeclaredField;
+use crate::plugin::{PluginLimits, Sandbox};
+use crate::record::Field;
+
+/// Fields, steps and output: sound, as far as can be told without a record.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// The file in which it stands: a rule's own, or the pipeline's.
+    pub path: PathBuf,
+    pub fields: Vec<DeclaredField>,
+    pub steps: Vec<RuleStep>,
+    pub output: Projection,
+    pub tests: Vec<RuleTest>,
+    /// As it was written, with defaults.
+    pub(super) config: RuleConfig,
+}
+
+/// Records, and what they have to become.
+#[derive(Debug, Clone)]
+pub struct RuleTest {
+    pub test: TestConfig,
+    pub place: Place,
+}
+
+impl Rule {
+    /// The columns as records have them, before the first step.
+    pub fn input(&self) -> Arc<[Field]> {
+        self.fields.iter().map(|field| Field::new(Arc::clone(&field.name), field.kind)).collect()
+    }
+}
+
+/// A rule as far as it is sound. It must not run if anything was found.
+pub(super) struct Resolved {
+    pub(super) rule: Rule,
+    /// What is known of the output's columns.
+    pub(super) columns: Columns,
+}
+
+pub(super) fn resolve(
+    config: RuleConfig,
+    path: &Path,
+    at: Cursor<'_>,
+    sandbox: &Sandbox,
+    limits: &Arc<PluginLimits>,
+    found: &mut Vec<Finding>,
+) -> Resolved {
+    let mut plugins = Plugins {
+        sandbox,
+        limits: Arc::clone(limits),
+        folder: path.parent().unwrap_or(Path::new("")),
+        loaded: HashMap::new(),
+    };
+    let (fields, mut columns) = field::declared(&config, at, found);
+    let steps_at = at.key("steps");
+    let steps = if at.has("steps") {
+        columns.open |= steps_at.is_cut();
+        step::configured(&config.steps, steps_at, &mut plugins, &mut columns, found)
+    } else {
+        Vec::new()
+    };
+    let (output, columns) =
+        output::projection(config.output.as_deref(), at.key("output"), &columns, found);
+    let tests = if at.has("tests") {
+        tests(&config, at.key("tests"), &output, &columns, found)
+    } else {
+        Vec::new()
+    };
+    let path = path.to_owned();
+    Resolved { rule: Rule { path, fields, steps, output, tests, config }, columns }
+}
+
+fn tests(
+    config: &RuleConfig,
+    at: Cursor<'_>,
+    output: &Projection,
+    columns: &Columns,
+    found: &mut Vec<Finding>,
+) -> Vec<RuleTest> {
+    let mut tests: Vec<RuleTest> = Vec::new();
+    for (test, at) in config.tests.iter().zip(at.items()) {
+        let name = at.key("name");
+        if tests.iter().any(|before| before.test.name == test.name) {
+            found.push(
+                name.finding(format!("a test before this one is called `{}` too", test.name)),
+            );
+        }
+        for (row, at) in test.rows.iter().zip(at.key("rows").items()) {
+            for column in row.names() {
+                let is_known = output.fields().iter().any(|field| &*field.name == column);
+                if !is_known && !columns.open {
+                    let known: Vec<_> = output.fields().iter().map(|field| &*field.name).collect();
+                    let told = Finding::new(format!("no row has a column `{column}`"));
+                    found.push(Finding {
+                        help: super::nearest::help(column, &known, "there are"),
+                        ..told.at(at.key(column).key_place())
+                    });
+                }
+            }
+        }
+        for (reject, at) in test.rejects.iter().zip(at.key("rejects").items()) {
+            if reject.record as usize >= test.records.len() {
+                let told =
+                    at.key("record").finding(format!("there is no record {}", reject.record));
+                found.push(told.help("records are counted from 0"));
+            }
+        }
+        tests.push(RuleTest { test: test.clone(), place: name.place() });
+    }
+    tests
+}

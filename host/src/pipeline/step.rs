@@ -1,0 +1,200 @@
+//! Steps as they are written become plugins at their places.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::config::StepConfig;
+use super::field::Columns;
+use super::finding::Finding;
+use super::nearest::{self, nearest};
+use super::tree::Cursor;
+use crate::plugin::{
+    ConfigureError, Plugin, PluginFile, PluginLimits, Sandbox, Step, standard, traced,
+};
+use crate::record::Digest;
+
+/// A plugin with its configuration, at its place in a rule.
+#[derive(Debug, Clone)]
+pub struct RuleStep {
+    /// Its stable name in metrics, lineage and dead letters.
+    pub id: Arc<str>,
+    pub step: Step,
+}
+
+/// What it takes to find plugins and to load them.
+pub(super) struct Plugins<'a> {
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) limits: Arc<PluginLimits>,
+    /// Paths of plugins are those from here on.
+    pub(super) folder: &'a Path,
+    pub(super) loaded: HashMap<Digest, Plugin>,
+}
+
+/// The steps as far as they are sound; `columns` become those after the last one.
+pub(super) fn configured(
+    configs: &[StepConfig],
+    at: Cursor<'_>,
+    plugins: &mut Plugins<'_>,
+    columns: &mut Columns,
+    found: &mut Vec<Finding>,
+) -> Vec<RuleStep> {
+    // A step that could not be read may have done anything.
+    columns.open |= at.items().count() < at.len();
+    let mut ids: Vec<String> = Vec::new();
+    let mut steps = Vec::new();
+    for (config, at) in configs.iter().zip(at.items()) {
+        let plugin = plugins.load(&config.plugin, at.key("plugin"), found);
+        let id = match (&config.id, &plugin) {
+            (Some(id), _) => id.clone(),
+            (None, Some(plugin)) => plugin.name().to_owned(),
+            (None, None) => config.plugin.clone(),
+        };
+        check_id(&id, config, at, &ids, found);
+        ids.push(id.clone());
+        let step = plugin.and_then(|plugin| configure(&plugin, &id, config, at, columns, found));
+        match step {
+            Some(step) => {
+                columns.fields = Arc::clone(step.output());
+                steps.push(RuleStep { id: id.into(), step });
+            }
+            None => columns.open = true,
+        }
+    }
+    steps
+}
+
+fn check_id(
+    id: &str,
+    config: &StepConfig,
+    at: Cursor<'_>,
+    before: &[String],
+    found: &mut Vec<Finding>,
+) {
+    let place = at.key(if config.id.is_some() { "id" } else { "plugin" });
+    if config.id.is_some()
+        && let Err(fault) = crate::plugin::check_name("step", id)
+    {
+        found.push(place.finding(fault));
+    }
+    if before.iter().any(|before| before == id) {
+        let told = place.finding(format!("a step before this one is called `{id}` too"));
+        found.push(told.help("give one of them another `id`: it is kept when steps are moved"));
+    }
+}
+
+/// None if it cannot be configured, be it by its own fault or by that of something before it.
+fn configure(
+    plugin: &Plugin,
+    id: &str,
+    config: &StepConfig,
+    at: Cursor<'_>,
+    columns: &Columns,
+    found: &mut Vec<Finding>,
+) -> Option<Step> {
+    let with = at.key("with");
+    if at.has("with") && with.is_damaged() {
+        return None;
+    }
+    let json = serde_json::Value::from(config.with.clone()).to_string();
+    let place = if at.has("with") { with } else { at.key("plugin") };
+    match Step::new(plugin, &json, &columns.fields, traced(id)) {
+        Ok(step) => return Some(step),
+        Err(ConfigureError::Findings { findings, .. }) => {
+            // Of columns that are not known for sure nothing is told: it would only be a consequence.
+            let doubtful =
+                || at.has("with") && columns.doubtful.iter().any(|name| with.mentions(name));
+            if columns.open || doubtful() {
+                return None;
+            }
+            found.extend(findings.into_iter().map(|told| {
+                let place = if at.has("with") { with.pointer(&told.pointer) } else { place };
+                let plugin = plugin.name();
+                Finding { help: told.help, ..place.finding(format!("{plugin}: {}", told.message)) }
+            }));
+        }
+        Err(error @ ConfigureError::TooLarge { .. }) => {
+            found.push(place.finding(error.to_string()))
+        }
+        Err(error @ ConfigureError::Failed { .. }) => {
+            let told = at.key("plugin").finding(error.to_string());
+            found.push(told.help("this is the plugin's fault, not the rule's"));
+        }
+    }
+    None
+}
+
+impl Plugins<'_> {
+    fn load(&mut self, named: &str, at: Cursor<'_>, found: &mut Vec<Finding>) -> Option<Plugin> {
+        let file = match self.find(named, at) {
+            Ok(file) => file,
+            Err(finding) => {
+                found.push(*finding);
+                return None;
+            }
+        };
+        if let Some(plugin) = self.loaded.get(&file.digest()) {
+            return Some(plugin.clone());
+        }
+        let digest = file.digest();
+        match Plugin::load(self.sandbox, file, &self.limits) {
+            Ok(plugin) => {
+                self.loaded.insert(digest, plugin.clone());
+                Some(plugin)
+            }
+            Err(error) => {
+                let help = error.help().map(str::to_owned);
+                found.push(Finding { help, ..at.finding(error.to_string()) });
+                None
+            }
+        }
+    }
+
+    /// A bare name is a plugin that comes with pinhost, anything else a path.
+    fn find(&self, named: &str, at: Cursor<'_>) -> Result<PluginFile, Box<Finding>> {
+        if !named.contains(['/', '\\']) && !named.ends_with(".wasm") {
+            return standard::find(named).ok_or_else(|| {
+                let known: Vec<_> = standard::names().collect();
+                let told =
+                    at.finding(format!("no plugin that comes with pinhost is called `{named}`"));
+                let help = match nearest(named, known.iter().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!(
+                        "there are {}; a plugin of your own is a path, like ./{named}.wasm",
+                        known.join(", ")
+                    ),
+                };
+                Box::new(told.help(help))
+            });
+        }
+        let path = self.folder.join(named);
+        PluginFile::read(&path, self.limits.file).map_err(|error| {
+            let mut told = at.finding(chain(&error));
+            told.help = error.help().map(str::to_owned).or_else(|| beside(&path));
+            Box::new(told)
+        })
+    }
+}
+
+/// The component in the same folder that was probably meant.
+fn beside(missing: &Path) -> Option<String> {
+    let name = missing.file_name()?.to_str()?;
+    let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let names = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let names: Vec<String> = names
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".wasm"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    nearest::help(name, &names, "there is")
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
+}

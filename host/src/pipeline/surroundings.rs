@@ -1,0 +1,50 @@
+//! What a field may be taken from besides the record's own bytes, and which source has it.
+
+use super::config::SourceConfig;
+use crate::decode::Origin;
+
+/// What may stand in `from:`; a header's name follows the last one.
+pub(super) const NAMES: [&str; 7] =
+    ["$key", "$topic", "$partition", "$offset", "$timestamp", "$rest", "$headers."];
+
+pub(super) fn read(from: &str) -> Option<Origin> {
+    Some(match from {
+        "$key" => Origin::Key,
+        "$topic" => Origin::Topic,
+        "$partition" => Origin::Partition,
+        "$offset" => Origin::Offset,
+        "$timestamp" => Origin::Timestamp,
+        "$rest" => Origin::Rest,
+        other => {
+            let header = other.strip_prefix("$headers.").filter(|name| !name.is_empty())?;
+            Origin::Header(header.to_owned())
+        }
+    })
+}
+
+/// How it is written, unless it is the record's own.
+pub(super) fn written(origin: &Origin) -> Option<String> {
+    Some(match origin {
+        Origin::Value(_) => return None,
+        Origin::Rest => "$rest".to_owned(),
+        Origin::Key => "$key".to_owned(),
+        Origin::Topic => "$topic".to_owned(),
+        Origin::Partition => "$partition".to_owned(),
+        Origin::Offset => "$offset".to_owned(),
+        Origin::Timestamp => "$timestamp".to_owned(),
+        Origin::Header(name) => format!("$headers.{name}"),
+    })
+}
+
+/// Whether records of this source have it.
+pub(super) fn has(source: &SourceConfig, origin: &Origin) -> bool {
+    match origin {
+        Origin::Value(_) | Origin::Rest => true,
+        Origin::Key | Origin::Timestamp => matches!(source, SourceConfig::Generate(_)),
+        // The number of the record. Rows of an object have a place that is no single number.
+        Origin::Offset => matches!(source, SourceConfig::Generate(_) | SourceConfig::Stdin(_)),
+        Origin::Topic | Origin::Partition | Origin::Header(_) => match source {
+            SourceConfig::Generate(_) | SourceConfig::Objects(_) | SourceConfig::Stdin(_) => false,
+        },
+    }
+}

@@ -1,0 +1,116 @@
+//! Finds the places of values that were read.
+
+use super::{Content, Entry, File, Node, Tree};
+use crate::pipeline::finding::{Finding, Place};
+
+/// A piece of a tree. What is not there is shown at what it would stand in.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pipeline) struct Cursor<'t> {
+    file: &'t File,
+    node: &'t Node,
+    /// Where it stands, if it stands under a key.
+    entry: Option<&'t Entry>,
+}
+
+impl<'t> Cursor<'t> {
+    pub(super) fn new(tree: &'t Tree) -> Self {
+        Self { file: &tree.file, node: &tree.root, entry: None }
+    }
+
+    /// What stands under a key.
+    pub(in crate::pipeline) fn key(self, key: &str) -> Self {
+        self.get(key).unwrap_or(self)
+    }
+
+    fn get(self, key: &str) -> Option<Self> {
+        let entry = self.node.entries().iter().find(|entry| entry.key == key)?;
+        Some(Self { node: &entry.value, entry: Some(entry), ..self })
+    }
+
+    /// An item of a list, counted as it was read: without those that were cut out.
+    pub(in crate::pipeline) fn item(self, index: usize) -> Self {
+        self.items().nth(index).unwrap_or(self)
+    }
+
+    pub(in crate::pipeline) fn items(self) -> impl Iterator<Item = Self> {
+        let sound = self.node.items().iter().filter(|item| !item.cut);
+        sound.map(move |node| Self { node, entry: None, ..self })
+    }
+
+    /// How many items it has, those cut out too.
+    pub(in crate::pipeline) fn len(self) -> usize {
+        self.node.items().len()
+    }
+
+    /// The keys of its entries, those cut out too.
+    pub(in crate::pipeline) fn keys(self) -> impl Iterator<Item = &'t str> {
+        self.node.entries().iter().map(|entry| entry.key.as_str())
+    }
+
+    /// Where a JSON Pointer leads, as far as it leads anywhere.
+    pub(in crate::pipeline) fn pointer(self, pointer: &str) -> Self {
+        pointer.split('/').skip(1).fold(self, |at, part| {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            match &at.node.content {
+                Content::List(_) => part.parse().map_or(at, |index| at.item(index)),
+                _ => at.key(&part),
+            }
+        })
+    }
+
+    /// Whether something stands here under this key, be it cut out.
+    pub(in crate::pipeline) fn has(self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Whether it was cut out.
+    pub(in crate::pipeline) fn is_cut(self) -> bool {
+        self.node.cut
+    }
+
+    /// Whether something of it was cut out.
+    pub(in crate::pipeline) fn is_damaged(self) -> bool {
+        self.node.is_damaged()
+    }
+
+    /// The text of a scalar as it may be shown, if variables were filled in.
+    pub(in crate::pipeline) fn template(self) -> Option<&'t str> {
+        match &self.node.content {
+            Content::Scalar(scalar) => scalar.template.as_deref(),
+            Content::List(_) | Content::Map(_) => None,
+        }
+    }
+
+    /// Whether a text that is part of it is this one.
+    pub(in crate::pipeline) fn mentions(self, text: &str) -> bool {
+        match &self.node.content {
+            Content::Scalar(scalar) => scalar.text == text,
+            Content::List(items) => {
+                items.iter().any(|node| Self { node, entry: None, ..self }.mentions(text))
+            }
+            Content::Map(entries) => entries.iter().any(|entry| {
+                entry.key == text || Self { node: &entry.value, entry: None, ..self }.mentions(text)
+            }),
+        }
+    }
+
+    pub(in crate::pipeline) fn place(self) -> Place {
+        let mark = match (self.entry, &self.node.content) {
+            (Some(entry), Content::List(_) | Content::Map(_)) => entry.key_at.clone(),
+            _ => self.node.own_mark(),
+        };
+        self.file.place(&mark)
+    }
+
+    /// Its key; itself, if it stands under none.
+    pub(in crate::pipeline) fn key_place(self) -> Place {
+        match self.entry {
+            Some(entry) => self.file.place(&entry.key_at),
+            None => self.place(),
+        }
+    }
+
+    pub(in crate::pipeline) fn finding(self, message: impl Into<String>) -> Finding {
+        Finding::new(message).at(self.place())
+    }
+}

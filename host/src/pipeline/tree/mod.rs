@@ -1,0 +1,163 @@
+//! A YAML file as a tree of which every piece knows where it stands.
+//!
+//! The shape of the tree is what was written, with variables filled in; what it means is told by the
+//! types that are read from it (`de`). Of a piece with a mistake the rest can still be read: it is cut
+//! out, and read again (`repair`). Places are found again by a [`Cursor`].
+
+mod cursor;
+mod de;
+mod parse;
+mod repair;
+mod scalar;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+pub(super) use cursor::Cursor;
+pub(super) use repair::read;
+
+use super::finding::{Finding, Place};
+use super::variables::Variables;
+
+/// A file that was read.
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    file: File,
+    root: Node,
+}
+
+#[derive(Debug, Clone)]
+struct File {
+    path: PathBuf,
+    text: String,
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    /// Different for each node of a tree.
+    id: usize,
+    /// Where it stands.
+    at: Range<usize>,
+    content: Content,
+    /// Left out when the tree is read: a finding was made of it.
+    cut: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    key: String,
+    key_at: Range<usize>,
+    value: Node,
+}
+
+/// Text of which the reader's type decides what it is: `8080` is text where text is wanted.
+#[derive(Debug, Clone)]
+struct Scalar {
+    text: String,
+    /// In quotes, or a block: text whatever it looks like.
+    quoted: bool,
+    /// As it was written, if variables were filled in.
+    template: Option<String>,
+}
+
+impl Tree {
+    /// Reads YAML. Mistakes in it are added to `found`; none is returned if nothing can be read after
+    /// them.
+    pub(super) fn parse(
+        path: &Path,
+        text: String,
+        variables: &Variables<'_>,
+        found: &mut Vec<Finding>,
+    ) -> Option<Self> {
+        parse::parse(File { path: path.to_owned(), text }, variables, found)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    pub(super) fn root(&self) -> Cursor<'_> {
+        Cursor::new(self)
+    }
+}
+
+impl File {
+    /// Some bytes of the text, of which the first line is marked.
+    fn place(&self, at: &Range<usize>) -> Place {
+        let starts = self.text.floor_char_boundary(at.start);
+        let before = &self.text[..starts];
+        let line = before.rfind('\n').map_or(0, |end| end + 1);
+        let marked = self.text.get(starts..at.end).unwrap_or_default();
+        let marked = marked.lines().next().unwrap_or_default().trim_end();
+        Place {
+            path: self.path.clone(),
+            line: before.matches('\n').count() + 1,
+            column: self.text[line..starts].chars().count() + 1,
+            width: marked.chars().count().max(1),
+            text: self.text[line..].lines().next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl Node {
+    fn entries(&self) -> &[Entry] {
+        match &self.content {
+            Content::Map(entries) => entries,
+            Content::Scalar(_) | Content::List(_) => &[],
+        }
+    }
+
+    fn items(&self) -> &[Node] {
+        match &self.content {
+            Content::List(items) => items,
+            Content::Scalar(_) | Content::Map(_) => &[],
+        }
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Self> {
+        self.entries().iter().map(|entry| &entry.value).chain(self.items())
+    }
+
+    /// The node with this id, if it is this one or below.
+    fn find_mut(&mut self, id: usize) -> Option<&mut Self> {
+        if self.id == id {
+            return Some(self);
+        }
+        match &mut self.content {
+            Content::Scalar(_) => None,
+            Content::List(items) => items.iter_mut().find_map(|item| item.find_mut(id)),
+            Content::Map(entries) => entries.iter_mut().find_map(|entry| entry.value.find_mut(id)),
+        }
+    }
+
+    /// Whether something was cut out of it.
+    fn is_damaged(&self) -> bool {
+        self.cut || self.children().any(Self::is_damaged)
+    }
+
+    /// What it is, for a person.
+    fn said(&self) -> String {
+        match &self.content {
+            Content::Scalar(scalar) if scalar.is_null() => "nothing".to_owned(),
+            Content::Scalar(scalar) => format!("`{}`", shortened(scalar.shown())),
+            Content::List(_) => "a list".to_owned(),
+            Content::Map(_) => "keys and values".to_owned(),
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    const CHARS_MAX: usize = 40;
+    let line = text.lines().next().unwrap_or_default();
+    if line.len() == text.len() && line.chars().count() <= CHARS_MAX {
+        return text.to_owned();
+    }
+    format!("{}…", line.chars().take(CHARS_MAX).collect::<String>())
+}

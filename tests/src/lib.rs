@@ -3,6 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
+pub mod command;
 pub mod guests;
 
 /// `pinhost` itself. Cargo builds it with the tests that name it, so that it is never an old one.

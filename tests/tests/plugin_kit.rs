@@ -2,58 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use pinhost_tests::{cache, guests, pinhost};
-use serde_json::Value;
+use pinhost_tests::command::{Said, command, said};
+use pinhost_tests::{guests, pinhost};
 use tempfile::TempDir;
 
-/// What a command said.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn done(self) -> Self {
-        assert_eq!(self.code, Some(0), "{self:#?}");
-        self
-    }
-
-    /// It ended with this code, and said each of these on stderr.
-    #[track_caller]
-    fn refused(self, code: i32, said: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:#?}");
-        assert_eq!(self.stdout, "", "a refusal is no result");
-        for said in said {
-            assert!(self.stderr.contains(said), "no {said:?} in\n{}", self.stderr);
-        }
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
-    }
-}
-
 fn plugin(folder: &Path, args: &[&str]) -> Said {
-    let output = Command::new(pinhost!())
-        .current_dir(folder)
-        .env("PINHOST_CACHE_DIR", cache())
-        .env("COLUMNS", "100")
-        .arg("plugin")
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("pinhost can be started");
-    Said {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    }
+    said(command(pinhost!(), folder).arg("plugin").args(args))
 }
 
 /// A folder outside the repository, whose settings for cargo would otherwise be found.
@@ -352,11 +308,9 @@ fn the_plugins_that_come_with_pinhost_are_listed() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let mut list = Command::new(pinhost!())
+    let folder = folder();
+    let mut list = command(pinhost!(), folder.path())
         .args(["plugin", "list"])
-        .env("PINHOST_CACHE_DIR", cache())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
         .expect("pinhost can be started");
     drop(list.stdout.take());

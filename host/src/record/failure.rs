@@ -11,6 +11,8 @@ pub enum ErrorClass {
     /// Somebody has to mend something: the lane halts and holds its position, and goes on by itself once
     /// it is mended.
     Systemic,
+    /// Another owner has the lane: what is not committed is dropped.
+    Fenced,
     /// A promise is broken: the pipeline stops.
     Fatal,
 }

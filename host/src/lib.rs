@@ -36,6 +36,7 @@
 pub mod cli;
 pub mod decode;
 pub mod guest_build;
+pub mod observe;
 pub mod pipeline;
 pub mod plugin;
 pub mod record;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 pub mod command;
 pub mod guests;
+pub mod services;
+pub mod table;
 
 /// `pinhost` itself. Cargo builds it with the tests that name it, so that it is never an old one.
 #[macro_export]

@@ -19,6 +19,8 @@ pub enum Exit {
     Input,
     /// The environment is: something is missing, unreachable, denied or full.
     Environment,
+    /// Ended by the signal of this number.
+    Signal(u8),
 }
 
 impl Exit {
@@ -28,6 +30,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Input => 2,
             Self::Environment => 3,
+            Self::Signal(number) => 128 + number,
         }
     }
 }

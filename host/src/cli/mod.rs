@@ -4,10 +4,16 @@
 //! its [`Exit`], or a [`CliError`]; nothing below here ends the process.
 
 mod check;
+mod dead_letters;
 mod error;
+mod lanes;
 mod log;
 mod output;
 mod plugin;
+mod run;
+mod signals;
+mod sinks;
+mod summary;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -42,6 +48,15 @@ struct Cli {
 enum Command {
     /// Check pipelines and rules, without touching a source or a sink.
     Check(check::CheckArgs),
+    /// Show, export and retry records that could not be cleaned or stored.
+    DeadLetters(dead_letters::DeadLettersArgs),
+    /// Show how far a pipeline has come; move a lane.
+    Lanes(lanes::LanesArgs),
+    /// Run pipelines.
+    ///
+    /// A run ends when its sources do. Ctrl-C commits what was read and ends it; a second one ends it at
+    /// once, and the next run goes on from the last commit either way.
+    Run(run::RunArgs),
     /// Write, build and try cleaning plugins.
     Plugin {
         #[command(subcommand)]
@@ -72,6 +87,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = log::start(&cli.log).and_then(|()| match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Lanes(args) => lanes::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Plugin { command } => command.run(),
     });
     let exit = done.unwrap_or_else(|error| {

@@ -34,6 +34,11 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
     result(serde_json::to_string_pretty(value).expect("keys are text"))
 }
 
+/// One of many values, on a line of its own.
+pub(super) fn json_line(value: &impl Serialize) -> Result<(), CliError> {
+    result(serde_json::to_string(value).expect("keys are text"))
+}
+
 /// Says something that is no result. If nobody listens, so be it.
 pub(super) fn talk(text: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{}", mask(&text.to_string()));

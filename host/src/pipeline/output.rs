@@ -35,6 +35,11 @@ impl Projection {
         self.fields.iter().map(|field| &*field.name).zip(self.from.iter().copied())
     }
 
+    /// For each column its place among those that the last step leaves.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.from.iter().copied()
+    }
+
     /// # Panics
     /// If the batch has other columns than the last step leaves: a bug of ours.
     pub fn project(&self, batch: &Batch) -> Batch {

@@ -35,6 +35,19 @@ pub struct RuleTest {
 }
 
 impl Rule {
+    /// The columns of a row.
+    pub fn columns(&self) -> &Arc<[Field]> {
+        self.output.fields()
+    }
+
+    /// For each column of a row, what it is called after the last step.
+    pub fn origins(&self) -> impl Iterator<Item = &Arc<str>> {
+        let input = || self.fields.iter().map(|field| &field.name).collect::<Vec<_>>();
+        let last = self.steps.last().map(|last| last.step.output());
+        let names = last.map_or_else(input, |last| last.iter().map(|field| &field.name).collect());
+        self.output.places().map(move |at| names[at])
+    }
+
     /// The columns as records have them, before the first step.
     pub fn input(&self) -> Arc<[Field]> {
         self.fields.iter().map(|field| Field::new(Arc::clone(&field.name), field.kind)).collect()

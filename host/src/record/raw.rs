@@ -96,15 +96,16 @@ impl RawBatch {
         Some(self.bytes.slice(self.records[record].value?.range()))
     }
 
-    /// Hands a record to `read`. Headers are lent through `memory`, which the caller keeps for the next.
-    pub fn record<'a>(&'a self, at: usize, memory: &'a mut Vec<Header<'a>>) -> Record<'a> {
+    /// Lends a record to `read`.
+    pub fn read<T>(&self, at: usize, read: impl FnOnce(&Record<'_>) -> T) -> T {
         let record = &self.records[at];
-        memory.clear();
-        memory.extend(self.headers[record.headers.range()].iter().map(|header| Header {
+        let headers = self.headers[record.headers.range()].iter().map(|header| Header {
             name: &header.name,
             value: header.value.map(|span| self.bytes_of(span)),
-        }));
-        Record {
+        });
+        // Without headers this allocates nothing.
+        let headers: Vec<_> = headers.collect();
+        read(&Record {
             value: record.value.map(|span| self.bytes_of(span)),
             key: record.key.map(|span| self.bytes_of(span)),
             topic: self.topic.as_deref(),
@@ -115,8 +116,8 @@ impl RawBatch {
                 Position::Object(_) => None,
             },
             timestamp_micros: record.timestamp_micros,
-            headers: memory,
-        }
+            headers: &headers,
+        })
     }
 
     /// What it takes to keep it.

@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
+
+use super::StoredDeadLetter;
 
 use crate::record::{DETAIL_BYTES_MAX, Lane, Position};
 
@@ -78,6 +82,34 @@ impl HeaderValue {
                 pairs.iter().map(byte).collect()
             }
         }
+    }
+}
+
+impl Serialize for StoredDeadLetter {
+    /// What has no other form stands as text, or as `{"hex": …}` where it is none.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shown = |bytes: &Option<Bytes>| bytes.as_deref().map(HeaderValue::of);
+        let headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| (name, shown(value))).collect();
+        let micros = self.time.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("lane", self.lane.name())?;
+        map.serialize_entry("position", &self.position.to_string())?;
+        map.serialize_entry("step", &self.step)?;
+        map.serialize_entry("reason", &self.reason)?;
+        map.serialize_entry("detail", &self.detail)?;
+        map.serialize_entry("value", &shown(&self.value))?;
+        map.serialize_entry("key", &shown(&self.key))?;
+        map.serialize_entry("headers", &headers)?;
+        map.serialize_entry("topic", &self.topic)?;
+        map.serialize_entry("partition", &self.partition)?;
+        map.serialize_entry("timestamp_micros", &self.timestamp_micros)?;
+        map.serialize_entry("generation", &self.generation.to_string())?;
+        map.serialize_entry("time_micros", &micros)?;
+        map.serialize_entry("attempts", &self.attempts)?;
+        map.serialize_entry("state", &self.state)?;
+        map.end()
     }
 }
 

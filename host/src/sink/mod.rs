@@ -19,6 +19,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::sqlite::SqliteSink;
+use crate::pipeline::config::SinkConfig;
 use crate::record::{
     Batch, ConnectorError, Digest, Field, Generation, Lane, Position, Rows, SourceId, Unit,
     UnitPart,
@@ -34,6 +36,17 @@ pub struct SinkContext {
     pub columns: Option<Arc<[Field]>>,
     /// For ever, if there is none.
     pub keep_dead_letters: Option<Duration>,
+}
+
+/// Opens the sink that a pipeline names.
+pub async fn open(
+    config: &SinkConfig,
+    context: SinkContext,
+) -> Result<Arc<dyn Sink>, ConnectorError> {
+    Ok(match config {
+        SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
+        SinkConfig::Objects(_) | SinkConfig::Stdout(_) => todo!(),
+    })
 }
 
 #[async_trait]

@@ -9,7 +9,29 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::pipeline::config::SourceConfig;
 use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
+
+/// What a run asks of its sources.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceOptions {
+    /// Lanes end where there is nothing new to read, also where more may come.
+    pub until_end: bool,
+    /// `limits.record`: what is larger is not kept whole.
+    pub record_bytes_max: usize,
+}
+
+/// Opens the source that a pipeline names.
+pub async fn open(
+    config: &SourceConfig,
+    options: &SourceOptions,
+) -> Result<Arc<dyn Source>, ConnectorError> {
+    Ok(match config {
+        SourceConfig::Generate(config) => Arc::new(GenerateSource::new(config)),
+        SourceConfig::Objects(config) => Arc::new(ObjectsSource::open(config, options)?),
+        SourceConfig::Stdin(config) => Arc::new(StdinSource::new(config, options)),
+    })
+}
 
 #[async_trait]
 pub trait Source: Debug + Send + Sync {

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::error::{SqliteFault, parsed};
 use super::insert::{Binder, Insert};
 use super::time;
-use crate::record::{DeadLetter, Digest, Lane, RawBatch};
+use crate::record::{DeadLetter, Digest, Lane, RawBatch, Span};
 use crate::sink::letter::{headers_from_json, headers_to_json, id, stored_text};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
@@ -71,9 +71,9 @@ pub(super) async fn add(
     let bind = |binder: &mut Binder, new: &NewLetter| {
         let NewLetter { lane, raw, letter } = new;
         let record = &raw.records[letter.record as usize];
-        let mut headers = Vec::new();
-        let read = raw.record(letter.record as usize, &mut headers);
-        let headers = read.headers.iter().map(|header| (header.name, header.value));
+        let headers = &raw.headers[record.headers.range()];
+        let bytes = |span: Span| raw.bytes_of(span);
+        let headers = headers.iter().map(|header| (&*header.name, header.value.map(bytes)));
         binder
             .push(pipeline)
             .push(id(lane, &record.position))
@@ -86,12 +86,12 @@ pub(super) async fn add(
             .push(&*stored_text(&letter.reason))
             .push(letter.detail.as_deref().map(stored_text))
             .push(&*generation)
-            .push(read.value)
-            .push(read.key)
+            .push(record.value.map(bytes))
+            .push(record.key.map(bytes))
             .push(headers_to_json(headers))
-            .push(read.timestamp_micros)
-            .push(read.topic.map(stored_text))
-            .push(read.partition);
+            .push(record.timestamp_micros)
+            .push(raw.topic.as_deref().map(stored_text))
+            .push(raw.partition);
     };
     insert.all(connection, letters, bind).await
 }

@@ -1,0 +1,244 @@
+//! `pinhost dead-letters`: records that could not be cleaned or stored.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand};
+use tokio::runtime;
+
+use super::output::{FAINT, STRONG};
+use super::{CliError, Exit, output, sinks};
+use crate::pipeline::Pipeline;
+use crate::plugin::{CacheFolder, Sandbox};
+use crate::run::{Examples, Live, Pool, retry};
+use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
+
+#[derive(Debug, Args)]
+pub(super) struct DeadLettersArgs {
+    /// The pipeline's file.
+    #[arg(value_name = "PIPELINE")]
+    file: PathBuf,
+    #[command(subcommand)]
+    command: DeadLettersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLettersCommand {
+    /// Show which there are: the oldest first.
+    List {
+        /// Show those that a retry made rows of, too.
+        #[arg(long)]
+        all: bool,
+        #[arg(long, value_name = "N", default_value = "50")]
+        limit: u64,
+        /// Print JSON, one a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one: its record, and why it is here.
+    Show { id: String },
+    /// Write all that are dead as NDJSON.
+    Export {
+        /// The file; the standard output if left out.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Take dead letters through the rule as it is now; all, or those named.
+    ///
+    /// Their rows are stored and the letters closed in one step. Rows keep the place and the version of
+    /// their records; in a table that rows are appended to, they come after rows that were stored since.
+    Retry { ids: Vec<String> },
+}
+
+pub(super) fn run(args: &DeadLettersArgs) -> Result<Exit, CliError> {
+    let pipeline = Pipeline::load(&args.file, &Sandbox::new(&CacheFolder::Usual)?)?;
+    match &args.command {
+        DeadLettersCommand::List { all, limit, json } => list(&pipeline, *all, *limit, *json),
+        DeadLettersCommand::Show { id } => show(&pipeline, id),
+        DeadLettersCommand::Export { output } => export(&pipeline, output.as_deref()),
+        DeadLettersCommand::Retry { ids } => retry_all(&pipeline, ids),
+    }
+}
+
+fn found(
+    pipeline: &Pipeline,
+    filter: &DeadLetterFilter,
+) -> Result<Vec<StoredDeadLetter>, CliError> {
+    sinks::small_runtime()?.block_on(async {
+        sinks::open(pipeline).await?.dead_letters(filter).await.map_err(sinks::told)
+    })
+}
+
+fn list(pipeline: &Pipeline, all: bool, limit: u64, as_json: bool) -> Result<Exit, CliError> {
+    let state = (!all).then_some(DeadLetterState::Dead);
+    // One more than is shown tells whether there are more.
+    let filter = DeadLetterFilter { state, limit: Some(limit + 1), ..DeadLetterFilter::default() };
+    let mut letters = found(pipeline, &filter)?;
+    let has_more = letters.len() as u64 > limit;
+    letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    if as_json {
+        for letter in &letters {
+            output::json_line(letter)?;
+        }
+    } else if letters.is_empty() {
+        output::talk(format!("{} has no dead letters", pipeline.name));
+    } else {
+        let rows = letters.iter().map(|letter| {
+            let step = letter.step.clone().unwrap_or_default();
+            [letter.id.clone(), step, letter.reason.clone(), first_chars(letter)]
+        });
+        output::result(output::lines(&output::table(rows), ""))?;
+    }
+    if has_more {
+        output::talk(format!("there are more than {limit}: --limit shows them"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Enough of the record to know it again.
+fn first_chars(letter: &StoredDeadLetter) -> String {
+    const CHARS: usize = 40;
+    let Some(value) = &letter.value else { return "(no value)".to_owned() };
+    let text = String::from_utf8_lossy(value);
+    let mut shown: String = text.chars().take(CHARS).map(visible).collect();
+    if text.chars().nth(CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn visible(char: char) -> char {
+    if char.is_control() { '·' } else { char }
+}
+
+fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
+    let filter = DeadLetterFilter { ids: vec![id.to_owned()], ..DeadLetterFilter::default() };
+    let Some(letter) = found(pipeline, &filter)?.into_iter().next() else {
+        return Err(CliError::input(format!("pipeline {} has no dead letter `{id}`", pipeline.name))
+            .help("`list` shows their ids"));
+    };
+    let age = SystemTime::now().duration_since(letter.time).unwrap_or_default();
+    let mut lines = vec![
+        ["reason".to_owned(), letter.reason.clone()],
+        ["detail".to_owned(), letter.detail.clone().unwrap_or_default()],
+        ["step".to_owned(), letter.step.clone().unwrap_or_default()],
+        ["lane".to_owned(), letter.lane.to_string()],
+        ["position".to_owned(), letter.position.to_string()],
+        ["generation".to_owned(), letter.generation.short()],
+        ["since".to_owned(), format!("{} ago", output::time(age))],
+        ["attempts".to_owned(), letter.attempts.to_string()],
+    ];
+    if let Some(key) = &letter.key {
+        lines.push(["key".to_owned(), String::from_utf8_lossy(key).into_owned()]);
+    }
+    for (name, value) in &letter.headers {
+        let value = value.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        lines.push([format!("header {name}"), value.into_owned()]);
+    }
+    lines.retain(|[_, value]| !value.is_empty());
+    let mut shown = format!("{STRONG}{}{STRONG:#}\n", letter.id);
+    let _ = writeln!(shown, "{}", output::lines(&output::table(lines), "  "));
+    match &letter.value {
+        Some(value) => {
+            let text = String::from_utf8_lossy(value);
+            let text: String =
+                text.chars().map(|c| if c == '\n' { c } else { visible(c) }).collect();
+            let _ = write!(shown, "\n{text}");
+        }
+        None => {
+            let _ = write!(shown, "\n{FAINT}the record has no value{FAINT:#}");
+        }
+    }
+    output::result(shown)?;
+    Ok(Exit::Done)
+}
+
+fn export(pipeline: &Pipeline, to: Option<&Path>) -> Result<Exit, CliError> {
+    let filter =
+        DeadLetterFilter { state: Some(DeadLetterState::Dead), ..DeadLetterFilter::default() };
+    let letters = found(pipeline, &filter)?;
+    match to {
+        None => {
+            for letter in &letters {
+                output::json_line(letter)?;
+            }
+        }
+        Some(path) => {
+            let failed = |error: std::io::Error| {
+                CliError::io(format!("{} cannot be written", path.display()), &error)
+            };
+            let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+            for letter in &letters {
+                let line = serde_json::to_string(letter).expect("keys are text");
+                writeln!(file, "{line}").map_err(failed)?;
+            }
+            file.flush().map_err(failed)?;
+        }
+    }
+    output::talk(output::count(letters.len(), "dead letter"));
+    Ok(Exit::Done)
+}
+
+fn retry_all(pipeline: &Pipeline, ids: &[String]) -> Result<Exit, CliError> {
+    let threads = available_parallelism().map_or(1, usize::from);
+    let pool = Pool::start(threads).map_err(|error| {
+        CliError::environment("the cleaning threads cannot be started").because(&error)
+    })?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        CliError::environment("the threads of the runtime cannot be started").because(&error)
+    })?;
+    runtime.block_on(async {
+        let sink = sinks::open(pipeline).await?;
+        let filter = DeadLetterFilter {
+            ids: ids.to_vec(),
+            state: Some(DeadLetterState::Dead),
+            ..DeadLetterFilter::default()
+        };
+        let letters = sink.dead_letters(&filter).await.map_err(sinks::told)?;
+        if let Some(missing) = ids.iter().find(|id| letters.iter().all(|letter| letter.id != **id)) {
+            return Err(CliError::input(format!(
+                "pipeline {} has no dead letter `{missing}`",
+                pipeline.name
+            ))
+            .help("`list` shows their ids"));
+        }
+        sink.prepare().await.map_err(sinks::told)?;
+        let generation = pipeline.generation();
+        sink.keep(&generation).await.map_err(sinks::told)?;
+        let live = Arc::new(Live {
+            rule: pipeline.rule.clone(),
+            generation: generation.digest,
+            limits: pipeline.limits.to_decode_limits(),
+            sink,
+            examples: Examples::of_batches(0),
+        });
+        let retried = retry(&live, &pool, &letters).await.map_err(|halt| {
+            let error = CliError::failed("").because(&halt);
+            match halt.help() {
+                Some(help) => error.help(help),
+                None => error,
+            }
+        })?;
+        let tried = output::count(letters.len(), "dead letter");
+        let mut said = format!("{tried} tried again: {} stored", output::number(retried.stored.rows));
+        for (count, what) in [
+            (retried.stored.superseded, "superseded by a newer version"),
+            (retried.dropped, "dropped"),
+            (retried.missed, "changed by somebody else in the meantime"),
+        ] {
+            if count > 0 {
+                let _ = write!(said, ", {} {what}", output::number(count));
+            }
+        }
+        for (reason, count) in &retried.still_dead {
+            let _ = write!(said, "\n  {} still dead: {reason}", output::number(*count));
+        }
+        output::talk(said);
+        Ok(Exit::Done)
+    })
+}

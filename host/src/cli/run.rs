@@ -1,0 +1,198 @@
+//! `pinhost run`: pipelines from their sources to their sinks.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use clap::Args;
+use tokio::runtime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::signals::drain_on_signal;
+use super::{CliError, Exit, output, summary};
+use crate::observe::{Observed, Progress, Server, Stats};
+use crate::pipeline::config::SourceConfig;
+use crate::pipeline::Pipeline;
+use crate::plugin::{CacheFolder, Sandbox};
+use crate::record::ErrorClass;
+use crate::run::{PipelineError, PipelineRun, Pool};
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Pipeline files. They run side by side in one process, each for itself.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// End when there is nothing new to read, also where more may come.
+    #[arg(long)]
+    until_end: bool,
+    /// Serve /metrics, /livez and /readyz on this address, like 127.0.0.1:9090.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Cleaning threads; one for each core if left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
+    let pipelines = load(&args.files)?;
+    let threads = args.threads.map_or_else(
+        || available_parallelism().map_or(1, usize::from),
+        usize::from,
+    );
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        CliError::environment("the threads of the runtime cannot be started").because(&error)
+    })?;
+    let pool = Pool::start(threads).map_err(|error| {
+        CliError::environment("the cleaning threads cannot be started").because(&error)
+    })?;
+    let exit = runtime.block_on(run_all(args, pipelines, pool));
+    // What still runs is of no use any more: a read of the standard input, say.
+    runtime.shutdown_background();
+    exit
+}
+
+fn load(files: &[PathBuf]) -> Result<Vec<Arc<Pipeline>>, CliError> {
+    let sandbox = Sandbox::new(&CacheFolder::Usual)?;
+    let mut names = BTreeSet::new();
+    files
+        .iter()
+        .map(|file| {
+            let pipeline = Pipeline::load(file, &sandbox)?;
+            if !names.insert(pipeline.name.clone()) {
+                return Err(CliError::input(format!(
+                    "two of these pipelines are called `{}`",
+                    pipeline.name
+                ))
+                .help("progress is kept under a pipeline's name: give each its own"));
+            }
+            Ok(Arc::new(pipeline))
+        })
+        .collect()
+}
+
+/// One pipeline with its figures.
+pub(super) struct Running {
+    pub pipeline: Arc<Pipeline>,
+    pub stats: Arc<Stats>,
+}
+
+async fn run_all(
+    args: &RunArgs,
+    pipelines: Vec<Arc<Pipeline>>,
+    pool: Pool,
+) -> Result<Exit, CliError> {
+    let running: Vec<_> = pipelines
+        .into_iter()
+        .map(|pipeline| Running { pipeline, stats: Arc::default() })
+        .collect();
+    let _server = match &args.listen {
+        Some(address) => Some(listen(address, &running).await?),
+        None => None,
+    };
+    for Running { pipeline, .. } in &running {
+        output::talk(opening(pipeline));
+    }
+    let drain = CancellationToken::new();
+    let signalled = drain_on_signal(drain.clone())?;
+    let mut runs = JoinSet::new();
+    for (number, Running { pipeline, stats }) in running.iter().enumerate() {
+        let run = PipelineRun {
+            pipeline: Arc::clone(pipeline),
+            stats: Arc::clone(stats),
+            pool: pool.clone(),
+            until_end: args.until_end || has_an_end(&pipeline.source),
+            drain: drain.clone(),
+        };
+        runs.spawn(async move { (number, run.run().await) });
+    }
+    drop(pool);
+    let stats: Vec<_> = running.iter().map(|running| Arc::clone(&running.stats)).collect();
+    let progress = Progress::new(count(&running));
+    let mut exit = Exit::Done;
+    let ended = async {
+        while let Some(ended) = runs.join_next().await {
+            let (number, end) = ended.unwrap_or_else(|panic| {
+                std::panic::resume_unwind(panic.into_panic());
+            });
+            if let Err(error) = end {
+                let told = told(&running[number].pipeline, &error);
+                told.print();
+                exit = worse(exit, told.exit());
+            }
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = progress.follow(&stats) => {}
+    }
+    drop(progress);
+    for running in &running {
+        output::talk(summary::Summary::new(running, drain.is_cancelled()));
+    }
+    Ok(signalled.exit().unwrap_or(exit))
+}
+
+async fn listen(address: &str, running: &[Running]) -> Result<Server, CliError> {
+    let observed = running.iter().map(|running| Observed {
+        pipeline: Arc::clone(&running.pipeline.name),
+        stats: Arc::clone(&running.stats),
+    });
+    let server = Server::start(address, observed.collect()).await.map_err(|error| {
+        CliError::environment("").because(&error).help("an address is written like 127.0.0.1:9090")
+    })?;
+    tracing::info!("metrics are served at {server}");
+    Ok(server)
+}
+
+fn opening(pipeline: &Pipeline) -> String {
+    let mut opening = format!("{}\n", pipeline.name);
+    let _ = write!(opening, "  delivery: {}", pipeline.delivery());
+    opening
+}
+
+/// Whether a source ends by itself.
+fn has_an_end(source: &SourceConfig) -> bool {
+    match source {
+        SourceConfig::Generate(generate) => generate.count.is_some(),
+        SourceConfig::Stdin(_) => true,
+        SourceConfig::Objects(_) => false,
+    }
+}
+
+/// How many records there will be, if all sources know.
+fn count(running: &[Running]) -> Option<u64> {
+    running
+        .iter()
+        .map(|running| match &running.pipeline.source {
+            SourceConfig::Generate(generate) => generate.count,
+            SourceConfig::Stdin(_) | SourceConfig::Objects(_) => None,
+        })
+        .sum()
+}
+
+fn told(pipeline: &Pipeline, error: &PipelineError) -> CliError {
+    let cause = error.cause();
+    let message = format!("pipeline {}: {error}", pipeline.name);
+    let told = match (error, cause.class()) {
+        (_, ErrorClass::Fatal) | (PipelineError::Fatal { .. }, _) => CliError::failed(message),
+        (_, ErrorClass::Transient | ErrorClass::Systemic | ErrorClass::Fenced) => {
+            CliError::environment(message)
+        }
+    };
+    match cause.help() {
+        Some(help) => told.help(help),
+        None => told,
+    }
+}
+
+/// What is a failure of one pipeline is one of the command; a broken promise counts most.
+fn worse(a: Exit, b: Exit) -> Exit {
+    match (a, b) {
+        (Exit::Failed, _) | (_, Exit::Failed) => Exit::Failed,
+        (Exit::Done, other) | (other, _) => other,
+    }
+}

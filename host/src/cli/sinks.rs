@@ -1,0 +1,36 @@
+//! What commands do with a pipeline's sink while nothing runs.
+
+use std::sync::Arc;
+
+use tokio::runtime::{self, Runtime};
+
+use super::CliError;
+use crate::pipeline::Pipeline;
+use crate::record::ConnectorError;
+use crate::sink::{self, Sink, SinkContext};
+
+/// For commands that ask a few questions and end.
+pub(super) fn small_runtime() -> Result<Runtime, CliError> {
+    runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        CliError::environment("the runtime cannot be started").because(&error)
+    })
+}
+
+/// The sink, not to claim anything.
+pub(super) async fn open(pipeline: &Pipeline) -> Result<Arc<dyn Sink>, CliError> {
+    let context = SinkContext {
+        pipeline: Arc::clone(&pipeline.name),
+        source: None,
+        columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
+        keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
+    };
+    sink::open(&pipeline.sink, context).await.map_err(told)
+}
+
+pub(super) fn told(error: ConnectorError) -> CliError {
+    let told = CliError::environment("").because(&error);
+    match error.help {
+        Some(help) => told.help(help),
+        None => told,
+    }
+}

@@ -1,0 +1,9 @@
+//! What a run tells about itself: figures of each pipeline, metrics and health, progress.
+
+mod progress;
+mod server;
+mod stats;
+
+pub use progress::Progress;
+pub use server::{Observed, ObserveError, Server};
+pub use stats::{LaneHealth, LaneStatus, Stats, Totals, UnitFigures};

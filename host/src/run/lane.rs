@@ -1,0 +1,452 @@
+//! One lane, from the claim to its end: read → hand batches to the cleaning threads → take the results
+//! back in order → cut units → commit.
+//!
+//! Reading, cleaning and committing overlap; what is on its way is bounded by bytes. Nothing that is not
+//! committed outlives this task: whoever claims the lane next reads it again.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::breaker::{Breaker, Tripped};
+use super::budget::{Budget, Held};
+use super::clean::{CleanedBatch, Live};
+use super::cut::{Gauge, UnitLimits};
+use super::patience::Patience;
+use super::pool::{CleanResult, Pool, Uncleanable};
+use crate::observe::{LaneHealth, Stats, UnitFigures};
+use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Unit};
+use crate::sink::{Claim, Committed, Sink, Stored};
+use crate::source::{Journal, Most, Source};
+
+/// What the lanes of a pipeline have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub source: Arc<dyn Source>,
+    pub sink: Arc<dyn Sink>,
+    pub live: Arc<Live>,
+    pub pool: Pool,
+    pub budget: Budget,
+    pub stats: Arc<Stats>,
+    pub batch: Most,
+    pub unit: UnitLimits,
+    pub dead_ratio_max: f64,
+}
+
+/// How a lane's task ends.
+#[derive(Debug)]
+pub(super) enum LaneEnd {
+    /// Everything that there is was read and is committed.
+    Ended,
+    /// Asked to: what was read is committed.
+    Drained,
+    /// Another owner has the lane.
+    Fenced,
+    /// It holds its position.
+    Halted(Halt),
+}
+
+/// Why a lane does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    #[error("{0}")]
+    Clean(#[from] Uncleanable),
+    #[error("{} of the last {} records are dead letters, more than dead_letters.max_ratio allows", .0.dead, .0.records)]
+    TooManyDead(Tripped),
+    #[error("the source cannot be read: {0}")]
+    Source(#[source] ConnectorError),
+    #[error("the sink cannot be written: {0}")]
+    Sink(#[source] ConnectorError),
+}
+
+impl Halt {
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Clean(_) | Self::TooManyDead(_) => ErrorClass::Systemic,
+            Self::Source(error) | Self::Sink(error) => error.class,
+        }
+    }
+
+    /// What lifts it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Clean(_) => Some("mend the plugin or its configuration; the lane goes on by itself".to_owned()),
+            Self::TooManyDead(_) => Some(
+                "mend the rule, or raise dead_letters.max_ratio if the records are really like that"
+                    .to_owned(),
+            ),
+            Self::Source(error) | Self::Sink(error) => error.help.clone(),
+        }
+    }
+}
+
+/// Runs a lane until it ends in one way or another. A probe takes small batches, to learn at little cost
+/// whether a halted lane can go on.
+pub(super) async fn run(
+    shared: &Shared,
+    lane: &Lane,
+    is_probe: bool,
+    drain: &CancellationToken,
+) -> LaneEnd {
+    match claim(shared, lane).await {
+        Ok(claim) => {
+            shared.stats.claimed(lane, claim.position);
+            match Run::new(shared, claim, is_probe).until_the_end(drain).await {
+                Ok(end) | Err(end) => end,
+            }
+        }
+        Err(halt) => LaneEnd::Halted(halt),
+    }
+}
+
+async fn claim(shared: &Shared, lane: &Lane) -> Result<Claim, Halt> {
+    let start = shared.source.start(lane).await.map_err(Halt::Source)?;
+    shared.sink.claim(lane, start).await.map_err(Halt::Sink)
+}
+
+/// A batch that is being cleaned.
+struct Pending {
+    result: oneshot::Receiver<CleanResult>,
+    held: Held,
+}
+
+/// How reading ended.
+type ReadEnd = Result<LaneEnd, Halt>;
+
+struct Run<'a> {
+    shared: &'a Shared,
+    claim: Claim,
+    is_probe: bool,
+    breaker: Breaker,
+    making: Making,
+}
+
+/// The unit in the making.
+#[derive(Default)]
+struct Making {
+    batches: Vec<CleanedBatch>,
+    held: Vec<Held>,
+    gauge: Gauge,
+}
+
+type Commit = Pin<Box<dyn Future<Output = Result<Option<Done>, Halt>> + Send>>;
+
+/// A unit that is committed.
+struct Done {
+    to: Position,
+    figures: UnitFigures,
+    stored: Stored,
+}
+
+impl<'a> Run<'a> {
+    fn new(shared: &'a Shared, claim: Claim, is_probe: bool) -> Self {
+        let breaker = Breaker::new(shared.dead_ratio_max);
+        Self { shared, claim, is_probe, breaker, making: Making::default() }
+    }
+
+    /// `Err` ends it with nothing more committed, `Ok` with everything that was read.
+    async fn until_the_end(mut self, drain: &CancellationToken) -> Result<LaneEnd, LaneEnd> {
+        // Enough to keep every thread busy while results wait for their turn.
+        let (batches, mut pending) = mpsc::channel(self.shared.pool.threads() * 2);
+        let reading = Reading {
+            source: Arc::clone(&self.shared.source),
+            live: Arc::clone(&self.shared.live),
+            pool: self.shared.pool.clone(),
+            budget: self.shared.budget.clone(),
+            journal: Arc::new(LaneJournal {
+                sink: Arc::clone(&self.shared.sink),
+                claim: self.claim.clone(),
+            }),
+            lane: self.claim.lane.clone(),
+            next: self.claim.position,
+            most: self.most(),
+            batches,
+        };
+        let reading = AbortOnDropHandle::new(tokio::spawn(reading.run(drain.clone())));
+
+        let mut next: Option<Pending> = None;
+        let mut commit: Option<Commit> = None;
+        let mut end: Option<LaneEnd> = None;
+        let mut all_cleaned = false;
+        loop {
+            let is_due = self.making.gauge.due(&self.shared.unit);
+            let is_full = self.making.gauge.is_full(&self.shared.unit);
+            let has_rest = (all_cleaned || end.is_some()) && !self.making.batches.is_empty();
+            let is_late = is_due.is_some_and(|due| due <= Instant::now());
+            if commit.is_none() && (is_full || is_late || has_rest) {
+                commit = Some(self.commit());
+                continue;
+            }
+            if commit.is_none() && (all_cleaned || end.is_some()) {
+                break;
+            }
+            let may_take = !is_full && !all_cleaned && end.is_none();
+            tokio::select! {
+                done = async { commit.as_mut().expect("there is one").await }, if commit.is_some() => {
+                    commit = None;
+                    match done.map_err(LaneEnd::Halted)? {
+                        Some(done) => self.committed(done),
+                        None => return Err(LaneEnd::Fenced),
+                    }
+                }
+                cleaned = take(&mut next, &mut pending), if may_take => match cleaned {
+                    Some((cleaned, held)) => {
+                        // What came before is sound, and is committed.
+                        if let Err(halt) = self.gather(cleaned, held) {
+                            end = Some(LaneEnd::Halted(halt));
+                        }
+                    }
+                    None => all_cleaned = true,
+                },
+                () = at(is_due), if commit.is_none() && is_due.is_some() => {}
+                // What others wait for may be held here.
+                () = self.shared.budget.is_short(), if commit.is_none() && is_due.is_some() => {
+                    commit = Some(self.commit());
+                }
+            }
+        }
+        if let Some(end) = end {
+            return Ok(end);
+        }
+        match reading.await {
+            Ok(Ok(end)) => Ok(end),
+            Ok(Err(halt)) => Ok(LaneEnd::Halted(halt)),
+            Err(panic) => Ok(LaneEnd::Halted(Uncleanable::Bug(panic.to_string()).into())),
+        }
+    }
+
+    fn most(&self) -> Most {
+        const PROBE_RECORDS: usize = 16;
+        let most = self.shared.batch;
+        if self.is_probe { Most { records: PROBE_RECORDS.min(most.records), ..most } } else { most }
+    }
+
+    fn gather(&mut self, cleaned: CleanResult, held: Held) -> Result<(), Halt> {
+        let cleaned = cleaned?;
+        let raw = &cleaned.part.raw;
+        let (records, dead) = (raw.records.len() as u64, cleaned.part.dead_letters.len() as u64);
+        self.breaker.note(records, dead).map_err(Halt::TooManyDead)?;
+        self.making.gauge.add(records, raw.bytes.len() as u64, Instant::now());
+        self.making.batches.push(cleaned);
+        self.making.held.push(held);
+        Ok(())
+    }
+
+    /// Cuts the unit and offers it until the sink has an answer.
+    fn commit(&mut self) -> Commit {
+        let Making { batches, held, gauge: _ } = std::mem::take(&mut self.making);
+        let from = batches[0].part.raw.from;
+        let to = batches[batches.len() - 1].part.raw.to;
+        let live = &self.shared.live;
+        let figures = figures(live, &batches);
+        let unit = Unit {
+            lane: self.claim.lane.clone(),
+            from,
+            to,
+            generation: live.generation,
+            parts: batches.into_iter().map(|batch| batch.part).collect(),
+        };
+        assert!(unit.is_balanced(), "every record of a unit ends in exactly one place");
+        // The claim moves on by itself: the unit before this one is committed by now.
+        let claim = Claim { position: from, ..self.claim.clone() };
+        let (sink, stats) = (Arc::clone(&self.shared.sink), Arc::clone(&self.shared.stats));
+        async move {
+            let committed = offer(&*sink, &stats, &claim, &unit).await?;
+            drop(held);
+            Ok(match committed {
+                Committed::Done(stored) => Some(Done { to, figures, stored }),
+                Committed::Fenced => None,
+            })
+        }
+        .boxed()
+    }
+
+    fn committed(&mut self, Done { to, figures, stored }: Done) {
+        self.claim.position = to;
+        self.shared.stats.committed(&self.claim.lane, to, figures, &stored);
+        self.shared.source.hint(&self.claim.lane, to);
+        tracing::debug!(lane = %self.claim.lane, to = %to, rows = stored.rows, "committed");
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    if let Some(due) = due {
+        sleep_until(due.into()).await;
+    }
+}
+
+/// The next cleaned batch; none after the last. May be dropped while it waits: nothing is lost.
+async fn take(
+    next: &mut Option<Pending>,
+    pending: &mut mpsc::Receiver<Pending>,
+) -> Option<(CleanResult, Held)> {
+    if next.is_none() {
+        *next = pending.recv().await;
+    }
+    let result = (&mut next.as_mut()?.result).await;
+    let held = next.take().expect("it was there").held;
+    let result = result.unwrap_or_else(|_| {
+        Err(Uncleanable::Bug("the cleaning thread ended".to_owned()))
+    });
+    Some((result, held))
+}
+
+/// Offers a unit until there is an answer, for ever if need be: what it waits for holds back everything
+/// behind it.
+async fn offer(
+    sink: &dyn Sink,
+    stats: &Stats,
+    claim: &Claim,
+    unit: &Unit,
+) -> Result<Committed, Halt> {
+    let mut patience = Patience::new(Duration::from_secs(10));
+    let mut told = None;
+    loop {
+        let error = match sink.commit(claim, unit).await {
+            Ok(committed) => {
+                if told.is_some() {
+                    tracing::info!(lane = %unit.lane, "the sink takes units again");
+                    stats.health(&unit.lane, LaneHealth::Running);
+                }
+                return Ok(committed);
+            }
+            Err(error) => error,
+        };
+        // Until the first commit nobody knows whether it ever worked: the pipeline decides how long to try.
+        if error.class == ErrorClass::Fatal || !stats.has_committed() {
+            return Err(Halt::Sink(error));
+        }
+        let said = error.to_string();
+        if told.as_ref() != Some(&said) {
+            let help = error.help.as_deref().unwrap_or_default();
+            match error.class {
+                ErrorClass::Transient => {
+                    tracing::warn!(lane = %unit.lane, "the sink does not take a unit, trying again: {said}");
+                }
+                _ => tracing::error!(lane = %unit.lane, help, "the sink refuses a unit; the lane is halted until that is mended: {said}"),
+            }
+            stats.health(
+                &unit.lane,
+                LaneHealth::Halted {
+                    reason: said.clone(),
+                    help: error.help.clone(),
+                    since: Instant::now(),
+                },
+            );
+            told = Some(said);
+        }
+        patience.wait().await;
+    }
+}
+
+fn figures(live: &Live, batches: &[CleanedBatch]) -> UnitFigures {
+    let mut figures = UnitFigures::default();
+    let steps = live.rule.as_ref().map_or(&[][..], |rule| &rule.steps);
+    for batch in batches {
+        let raw = &batch.part.raw;
+        figures.records += raw.records.len() as u64;
+        figures.bytes += raw.bytes.len() as u64;
+        figures.cleaning += batch.took;
+        figures.examples.extend(batch.examples.iter().cloned());
+        for dead in &batch.part.dead_letters {
+            *figures.dead_letters.entry(dead.reason.clone()).or_default() += 1;
+        }
+        for (step, rows) in steps.iter().zip(&batch.dropped).filter(|(_, rows)| **rows > 0) {
+            *figures.dropped.entry(step.id.to_string()).or_default() += rows;
+        }
+        for tally in &batch.tallies {
+            let step = &steps[tally.step];
+            for (name, count) in step.step.plan().tallies.iter().zip(&tally.counts) {
+                let key = (step.id.to_string(), name.clone());
+                *figures.tallies.entry(key).or_default() += u64::from(*count);
+            }
+        }
+    }
+    figures
+}
+
+/// Reads and hands on, ahead of what is committed.
+struct Reading {
+    source: Arc<dyn Source>,
+    live: Arc<Live>,
+    pool: Pool,
+    budget: Budget,
+    journal: Arc<dyn Journal>,
+    lane: Lane,
+    next: Position,
+    most: Most,
+    batches: mpsc::Sender<Pending>,
+}
+
+impl Reading {
+    async fn run(mut self, drain: CancellationToken) -> ReadEnd {
+        let mut patience = Patience::new(Duration::from_secs(10));
+        loop {
+            let read = drain.run_until_cancelled(self.read_on(&mut patience)).await;
+            match read {
+                None => return Ok(LaneEnd::Drained),
+                Some(Ok(())) => return Ok(LaneEnd::Ended),
+                Some(Err(error)) if error.class == ErrorClass::Transient => {
+                    tracing::warn!(lane = %self.lane, "the source does not answer, trying again: {error}");
+                    if drain.run_until_cancelled(patience.wait()).await.is_none() {
+                        return Ok(LaneEnd::Drained);
+                    }
+                }
+                Some(Err(error)) if error.class == ErrorClass::Fenced => return Ok(LaneEnd::Fenced),
+                Some(Err(error)) => return Err(Halt::Source(error)),
+            }
+        }
+    }
+
+    /// Reads until the lane ends.
+    async fn read_on(&mut self, patience: &mut Patience) -> Result<(), ConnectorError> {
+        let journal = Arc::clone(&self.journal);
+        let mut reader = self.source.open(&self.lane, self.next, journal).await?;
+        while let Some(raw) = reader.read(self.most).await? {
+            *patience = Patience::new(Duration::from_secs(10));
+            let raw = Arc::new(raw);
+            let held = self.budget.hold(weight(&raw)).await;
+            let result = self.pool.clean(&self.live, Arc::clone(&raw)).await;
+            // Whoever takes them has ended: this task is about to be.
+            if self.batches.send(Pending { result, held }).await.is_err() {
+                return Ok(());
+            }
+            self.next = raw.to;
+        }
+        Ok(())
+    }
+}
+
+/// What a batch holds while it is on its way: its bytes, its columns, and its rows as they are written.
+fn weight(raw: &RawBatch) -> usize {
+    raw.memory() * 3
+}
+
+/// A lane's journal for its owner.
+#[derive(Debug)]
+struct LaneJournal {
+    sink: Arc<dyn Sink>,
+    claim: Claim,
+}
+
+#[async_trait]
+impl Journal for LaneJournal {
+    async fn entries(&self) -> Result<Vec<Bytes>, ConnectorError> {
+        self.sink.journal(&self.claim.lane).await
+    }
+
+    async fn append(&self, number: u64, entry: Bytes) -> Result<(), ConnectorError> {
+        if self.sink.append(&self.claim, number, entry).await? {
+            return Ok(());
+        }
+        Err(ConnectorError::new(ErrorClass::Fenced, "another process has the lane"))
+    }
+}

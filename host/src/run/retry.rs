@@ -1,0 +1,105 @@
+//! Dead letters once more through the rule as it is now.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::clean::Live;
+use super::lane::Halt;
+use super::pool::{Pool, Uncleanable};
+use crate::record::{RawBatch, RawHeader, RawRecord, Span};
+use crate::sink::{Committed, RetriedLetter, Retry, Stored, StoredDeadLetter};
+
+/// Letters of one commit.
+const LETTERS_MAX: usize = 500;
+
+/// What became of letters.
+#[derive(Debug, Clone, Default)]
+pub struct Retried {
+    /// Rows, stored or superseded.
+    pub stored: Stored,
+    /// Taken out by the rule on purpose.
+    pub dropped: u64,
+    /// Dead as before, by reason.
+    pub still_dead: std::collections::BTreeMap<String, u64>,
+    /// Somebody else tried them at the same time.
+    pub missed: u64,
+}
+
+/// Takes letters through the rule and commits what comes out, a few hundred at a time: what was committed
+/// before an error stays.
+pub async fn retry(
+    live: &Arc<Live>,
+    pool: &Pool,
+    letters: &[StoredDeadLetter],
+) -> Result<Retried, Halt> {
+    let mut retried = Retried::default();
+    for letters in letters.chunks(LETTERS_MAX) {
+        let mut again = Vec::with_capacity(letters.len());
+        for letter in letters {
+            let result = pool.clean(live, Arc::new(raw(letter))).await.await;
+            let lost = |_| Uncleanable::Bug("the cleaning thread ended".to_owned());
+            let part = result.map_err(lost)??.part;
+            again.push(RetriedLetter {
+                id: letter.id.clone(),
+                attempts: letter.attempts,
+                lane: letter.lane.clone(),
+                part,
+            });
+        }
+        let dropped: u64 = again.iter().map(|letter| letter.part.dropped).sum();
+        let dead: Vec<_> =
+            again.iter().flat_map(|letter| &letter.part.dead_letters).cloned().collect();
+        let retry = Retry { generation: live.generation, letters: again };
+        match live.sink.commit_retry(&retry).await.map_err(Halt::Sink)? {
+            Committed::Done(stored) => {
+                retried.stored.rows += stored.rows;
+                retried.stored.superseded += stored.superseded;
+                retried.dropped += dropped;
+                let refused = stored.refused.into_iter();
+                for (reason, count) in refused.chain(dead.into_iter().map(|dead| (dead.reason, 1))) {
+                    *retried.still_dead.entry(reason).or_default() += count;
+                }
+            }
+            Committed::Fenced => retried.missed += letters.len() as u64,
+        }
+    }
+    Ok(retried)
+}
+
+/// The record as it was when it died.
+fn raw(letter: &StoredDeadLetter) -> RawBatch {
+    let mut bytes = BytesMut::new();
+    let mut keep = |part: &Option<Bytes>| part.as_ref().map(|part| Span::new(append(&mut bytes, part)));
+    let value = keep(&letter.value);
+    let key = keep(&letter.key);
+    let headers: Vec<_> = letter
+        .headers
+        .iter()
+        .map(|(name, value)| RawHeader { name: name.as_str().into(), value: keep(value) })
+        .collect();
+    let record = RawRecord {
+        position: letter.position,
+        value,
+        key,
+        timestamp_micros: letter.timestamp_micros,
+        headers: Span::new(0..headers.len()),
+        fault: None,
+    };
+    RawBatch {
+        bytes: bytes.freeze(),
+        records: vec![record],
+        headers,
+        topic: letter.topic.as_deref().map(Arc::from),
+        partition: letter.partition,
+        from: letter.position,
+        to: letter.position,
+    }
+}
+
+fn append(bytes: &mut BytesMut, part: &[u8]) -> Range<usize> {
+    let from = bytes.len();
+    bytes.extend_from_slice(part);
+    from..bytes.len()
+}

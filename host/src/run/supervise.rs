@@ -1,0 +1,284 @@
+//! A pipeline from start to end: connects its source with its sink, and keeps its lanes going.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::budget::Budget;
+use super::clean::Live;
+use super::examples::Examples;
+use super::lane::{self, Halt, LaneEnd, Shared};
+use super::patience::Patience;
+use super::pool::Pool;
+use crate::observe::{LaneHealth, Stats};
+use crate::pipeline::Pipeline;
+use crate::record::{ConnectorError, ErrorClass, Lane};
+use crate::sink::{self, SinkContext};
+use crate::source::{self, LaneChange, Most, SourceOptions};
+
+/// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
+const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
+
+/// Batches whose values may stand as examples in the summary.
+const EXAMPLE_BATCHES: u32 = 8;
+
+/// A lane that moved under another owner within this time is left to it.
+const STANDBY: Duration = Duration::from_secs(60);
+
+/// A pipeline that is to run.
+#[derive(Debug)]
+pub struct PipelineRun {
+    pub pipeline: Arc<Pipeline>,
+    pub stats: Arc<Stats>,
+    pub pool: Pool,
+    /// The run ends when there is nothing new to read.
+    pub until_end: bool,
+    /// Stop reading, commit what was read, end.
+    pub drain: CancellationToken,
+}
+
+/// Why a pipeline ended before its lanes did.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// Nothing was ever committed.
+    #[error("{cause}")]
+    NotStarted { #[source] cause: Halt },
+    /// With an end in sight, waiting for somebody to mend it has one too.
+    #[error("lane {lane} is halted: {cause}")]
+    Halted { lane: Lane, #[source] cause: Halt },
+    #[error("{cause}")]
+    Fatal { #[source] cause: Halt },
+}
+
+impl PipelineError {
+    pub fn cause(&self) -> &Halt {
+        match self {
+            Self::NotStarted { cause } | Self::Halted { cause, .. } | Self::Fatal { cause } => cause,
+        }
+    }
+}
+
+impl PipelineRun {
+    /// Ends when its lanes have ended, when it is drained, or with an error that stops it.
+    pub async fn run(self) -> Result<(), PipelineError> {
+        let began = Instant::now();
+        let shared = match self.drain.run_until_cancelled(self.connect(began)).await {
+            Some(shared) => Arc::new(shared?),
+            None => return Ok(()),
+        };
+        let keeper = Arc::new(Keeper {
+            shared,
+            began,
+            start_time: self.pipeline.limits.start_time.0,
+            halt_time: self.until_end.then_some(self.pipeline.limits.halt_time.0),
+            drain: self.drain.clone(),
+        });
+        keeper.keep_lanes().await
+    }
+
+    async fn connect(&self, began: Instant) -> Result<Shared, PipelineError> {
+        let pipeline = &self.pipeline;
+        let options = SourceOptions {
+            until_end: self.until_end,
+            record_bytes_max: usize::try_from(pipeline.limits.record.0).unwrap_or(usize::MAX),
+        };
+        let source = self
+            .patiently(began, Halt::Source, || source::open(&pipeline.source, &options))
+            .await?;
+        let identity = self.patiently(began, Halt::Source, || source.identity()).await?;
+        let context = SinkContext {
+            pipeline: Arc::clone(&pipeline.name),
+            source: Some(identity),
+            columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
+            keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
+        };
+        let sink = self
+            .patiently(began, Halt::Sink, || sink::open(&pipeline.sink, context.clone()))
+            .await?;
+        self.patiently(began, Halt::Sink, || sink.prepare()).await?;
+        let generation = &pipeline.generation();
+        self.patiently(began, Halt::Sink, || sink.keep(generation)).await?;
+        let live = Live {
+            rule: pipeline.rule.clone(),
+            generation: generation.digest,
+            limits: pipeline.limits.to_decode_limits(),
+            sink: Arc::clone(&sink),
+            examples: Examples::of_batches(EXAMPLE_BATCHES),
+        };
+        Ok(Shared {
+            source,
+            sink,
+            live: Arc::new(live),
+            pool: self.pool.clone(),
+            budget: Budget::new(pipeline.limits.memory.0),
+            stats: Arc::clone(&self.stats),
+            batch: BATCH,
+            unit: (&pipeline.unit).into(),
+            dead_ratio_max: pipeline.dead_letters.max_ratio,
+        })
+    }
+
+    /// Tries what reaches outside until the time to start is over.
+    async fn patiently<T, F: Future<Output = Result<T, ConnectorError>>>(
+        &self,
+        began: Instant,
+        halt: fn(ConnectorError) -> Halt,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, PipelineError> {
+        let mut patience = Patience::new(Duration::from_secs(5));
+        let mut told = false;
+        loop {
+            let error = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let is_over = began.elapsed() >= self.pipeline.limits.start_time.0;
+            match error.class {
+                ErrorClass::Fatal => return Err(PipelineError::Fatal { cause: halt(error) }),
+                _ if is_over => return Err(PipelineError::NotStarted { cause: halt(error) }),
+                _ if !told => {
+                    tracing::warn!(pipeline = %self.pipeline.name, "not started yet, trying again: {error}");
+                    told = true;
+                }
+                _ => {}
+            }
+            patience.wait().await;
+        }
+    }
+}
+
+/// Keeps the lanes of a running pipeline going.
+#[derive(Debug)]
+struct Keeper {
+    shared: Arc<Shared>,
+    began: Instant,
+    start_time: Duration,
+    /// How long a lane may be halted; for ever, if none.
+    halt_time: Option<Duration>,
+    drain: CancellationToken,
+}
+
+impl Keeper {
+    async fn keep_lanes(self: Arc<Self>) -> Result<(), PipelineError> {
+        let mut lanes = JoinSet::new();
+        let mut tasks = std::collections::HashMap::new();
+        let mut may_change = true;
+        loop {
+            tokio::select! {
+                change = self.shared.source.next_change(), if may_change && !self.drain.is_cancelled() => match change {
+                    Ok(Some(LaneChange::Assigned(lane))) => {
+                        let keeper = Arc::clone(&self);
+                        let task = lanes.spawn({
+                            let lane = lane.clone();
+                            async move { keeper.keep(&lane).await }
+                        });
+                        tasks.insert(lane, task);
+                    }
+                    Ok(Some(LaneChange::Revoked(lane))) => {
+                        if let Some(task) = tasks.remove(&lane) {
+                            task.abort();
+                        }
+                        self.shared.stats.gone(&lane);
+                    }
+                    Ok(None) => may_change = false,
+                    Err(error) => return Err(PipelineError::NotStarted { cause: Halt::Source(error) }),
+                },
+                ended = lanes.join_next(), if !lanes.is_empty() => match ended {
+                    Some(Ok(end)) => end?,
+                    // It was revoked.
+                    Some(Err(error)) if error.is_cancelled() => {}
+                    Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+                    None => {}
+                },
+                () = self.drain.cancelled(), if may_change => may_change = false,
+                else => return Ok(()),
+            }
+        }
+    }
+
+    /// Keeps one lane going until it has ended.
+    async fn keep(&self, lane: &Lane) -> Result<(), PipelineError> {
+        let mut patience = Patience::new(Duration::from_secs(30));
+        let mut halted_since: Option<Instant> = None;
+        let stats = &self.shared.stats;
+        stats.health(lane, LaneHealth::Starting);
+        loop {
+            let before = stats.totals().units;
+            let end = lane::run(&self.shared, lane, halted_since.is_some(), &self.drain).await;
+            if stats.totals().units > before {
+                halted_since = None;
+                patience = Patience::new(Duration::from_secs(30));
+            }
+            match end {
+                LaneEnd::Ended => {
+                    stats.health(lane, LaneHealth::Ended);
+                    return Ok(());
+                }
+                LaneEnd::Drained => return Ok(()),
+                LaneEnd::Fenced => {
+                    if self.stand_by(lane).await.is_none() {
+                        return Ok(());
+                    }
+                }
+                LaneEnd::Halted(cause) => {
+                    let since = *halted_since.get_or_insert_with(Instant::now);
+                    self.halted(lane, cause, since)?;
+                    if self.drain.run_until_cancelled(patience.wait()).await.is_none() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the lane is to be tried again.
+    fn halted(&self, lane: &Lane, cause: Halt, since: Instant) -> Result<(), PipelineError> {
+        let class = cause.class();
+        if class == ErrorClass::Fatal {
+            return Err(PipelineError::Fatal { cause });
+        }
+        let stats = &self.shared.stats;
+        let is_outside = matches!(cause, Halt::Source(_) | Halt::Sink(_));
+        if is_outside && !stats.has_committed() && self.began.elapsed() >= self.start_time {
+            return Err(PipelineError::NotStarted { cause });
+        }
+        if self.halt_time.is_some_and(|time| since.elapsed() >= time) {
+            return Err(PipelineError::Halted { lane: lane.clone(), cause });
+        }
+        let help = cause.help();
+        let said = cause.to_string();
+        let is_new = !matches!(
+            stats.totals().lanes.get(lane).map(|status| &status.health),
+            Some(LaneHealth::Halted { reason, .. }) if *reason == said
+        );
+        if is_new {
+            let shown = help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
+            tracing::error!(lane = %lane, "the lane is halted: {said}{shown}");
+        }
+        let health = LaneHealth::Halted { reason: said, help, since };
+        stats.health(lane, health);
+        Ok(())
+    }
+
+    /// Waits until the lane's new owner is gone; none if the pipeline is to end before.
+    async fn stand_by(&self, lane: &Lane) -> Option<()> {
+        let mut patience = Patience::new(Duration::from_secs(5));
+        tracing::warn!(lane = %lane, "another process has the lane; standing by");
+        self.shared.stats.health(lane, LaneHealth::Standby);
+        loop {
+            self.drain.run_until_cancelled(patience.wait()).await?;
+            let Ok(lanes) = self.shared.sink.lanes().await else { continue };
+            let state = lanes.iter().find(|state| state.lane == *lane);
+            let moved = state.map(|state| state.moved.max(state.claimed));
+            let is_quiet = moved.is_none_or(|moved| {
+                SystemTime::now().duration_since(moved).unwrap_or_default() >= STANDBY
+            });
+            if is_quiet {
+                tracing::info!(lane = %lane, "the other process is quiet; taking the lane over");
+                return Some(());
+            }
+        }
+    }
+}

@@ -3,6 +3,8 @@
 //! Retries, batching, back-pressure and shutdown belong to the runtime: a source says what it has, and
 //! what went wrong.
 
+pub mod frame;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 

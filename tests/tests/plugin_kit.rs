@@ -347,8 +347,15 @@ fn the_plugins_that_come_with_pinhost_are_listed() {
     let said = plugin(folder.path(), &["list", "--json"]).done().json();
     let names: Vec<_> =
         said.as_array().expect("a list").iter().map(|plugin| &plugin["name"]).collect();
-    let expected =
-        ["follower-count", "geo-merge", "placeholders", "strip-prefix", "tags", "user-merge"];
+    let expected = [
+        "follower-count",
+        "geo-merge",
+        "placeholders",
+        "strip-prefix",
+        "tags",
+        "timestamps",
+        "user-merge",
+    ];
     assert_eq!(names, expected);
 }
 

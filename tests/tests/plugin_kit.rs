@@ -353,6 +353,7 @@ fn the_plugins_that_come_with_pinhost_are_listed() {
         "placeholders",
         "strip-prefix",
         "tags",
+        "text-tidy",
         "timestamps",
         "user-merge",
     ];

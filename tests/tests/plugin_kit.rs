@@ -303,7 +303,17 @@ fn the_plugins_that_come_with_pinhost_are_listed() {
     let said = plugin(folder.path(), &["list", "--json"]).done().json();
     let names: Vec<_> =
         said.as_array().expect("a list").iter().map(|plugin| &plugin["name"]).collect();
-    assert_eq!(names, ["follower-count", "placeholders", "strip-prefix", "tags"]);
+    let expected = [
+        "follower-count",
+        "geo-merge",
+        "placeholders",
+        "strip-prefix",
+        "tags",
+        "text-tidy",
+        "timestamps",
+        "user-merge",
+    ];
+    assert_eq!(names, expected);
 }
 
 #[test]

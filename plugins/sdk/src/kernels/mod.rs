@@ -3,9 +3,11 @@
 //! plugins.
 
 pub mod bits;
+mod calendar;
 mod decimal;
 mod scan;
 
+pub use calendar::{days_in_month, days_since_1970};
 pub use decimal::{Inexact, whole_number};
 pub use scan::Positions;
 

@@ -1,5 +1,7 @@
 //! Timestamps as RFC 3339 in UTC.
 
+use crate::kernels::days_since_1970 as days;
+
 /// Microseconds since 1970; `None` if the text is not `2020-08-28T03:52:47Z`, with or without a
 /// fraction of at most six digits.
 pub(super) fn parse(text: &str) -> Option<i64> {
@@ -33,14 +35,6 @@ pub(super) fn format(micros: i64) -> String {
 fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
     let numbers: Option<Vec<i64>> = text.split(separator).map(|part| part.parse().ok()).collect();
     numbers?.try_into().ok()
-}
-
-/// Days since 1970-01-01.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // In years that start in March, the day that leap years have more is the last one.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    365 * year + leap_days + (153 * month + 2) / 5 + day - 719_469
 }
 
 #[cfg(test)]

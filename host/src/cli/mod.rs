@@ -4,10 +4,14 @@
 //! its [`Exit`], or a [`CliError`]; nothing below here ends the process.
 
 mod check;
+mod completions;
 mod error;
 mod log;
+mod new;
 mod output;
 mod plugin;
+mod schema;
+mod test;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -42,6 +46,17 @@ struct Cli {
 enum Command {
     /// Check pipelines and rules, without touching a source or a sink.
     Check(check::CheckArgs),
+    /// Write a pipeline and its rule, to be filled in.
+    New(new::NewArgs),
+    /// Run the tests of rules: records in, rows and rejects out.
+    ///
+    /// Each test is run as a whole and record by record. It passes if what comes out is as expected, and
+    /// the same both times.
+    Test(test::TestArgs),
+    /// Print the JSON Schema of pipelines or of rules, for editors.
+    Schema(schema::SchemaArgs),
+    /// Print what a shell needs to complete commands.
+    Completions(completions::CompletionsArgs),
     /// Write, build and try cleaning plugins.
     Plugin {
         #[command(subcommand)]
@@ -72,6 +87,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = log::start(&cli.log).and_then(|()| match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::New(args) => new::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Plugin { command } => command.run(),
     });
     let exit = done.unwrap_or_else(|error| {

@@ -301,6 +301,11 @@ pub fn value(kind: Kind, column: &ArrayRef, row: usize) -> Value {
     serde_json::to_value(Cell { kind, column, row }).expect("a value of a kind that JSON has")
 }
 
+/// The value of a column in one row, as it stands in a written row.
+pub(crate) fn written(kind: Kind, column: &ArrayRef, row: usize) -> String {
+    serde_json::to_string(&Cell { kind, column, row }).expect("a value of a kind that JSON has")
+}
+
 /// One row of a batch, to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchRow<'a> {
@@ -368,7 +373,7 @@ fn text(column: &ArrayRef, row: usize) -> &str {
 const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
 /// Microseconds since 1970, written. `jiff::Timestamp` would do, were its last year complete.
-struct Rfc3339(i64);
+pub(crate) struct Rfc3339(pub(crate) i64);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,10 +1,18 @@
 //! Sinks write units. One operation does it all: rows, dead letters and the lane's move in one atomic
 //! step. Where a lane starts is only ever what its sink says.
 
+mod cell;
+#[cfg(test)]
+mod conformance;
+mod letter;
+pub mod sqlite;
+mod version;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::Add;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,9 +28,12 @@ use crate::record::{
 #[derive(Debug, Clone)]
 pub struct SinkContext {
     pub pipeline: Arc<str>,
-    pub source: SourceId,
+    /// None for those who only look, and claim nothing.
+    pub source: Option<SourceId>,
     /// The columns of rows; none without a rule.
     pub columns: Option<Arc<[Field]>>,
+    /// For ever, if there is none.
+    pub keep_dead_letters: Option<Duration>,
 }
 
 #[async_trait]
@@ -81,6 +92,12 @@ pub trait Sink: Debug + Send + Sync {
     /// Rows and new dead letters of records that were dead letters, with those letters' new state, in one
     /// atomic step; compare-and-set on their state.
     async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError>;
+
+    /// Asked last, when everything that was to be committed is. What a sink leaves behind without it is
+    /// sound, but may be untidy.
+    async fn close(&self) -> Result<(), ConnectorError> {
+        Ok(())
+    }
 }
 
 /// A lane that is ours until somebody else claims it.
@@ -152,6 +169,20 @@ pub struct LineageSums {
     pub dead: u64,
 }
 
+impl Add for LineageSums {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            stored: self.stored + other.stored,
+            superseded: self.superseded + other.superseded,
+            dropped: self.dropped + other.dropped,
+            dead: self.dead + other.dead,
+        }
+    }
+}
+
 impl LineageSums {
     /// The conservation law: every record read ends in exactly one place.
     pub fn is_balanced(&self) -> bool {
@@ -159,11 +190,14 @@ impl LineageSums {
     }
 }
 
+/// Letters come in the order in which they were first stored.
 #[derive(Debug, Clone, Default)]
 pub struct DeadLetterFilter {
     /// All, if there is none.
     pub ids: Vec<String>,
     pub state: Option<DeadLetterState>,
+    /// Those that come after this one: what a listing in pieces goes on from.
+    pub after: Option<String>,
     pub limit: Option<u64>,
 }
 

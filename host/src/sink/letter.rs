@@ -1,0 +1,120 @@
+//! Dead letters as databases keep them: whatever a record holds, its letter can be stored.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::record::{DETAIL_BYTES_MAX, Lane, Position};
+
+/// The name of a dead letter: where its record stands.
+pub(crate) fn id(lane: &Lane, position: &Position) -> String {
+    format!("{lane}:{}", position.place())
+}
+
+/// A text of bounded length without U+0000, which some databases do not take and others cut at.
+pub(crate) fn stored_text(text: &str) -> Cow<'_, str> {
+    let text = match text.get(..text.floor_char_boundary(DETAIL_BYTES_MAX)) {
+        Some(start) if start.len() < text.len() => Cow::Owned(format!("{start}…")),
+        _ => Cow::Borrowed(text),
+    };
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\\0")) } else { text }
+}
+
+/// A header's value as JSON has it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum HeaderValue {
+    Text(String),
+    /// What is no UTF-8, or has a U+0000.
+    Bytes {
+        hex: String,
+    },
+}
+
+/// Pairs of a name and a value as JSON.
+pub(crate) fn headers_to_json<'a>(
+    headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
+) -> String {
+    let pairs: Vec<(Cow<str>, Option<HeaderValue>)> = headers
+        .into_iter()
+        .map(|(name, value)| (stored_text(name), value.map(HeaderValue::of)))
+        .collect();
+    serde_json::to_string(&pairs).expect("pairs of texts")
+}
+
+pub(crate) fn headers_from_json(json: &str) -> Option<Vec<(String, Option<Bytes>)>> {
+    let pairs: Vec<(String, Option<HeaderValue>)> = serde_json::from_str(json).ok()?;
+    let pairs = pairs.into_iter().map(|(name, value)| match value {
+        Some(value) => Some((name, Some(value.bytes()?))),
+        None => Some((name, None)),
+    });
+    pairs.collect()
+}
+
+impl HeaderValue {
+    fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => Self::Text(text.to_owned()),
+            _ => {
+                let mut hex = String::with_capacity(bytes.len() * 2);
+                for byte in bytes {
+                    write!(hex, "{byte:02x}").expect("a String takes all");
+                }
+                Self::Bytes { hex }
+            }
+        }
+    }
+
+    fn bytes(self) -> Option<Bytes> {
+        match self {
+            Self::Text(text) => Some(Bytes::from(text)),
+            Self::Bytes { hex } => {
+                let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
+                let digit = |digit: u8| char::from(digit).to_digit(16);
+                let byte =
+                    |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? << 4 | digit(*low)?).ok();
+                pairs.iter().map(byte).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_read_back_whatever_they_hold() {
+        let headers: [(&str, Option<&[u8]>); 5] = [
+            ("plain", Some(b"text")),
+            ("none", None),
+            ("empty", Some(b"")),
+            ("bytes", Some(&[0xff, 0x00, 0x0a])),
+            ("zero", Some(b"a\0b")),
+        ];
+        let json = headers_to_json(headers);
+        assert!(!json.contains("\\u0000"), "{json}");
+        let read = headers_from_json(&json).unwrap();
+        let read: Vec<_> =
+            read.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        assert_eq!(read, headers);
+    }
+
+    #[test]
+    fn what_is_no_list_of_headers_is_refused() {
+        for json in ["", "{}", r#"[["a"]]"#, r#"[["a",{"hex":"f"}]]"#, r#"[["a",{"hex":"+1"}]]"#] {
+            assert!(headers_from_json(json).is_none(), "{json}");
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters_and_lose_their_zeros() {
+        assert_eq!(stored_text("a\0b"), "a\\0b");
+        let long = "ö".repeat(DETAIL_BYTES_MAX);
+        let cut = stored_text(&long);
+        assert_eq!(*cut, format!("{}…", "ö".repeat(DETAIL_BYTES_MAX / 2)));
+        assert_eq!(stored_text("x"), "x");
+    }
+}

@@ -1,0 +1,186 @@
+//! Where lanes stand, and who may move them.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use uuid::Uuid;
+
+use super::error::{SqliteFault, parsed};
+use super::{lineage, time};
+use crate::record::{Lane, Position, SourceId};
+use crate::sink::{Claim, LaneState};
+
+const TABLE: &str = "pinhost_position";
+
+/// The lanes of one pipeline, and where their rows go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lanes<'a> {
+    pub(super) pipeline: &'a str,
+    pub(super) target: &'a str,
+}
+
+impl Lanes<'_> {
+    /// A token is random: whoever had the lane holds another one from now on.
+    pub(super) async fn claim(
+        &self,
+        connection: &mut SqliteConnection,
+        source: &SourceId,
+        lane: &Lane,
+        start: Position,
+    ) -> Result<Claim, SqliteFault> {
+        self.check_identity(connection, source).await?;
+        let token = Uuid::new_v4();
+        let stored: String = sqlx::query_scalar(
+            "INSERT INTO pinhost_position \
+                 (pipeline, lane, source, target, position, token, claimed, moved) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) \
+             ON CONFLICT (pipeline, lane) DO UPDATE \
+                 SET token = excluded.token, claimed = excluded.claimed \
+             RETURNING position",
+        )
+        .bind(self.pipeline)
+        .bind(lane.name())
+        .bind(source.as_str())
+        .bind(self.target)
+        .bind(start.to_string())
+        .bind(token.to_string())
+        .bind(time::now())
+        .fetch_one(connection)
+        .await?;
+        Ok(Claim { lane: lane.clone(), token, position: position(&stored)? })
+    }
+
+    /// Positions are of one source and stand for what one table holds. A copied pipeline file in which
+    /// the source or the table was changed, and not the name, comes to its end here.
+    async fn check_identity(
+        &self,
+        connection: &mut SqliteConnection,
+        source: &SourceId,
+    ) -> Result<(), SqliteFault> {
+        let other: Option<(String, String)> = sqlx::query_as(
+            "SELECT source, target FROM pinhost_position \
+             WHERE pipeline = ? AND (source <> ? OR target <> ?) LIMIT 1",
+        )
+        .bind(self.pipeline)
+        .bind(source.as_str())
+        .bind(self.target)
+        .fetch_optional(connection)
+        .await?;
+        let pipeline = self.pipeline.to_owned();
+        match other {
+            None => Ok(()),
+            Some((known, _)) if known != source.as_str() => {
+                let here = source.to_string();
+                Err(SqliteFault::OtherSource { pipeline, known, here })
+            }
+            Some((_, known)) => {
+                let here = self.target.to_owned();
+                Err(SqliteFault::OtherTarget { pipeline, known, here })
+            }
+        }
+    }
+
+    /// Whether the claim is the lane's, and where the lane stands if it is.
+    pub(super) async fn claimed(
+        &self,
+        connection: &mut SqliteConnection,
+        claim: &Claim,
+    ) -> Result<Option<Position>, SqliteFault> {
+        let stored: Option<String> = sqlx::query_scalar(
+            "SELECT position FROM pinhost_position WHERE pipeline = ? AND lane = ? AND token = ?",
+        )
+        .bind(self.pipeline)
+        .bind(claim.lane.name())
+        .bind(claim.token.to_string())
+        .fetch_optional(connection)
+        .await?;
+        stored.as_deref().map(position).transpose()
+    }
+
+    /// Compare-and-set on the claim and the position.
+    pub(super) async fn advance(
+        &self,
+        connection: &mut SqliteConnection,
+        claim: &Claim,
+        from: Position,
+        to: Position,
+    ) -> Result<bool, SqliteFault> {
+        let done = sqlx::query(
+            "UPDATE pinhost_position SET position = ?, moved = ? \
+             WHERE pipeline = ? AND lane = ? AND token = ? AND position = ?",
+        )
+        .bind(to.to_string())
+        .bind(time::now())
+        .bind(self.pipeline)
+        .bind(claim.lane.name())
+        .bind(claim.token.to_string())
+        .bind(from.to_string())
+        .execute(connection)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Moves a lane that nobody's commit moves meanwhile. Whoever had it has it no longer.
+    pub(super) async fn move_lane(
+        &self,
+        connection: &mut SqliteConnection,
+        lane: &Lane,
+        from: Position,
+        to: Position,
+    ) -> Result<bool, SqliteFault> {
+        let done = sqlx::query(
+            "UPDATE pinhost_position SET position = ?, token = ?, moved = ? \
+             WHERE pipeline = ? AND lane = ? AND position = ?",
+        )
+        .bind(to.to_string())
+        .bind(Uuid::new_v4().to_string())
+        .bind(time::now())
+        .bind(self.pipeline)
+        .bind(lane.name())
+        .bind(from.to_string())
+        .execute(&mut *connection)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        if from != to {
+            lineage::add_gap(connection, self, lane, from, to).await?;
+        }
+        Ok(true)
+    }
+
+    pub(super) async fn all(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Vec<LaneState>, SqliteFault> {
+        let rows = sqlx::query(
+            "SELECT lane, source, position, token, claimed, moved FROM pinhost_position \
+             WHERE pipeline = ? ORDER BY lane",
+        )
+        .bind(self.pipeline)
+        .fetch_all(connection)
+        .await?;
+        rows.iter().map(state).collect()
+    }
+}
+
+fn state(row: &SqliteRow) -> Result<LaneState, SqliteFault> {
+    Ok(LaneState {
+        lane: Lane::new(row.try_get::<String, _>("lane")?),
+        source: SourceId::new(row.try_get::<String, _>("source")?),
+        position: position(row.try_get("position")?)?,
+        owner: parsed(TABLE, "token", row.try_get("token")?)?,
+        claimed: read_time(row.try_get("claimed")?)?,
+        moved: read_time(row.try_get("moved")?)?,
+    })
+}
+
+fn position(text: &str) -> Result<Position, SqliteFault> {
+    parsed(TABLE, "position", text)
+}
+
+fn read_time(text: &str) -> Result<SystemTime, SqliteFault> {
+    parsed(TABLE, "time", text).map(Timestamp::into)
+}

@@ -1,0 +1,267 @@
+//! Rows in a table of an SQLite database, with everything that pinhost knows of them beside it: where
+//! lanes stand, which generation cleaned what, dead letters.
+//!
+//! A unit is one transaction, and one that begins as a writer: what it reads stays true until it ends.
+//! One database may serve several pipelines, tables and processes. Not here: which units there are, and
+//! what is done about errors.
+
+mod commit;
+mod ddl;
+mod error;
+mod generation;
+mod insert;
+mod journal;
+mod lane;
+mod letters;
+mod lineage;
+mod rows;
+mod session;
+mod state;
+mod table;
+mod time;
+mod write;
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use self::commit::CommitError;
+pub use self::error::{SqliteFault, SqliteSinkError};
+use self::lane::Lanes;
+use self::session::Database;
+use self::table::Table;
+use super::{
+    Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
+    StoredDeadLetter,
+};
+use crate::pipeline::config::SqliteSinkConfig;
+use crate::record::{ConnectorError, Generation, Lane, Position, Unit};
+
+/// How often dead letters are looked through for old ones.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub struct SqliteSink {
+    context: SinkContext,
+    /// As the user wrote it.
+    path: String,
+    table: Table,
+    database: Database,
+    forgot: Mutex<Option<Instant>>,
+}
+
+impl SqliteSink {
+    /// Checks what can be checked without the database.
+    pub fn open(config: &SqliteSinkConfig, context: SinkContext) -> Result<Self, ConnectorError> {
+        let open = || {
+            let columns = context.columns.clone().ok_or(SqliteFault::NoRule)?;
+            Ok((Table::new(config, columns)?, Database::new(&config.path)?))
+        };
+        let path = config.path.clone();
+        match open() {
+            Ok((table, database)) => {
+                Ok(Self { context, path, table, database, forgot: Mutex::new(None) })
+            }
+            Err(fault) => Err(SqliteSinkError { path, fault }.into()),
+        }
+    }
+
+    fn own_lanes(&self) -> Lanes<'_> {
+        Lanes { pipeline: &self.context.pipeline, target: &self.table.name }
+    }
+
+    async fn told<T>(
+        &self,
+        work: impl Future<Output = Result<T, SqliteFault>>,
+    ) -> Result<T, ConnectorError> {
+        work.await.map_err(|fault| SqliteSinkError { path: self.path.clone(), fault }.into())
+    }
+
+    /// How long dead letters are kept, now and then.
+    async fn forget(&self) -> Option<Duration> {
+        let keep = self.context.keep_dead_letters?;
+        let mut forgot = self.forgot.lock().await;
+        if forgot.is_some_and(|then| then.elapsed() < FORGET_EVERY) {
+            return None;
+        }
+        *forgot = Some(Instant::now());
+        Some(keep)
+    }
+}
+
+#[async_trait]
+impl Sink for SqliteSink {
+    async fn prepare(&self) -> Result<(), ConnectorError> {
+        let prepare = async {
+            let mut lease = self.database.session().await?;
+            lease.session().forget_plan();
+            lease.session().plan(&self.table).await?;
+            lease.keep();
+            Ok(())
+        };
+        self.told(prepare).await
+    }
+
+    async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
+        let keep = async {
+            let mut lease = self.database.session().await?;
+            let mut transaction = lease.session().begin().await?;
+            generation::keep(&mut transaction, generation).await?;
+            transaction.commit().await?;
+            lease.keep();
+            Ok(())
+        };
+        self.told(keep).await
+    }
+
+    async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
+        let claim = async {
+            let source = self.context.source.as_ref().ok_or(SqliteFault::NoSource)?;
+            let mut lease = self.database.session().await?;
+            let mut transaction = lease.session().begin().await?;
+            let claim = self.own_lanes().claim(&mut transaction, source, lane, start).await?;
+            transaction.commit().await?;
+            lease.keep();
+            Ok(claim)
+        };
+        self.told(claim).await
+    }
+
+    async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError> {
+        let forget = self.forget().await;
+        let commit = async {
+            let (lanes, table) = (self.own_lanes(), &self.table);
+            let mut lease = self.database.session().await?;
+            let session = lease.session();
+            let (fault, stored) =
+                match commit::commit(session, table, &lanes, claim, unit, forget).await {
+                    Ok(committed) => {
+                        lease.keep();
+                        return Ok(committed);
+                    }
+                    Err(CommitError::Before(fault)) => return Err(fault),
+                    Err(CommitError::Unknown(fault, stored)) => (fault, stored),
+                };
+            // Should this fail too, no harm is done: the unit, offered again, meets what is stored.
+            drop(lease);
+            let mut lease = self.database.session().await?;
+            let session = lease.session();
+            let settled = commit::settle(session, &lanes, claim, unit, fault, stored).await?;
+            lease.keep();
+            Ok(settled)
+        };
+        self.told(commit).await
+    }
+
+    async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
+        let pipeline = &self.context.pipeline;
+        let read = async {
+            let Some(mut lease) = self.database.session_to_read().await? else {
+                return Ok(Vec::new());
+            };
+            let entries = journal::entries(&mut lease.session().connection, pipeline, lane).await?;
+            lease.keep();
+            Ok(entries)
+        };
+        self.told(read).await
+    }
+
+    async fn append(
+        &self,
+        claim: &Claim,
+        number: u64,
+        entry: Bytes,
+    ) -> Result<bool, ConnectorError> {
+        let append = async {
+            let mut lease = self.database.session().await?;
+            let mut transaction = lease.session().begin().await?;
+            let is_appended =
+                journal::append(&mut transaction, &self.own_lanes(), claim, number, &entry).await?;
+            transaction.commit().await?;
+            lease.keep();
+            Ok(is_appended)
+        };
+        self.told(append).await
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
+        let read = async {
+            let Some(mut lease) = self.database.session_to_read().await? else {
+                return Ok(Vec::new());
+            };
+            let lanes = self.own_lanes().all(&mut lease.session().connection).await?;
+            lease.keep();
+            Ok(lanes)
+        };
+        self.told(read).await
+    }
+
+    async fn move_lane(
+        &self,
+        lane: &Lane,
+        from: Position,
+        to: Position,
+    ) -> Result<bool, ConnectorError> {
+        let move_lane = async {
+            if !from.is_comparable(&to) {
+                return Err(SqliteFault::Backwards { lane: lane.clone(), from, to });
+            }
+            let Some(mut lease) = self.database.session_to_read().await? else {
+                return Ok(false);
+            };
+            let mut transaction = lease.session().begin().await?;
+            let is_moved = self.own_lanes().move_lane(&mut transaction, lane, from, to).await?;
+            transaction.commit().await?;
+            lease.keep();
+            Ok(is_moved)
+        };
+        self.told(move_lane).await
+    }
+
+    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
+        let pipeline = &self.context.pipeline;
+        let read = async {
+            let Some(mut lease) = self.database.session_to_read().await? else {
+                return Ok(Vec::new());
+            };
+            let ranges = lineage::all(&mut lease.session().connection, pipeline).await?;
+            lease.keep();
+            Ok(ranges)
+        };
+        self.told(read).await
+    }
+
+    async fn dead_letters(
+        &self,
+        which: &DeadLetterFilter,
+    ) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
+        let pipeline = &self.context.pipeline;
+        let read = async {
+            let Some(mut lease) = self.database.session_to_read().await? else {
+                return Ok(Vec::new());
+            };
+            let letters = letters::list(&mut lease.session().connection, pipeline, which).await?;
+            lease.keep();
+            Ok(letters)
+        };
+        self.told(read).await
+    }
+
+    async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError> {
+        let pipeline = &self.context.pipeline;
+        let commit = async {
+            let mut lease = self.database.session().await?;
+            let committed = commit::retry(lease.session(), &self.table, pipeline, retry).await?;
+            lease.keep();
+            Ok(committed)
+        };
+        self.told(commit).await
+    }
+
+    /// Writes the log back into the database, so that the file alone is all of it.
+    async fn close(&self) -> Result<(), ConnectorError> {
+        self.told(self.database.close()).await
+    }
+}

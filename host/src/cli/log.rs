@@ -1,6 +1,6 @@
 //! The process's own log, on stderr.
 
-use std::io;
+use std::io::{self, Write};
 
 use anstream::ColorChoice;
 use clap::{Args, ValueEnum};
@@ -9,6 +9,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::CliError;
+use crate::pipeline::secrets::mask;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Log, on stderr")]
@@ -59,7 +60,7 @@ pub(super) fn start(args: &LogArgs) -> Result<(), CliError> {
             CliError::input(format!("`{}` is no log level", args.log_level))
                 .help(format!("one of {}", LEVELS.join(", ")))
         })?;
-    let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = fmt().with_env_filter(filter).with_writer(|| Masked(io::stderr()));
     match args.log_format {
         LogFormat::Json => lines.json().flatten_event(true).finish().init(),
         LogFormat::Text => {
@@ -68,4 +69,19 @@ pub(super) fn start(args: &LogArgs) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// Takes whole lines, as the log writes them, and takes the secrets out.
+struct Masked<W>(W);
+
+impl<W: Write> Write for Masked<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        self.0.write_all(mask(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

@@ -5,15 +5,19 @@
 
 mod check;
 mod dead_letters;
+mod completions;
 mod error;
 mod lanes;
 mod log;
+mod new;
 mod output;
 mod plugin;
 mod run;
 mod signals;
 mod sinks;
 mod summary;
+mod schema;
+mod test;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -57,6 +61,17 @@ enum Command {
     /// A run ends when its sources do. Ctrl-C commits what was read and ends it; a second one ends it at
     /// once, and the next run goes on from the last commit either way.
     Run(run::RunArgs),
+    /// Write a pipeline and its rule, to be filled in.
+    New(new::NewArgs),
+    /// Run the tests of rules: records in, rows and rejects out.
+    ///
+    /// Each test is run as a whole and record by record. It passes if what comes out is as expected, and
+    /// the same both times.
+    Test(test::TestArgs),
+    /// Print the JSON Schema of pipelines or of rules, for editors.
+    Schema(schema::SchemaArgs),
+    /// Print what a shell needs to complete commands.
+    Completions(completions::CompletionsArgs),
     /// Write, build and try cleaning plugins.
     Plugin {
         #[command(subcommand)]
@@ -90,6 +105,10 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Lanes(args) => lanes::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::New(args) => new::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Plugin { command } => command.run(),
     });
     let exit = done.unwrap_or_else(|error| {

@@ -1,6 +1,6 @@
 //! What commands print: results on stdout, talk on stderr, and figures that people can read.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::{self, ErrorKind, Write as _};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::CliError;
 use crate::pipeline::secrets::mask;
 use crate::plugin::Finding;
+use crate::run::Difference;
 
 pub(super) const STRONG: Style = Style::new().bold();
 pub(super) const FAINT: Style = Style::new().dimmed();
@@ -52,6 +53,20 @@ pub(super) fn finding(finding: &Finding, indent: &str) -> String {
         format!("\n{indent}  {HELP}help:{HELP:#} {}", help.replace('\n', "\n        "))
     });
     format!("{indent}{place}{}{help}", message.replace('\n', &format!("\n{indent}")))
+}
+
+/// What was expected and what came out, one below the other.
+pub(super) fn difference(difference: &Difference) -> String {
+    let Difference { place, expected, got, help } = difference;
+    let text = |text: &str| text.replace('\n', "\n                  ");
+    let (expected, got) = (text(expected), text(got));
+    let mut told = format!(
+        "      {place}\n        expected  {GOOD}{expected}{GOOD:#}\n        got       {BAD}{got}{BAD:#}\n"
+    );
+    if let Some(help) = help {
+        let _ = writeln!(told, "        {FAINT}{help}{FAINT:#}");
+    }
+    told
 }
 
 /// A table without lines. Columns in `right` hold numbers.

@@ -16,10 +16,21 @@ use crate::record::Field;
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
     pub(super) fields: Arc<[Field]>,
-    /// Declared with a mistake: their kinds are a guess.
+    /// Named where there was a mistake: they may be of another kind, or not be there.
     pub(super) doubtful: HashSet<String>,
-    /// There may be others, and any may be of another kind.
+    /// There may be others.
     pub(super) open: bool,
+}
+
+impl Columns {
+    /// Something that would have made other columns of these could not be read: `names` were in it.
+    pub(super) fn doubt(&mut self, names: &[&str]) {
+        self.open = true;
+        self.doubtful.extend(names.iter().copied().map(str::to_owned));
+        if names.is_empty() {
+            self.doubtful.extend(self.fields.iter().map(|field| field.name.to_string()));
+        }
+    }
 }
 
 /// The prefix of the columns in which sinks keep where a row comes from.

@@ -36,11 +36,14 @@ pub struct Finding {
     pub place: Option<Place>,
     /// What to do about it.
     pub help: Option<String>,
+    /// Nobody knows what should stand there: whatever else was found there is a consequence.
+    pub(super) hides: bool,
 }
 
 impl Finding {
     pub fn new(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place: None, help: None }
+        let message = message.into();
+        Self { severity: Severity::Error, message, place: None, help: None, hides: false }
     }
 
     #[must_use]
@@ -56,6 +59,21 @@ impl Finding {
     #[must_use]
     pub fn warning(self) -> Self {
         Self { severity: Severity::Warning, ..self }
+    }
+
+    /// Says that other findings at the same place are not to be told.
+    #[must_use]
+    pub(super) fn hiding(self) -> Self {
+        Self { hides: true, ..self }
+    }
+
+    fn is_hidden_by(&self, other: &Self) -> bool {
+        let (Some(place), Some(hidden)) = (&self.place, &other.place) else { return false };
+        other.hides
+            && !self.hides
+            && (&place.path, place.line) == (&hidden.path, hidden.line)
+            && place.column < hidden.column + hidden.width
+            && hidden.column < place.column + place.width
     }
 
     pub fn is_error(&self) -> bool {
@@ -107,7 +125,9 @@ pub struct Findings(Vec<Finding>);
 
 impl Findings {
     /// By their places: first those of `first`, the file that was asked for.
-    pub(super) fn sorted(first: &Path, mut found: Vec<Finding>) -> Self {
+    pub(super) fn sorted(first: &Path, found: Vec<Finding>) -> Self {
+        let told = |finding: &&Finding| !found.iter().any(|other| finding.is_hidden_by(other));
+        let mut found: Vec<Finding> = found.iter().filter(told).cloned().collect();
         let key = |finding: &Finding| {
             finding
                 .place

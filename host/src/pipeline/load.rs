@@ -115,6 +115,8 @@ fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) ->
         limits: config.limits.clone(),
         dead_letters: config.dead_letters.clone(),
         warnings: Vec::new(),
+        name_place: at.key("name").place(),
+        templates: at.templates(),
         config,
     })
 }

@@ -15,6 +15,7 @@ mod generation;
 mod load;
 pub mod nearest;
 mod output;
+mod resolved;
 mod rule;
 pub mod secrets;
 mod step;
@@ -22,12 +23,14 @@ mod surroundings;
 mod tree;
 mod variables;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{
     DeadLettersConfig, LimitsConfig, PipelineConfig, SinkConfig, SourceConfig, UnitConfig,
 };
+
+use tree::Templates;
 
 pub use delivery::{Delivery, Guarantee};
 pub(crate) use finding::{ERROR, HELP};
@@ -53,6 +56,32 @@ pub struct Pipeline {
     pub dead_letters: DeadLettersConfig,
     /// What may not be as it was meant.
     pub warnings: Vec<Finding>,
+    name_place: Place,
     /// As it was written, with defaults.
     config: PipelineConfig,
+    templates: Templates,
+}
+
+impl Pipeline {
+    /// Progress is kept under a pipeline's name: those that run in one process have different ones.
+    pub fn distinct<'a>(pipelines: impl IntoIterator<Item = &'a Self>) -> Result<(), Findings> {
+        let mut known: Vec<&Self> = Vec::new();
+        let mut found = Vec::new();
+        for pipeline in pipelines {
+            match known.iter().find(|known| known.name == pipeline.name) {
+                Some(other) => {
+                    let other = other.path.display();
+                    let message =
+                        format!("the pipeline in {other} is called `{}` too", pipeline.name);
+                    let told = Finding::new(message).at(pipeline.name_place.clone());
+                    found.push(told.help("progress is kept under the name; give it another one"));
+                }
+                None => known.push(pipeline),
+            }
+        }
+        match found.first() {
+            None => Ok(()),
+            Some(_) => Err(Findings::sorted(Path::new(""), found)),
+        }
+    }
 }

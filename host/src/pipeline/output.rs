@@ -9,7 +9,7 @@ use super::finding::Finding;
 use super::nearest;
 use super::tree::Cursor;
 use crate::plugin::check_name;
-use crate::record::{Batch, Field};
+use crate::record::{Batch, Field, Kind};
 
 /// Makes rows of what the last step leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,15 +51,19 @@ impl Projection {
 /// The output's columns as far as they are sound; `columns` are those after the last step.
 pub(super) fn projection(
     output: Option<&[OutputColumn]>,
-    at: Cursor<'_>,
+    at: Option<Cursor<'_>>,
     columns: &Columns,
     found: &mut Vec<Finding>,
 ) -> (Projection, Columns) {
-    let Some(output) = output else {
-        return (Projection::all(&columns.fields), columns.clone());
+    let (Some(output), Some(at)) = (output, at) else {
+        let open = columns.open || at.is_some();
+        return (Projection::all(&columns.fields), Columns { open, ..columns.clone() });
     };
-    let mut known = columns.clone();
-    known.open = known.open && at.is_damaged() || at.items().count() < at.len();
+    let mut known = Columns {
+        fields: [].into(),
+        doubtful: HashSet::new(),
+        open: at.items().count() < at.len(),
+    };
     let mut from = Vec::new();
     let mut fields: Vec<Field> = Vec::new();
     let mut names = HashSet::new();
@@ -77,13 +81,13 @@ pub(super) fn projection(
         if let Some(place) = place {
             from.push(place);
             fields.push(Field::new(column.name.as_str(), columns.fields[place].kind));
-            if columns.open || columns.doubtful.contains(&column.column) {
+            if columns.doubtful.contains(&column.column) {
                 known.doubtful.insert(column.name.clone());
             }
             continue;
         }
         // It is there as far as later checks are concerned.
-        fields.push(Field::new(column.name.as_str(), crate::record::Kind::Text));
+        fields.push(Field::new(column.name.as_str(), Kind::Text));
         known.doubtful.insert(column.name.clone());
         if !columns.open {
             let names: Vec<_> = columns.fields.iter().map(|field| &*field.name).collect();
@@ -105,7 +109,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::Kind;
     use crate::record::json::{self, BatchRow};
 
     #[test]

@@ -9,7 +9,7 @@ use super::field::{self, Columns};
 use super::finding::{Finding, Place};
 use super::output::{self, Projection};
 use super::step::{self, Plugins, RuleStep};
-use super::tree::Cursor;
+use super::tree::{Cursor, Templates};
 use crate::decode::DeclaredField;
 use crate::plugin::{PluginLimits, Sandbox};
 use crate::record::Field;
@@ -25,6 +25,7 @@ pub struct Rule {
     pub tests: Vec<RuleTest>,
     /// As it was written, with defaults.
     pub(super) config: RuleConfig,
+    pub(super) templates: Templates,
 }
 
 /// Records, and what they have to become.
@@ -76,22 +77,20 @@ pub(super) fn resolve(
         loaded: HashMap::new(),
     };
     let (fields, mut columns) = field::declared(&config, at, found);
-    let steps_at = at.key("steps");
-    let steps = if at.has("steps") {
-        columns.open |= steps_at.is_cut();
-        step::configured(&config.steps, steps_at, &mut plugins, &mut columns, found)
-    } else {
-        Vec::new()
+    let steps = match at.get("steps") {
+        Some(at) => step::configured(&config.steps, at, &mut plugins, &mut columns, found),
+        None => Vec::new(),
     };
     let (output, columns) =
-        output::projection(config.output.as_deref(), at.key("output"), &columns, found);
+        output::projection(config.output.as_deref(), at.get("output"), &columns, found);
     let tests = if at.has("tests") {
         tests(&config, at.key("tests"), &output, &columns, found)
     } else {
         Vec::new()
     };
     let path = path.to_owned();
-    Resolved { rule: Rule { path, fields, steps, output, tests, config }, columns }
+    let templates = at.templates();
+    Resolved { rule: Rule { path, fields, steps, output, tests, config, templates }, columns }
 }
 
 fn tests(

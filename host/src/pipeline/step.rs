@@ -40,7 +40,9 @@ pub(super) fn configured(
     found: &mut Vec<Finding>,
 ) -> Vec<RuleStep> {
     // A step that could not be read may have done anything.
-    columns.open |= at.items().count() < at.len();
+    if at.is_cut() || at.items().count() < at.len() {
+        columns.doubt(&[]);
+    }
     let mut ids: Vec<String> = Vec::new();
     let mut steps = Vec::new();
     for (config, at) in configs.iter().zip(at.items()) {
@@ -58,7 +60,7 @@ pub(super) fn configured(
                 columns.fields = Arc::clone(step.output());
                 steps.push(RuleStep { id: id.into(), step });
             }
-            None => columns.open = true,
+            None => columns.doubt(&at.get("with").map(Cursor::texts).unwrap_or_default()),
         }
     }
     steps
@@ -92,26 +94,30 @@ fn configure(
     columns: &Columns,
     found: &mut Vec<Finding>,
 ) -> Option<Step> {
-    let with = at.key("with");
-    if at.has("with") && with.is_damaged() {
+    let with = at.get("with");
+    if with.is_some_and(Cursor::is_damaged) {
         return None;
     }
     let json = serde_json::Value::from(config.with.clone()).to_string();
-    let place = if at.has("with") { with } else { at.key("plugin") };
+    let place = with.unwrap_or(at.key("plugin"));
     match Step::new(plugin, &json, &columns.fields, traced(id)) {
         Ok(step) => return Some(step),
         Err(ConfigureError::Findings { findings, .. }) => {
-            // Of columns that are not known for sure nothing is told: it would only be a consequence.
-            let doubtful =
-                || at.has("with") && columns.doubtful.iter().any(|name| with.mentions(name));
-            if columns.open || doubtful() {
+            let texts = with.map(Cursor::texts).unwrap_or_default();
+            if texts.iter().any(|text| columns.doubtful.contains(*text)) {
                 return None;
             }
-            found.extend(findings.into_iter().map(|told| {
-                let place = if at.has("with") { with.pointer(&told.pointer) } else { place };
-                let plugin = plugin.name();
-                Finding { help: told.help, ..place.finding(format!("{plugin}: {}", told.message)) }
-            }));
+            for told in findings {
+                let place = with.map_or(place, |with| with.pointer(&told.pointer));
+                // A column that is not there may be one that a step before would have made.
+                let named = place.text().filter(|name| told.message.contains(name));
+                let is_known = |name: &str| columns.fields.iter().any(|field| *field.name == *name);
+                if columns.open && named.is_some_and(|name| !is_known(name)) {
+                    continue;
+                }
+                let message = format!("{}: {}", plugin.name(), told.message);
+                found.push(Finding { help: told.help, ..place.finding(message) });
+            }
         }
         Err(error @ ConfigureError::TooLarge { .. }) => {
             found.push(place.finding(error.to_string()))
@@ -126,13 +132,7 @@ fn configure(
 
 impl Plugins<'_> {
     fn load(&mut self, named: &str, at: Cursor<'_>, found: &mut Vec<Finding>) -> Option<Plugin> {
-        let file = match self.find(named, at) {
-            Ok(file) => file,
-            Err(finding) => {
-                found.push(*finding);
-                return None;
-            }
-        };
+        let file = self.find(named, at, found)?;
         if let Some(plugin) = self.loaded.get(&file.digest()) {
             return Some(plugin.clone());
         }
@@ -151,28 +151,33 @@ impl Plugins<'_> {
     }
 
     /// A bare name is a plugin that comes with pinhost, anything else a path.
-    fn find(&self, named: &str, at: Cursor<'_>) -> Result<PluginFile, Box<Finding>> {
+    fn find(&self, named: &str, at: Cursor<'_>, found: &mut Vec<Finding>) -> Option<PluginFile> {
         if !named.contains(['/', '\\']) && !named.ends_with(".wasm") {
-            return standard::find(named).ok_or_else(|| {
-                let known: Vec<_> = standard::names().collect();
-                let told =
-                    at.finding(format!("no plugin that comes with pinhost is called `{named}`"));
-                let help = match nearest(named, known.iter().copied()) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!(
-                        "there are {}; a plugin of your own is a path, like ./{named}.wasm",
-                        known.join(", ")
-                    ),
-                };
-                Box::new(told.help(help))
-            });
+            if let Some(file) = standard::find(named) {
+                return Some(file);
+            }
+            let known: Vec<_> = standard::names().collect();
+            let told = at.finding(format!("no plugin that comes with pinhost is called `{named}`"));
+            let meant = nearest(named, known.iter().copied());
+            found.push(told.help(match meant {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!(
+                    "there are {}; a plugin of your own is a path, like ./{named}.wasm",
+                    known.join(", ")
+                ),
+            }));
+            // So that what follows is checked as it was meant.
+            return standard::find(meant?);
         }
         let path = self.folder.join(named);
-        PluginFile::read(&path, self.limits.file).map_err(|error| {
-            let mut told = at.finding(chain(&error));
-            told.help = error.help().map(str::to_owned).or_else(|| beside(&path));
-            Box::new(told)
-        })
+        match PluginFile::read(&path, self.limits.file) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                let help = error.help().map(str::to_owned).or_else(|| beside(&path));
+                found.push(Finding { help, ..at.finding(chain(&error)) });
+                None
+            }
+        }
     }
 }
 

@@ -12,6 +12,8 @@ mod patience;
 mod pool;
 mod retry;
 mod supervise;
+mod outcome;
+mod rule_test;
 
 pub use breaker::Tripped;
 pub use chain::{Chain, ChainHalted, Chained, Dropped, HaltReason, Rejected, StepTally};
@@ -22,3 +24,5 @@ pub use lane::Halt;
 pub use pool::{Pool, Uncleanable};
 pub use retry::{Retried, retry};
 pub use supervise::{PipelineError, PipelineRun};
+pub use outcome::{Difference, Named, RowOutcome, kept, rejected, row_differences};
+pub use rule_test::{RuleTestError, RuleTests};

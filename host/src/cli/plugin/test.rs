@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::cases::diff::{Difference, differences};
+use super::cases::diff::differences;
 use super::cases::file;
 use super::cases::trial::{self, Trial};
 use super::cases::update::updated;
@@ -18,6 +18,7 @@ use crate::cli::output::{BAD, FAINT, GOOD, STRONG, bytes, count, nanoseconds, nu
 use crate::cli::{CliError, Exit, output};
 use crate::plugin::Plugin;
 use crate::record::json;
+use crate::run::Difference;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = CASE_FILES)]
@@ -180,7 +181,7 @@ fn told(tested: &[Tested<'_>], cost: Option<&Cost>) -> String {
             let _ = writeln!(told, "        {}", error.replace('\n', "\n        "));
         }
         for difference in &tested.differences {
-            told += &told_difference(difference);
+            told += &output::difference(difference);
         }
     }
     let failed = tested.iter().filter(|tested| !tested.passed()).count();
@@ -201,19 +202,6 @@ fn told(tested: &[Tested<'_>], cost: Option<&Cost>) -> String {
     if tested.iter().any(|tested| !tested.differences.is_empty()) {
         told +=
             "\nIf what came out is right, `pinhost plugin test --update` writes it into the cases.";
-    }
-    told
-}
-
-fn told_difference(difference: &Difference) -> String {
-    let Difference { place, expected, got, help } = difference;
-    let text = |text: &str| text.replace('\n', "\n                  ");
-    let (expected, got) = (text(expected), text(got));
-    let mut told = format!(
-        "      {place}\n        expected  {GOOD}{expected}{GOOD:#}\n        got       {BAD}{got}{BAD:#}\n"
-    );
-    if let Some(help) = help {
-        let _ = writeln!(told, "        {FAINT}{help}{FAINT:#}");
     }
     told
 }

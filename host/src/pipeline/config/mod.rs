@@ -35,21 +35,19 @@ pub use values::{Duration, Size};
 /// A pipeline file: where records come from, the rule that cleans them, where rows go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "A pipeline of pinhost")]
 pub struct PipelineConfig {
     /// What the pipeline is called in positions, metrics and dead letters. Progress is kept under it: a
     /// copied file needs another one.
-    #[serde(default)]
     #[schemars(required, regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"))]
     pub name: Option<String>,
     /// Where records come from.
-    #[serde(default)]
     #[schemars(required)]
     pub source: Option<SourceConfig>,
     /// The path of a rule file, or the rule itself. Left out, records are passed on as they came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleConfigOrPath>,
     /// Where rows go.
-    #[serde(default)]
     #[schemars(required)]
     pub sink: Option<SinkConfig>,
     #[serde(default)]

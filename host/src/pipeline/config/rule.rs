@@ -15,7 +15,7 @@ use crate::record::json::JsonRow;
 /// A rule file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("required" = ["fields"]))]
+#[schemars(title = "A rule of pinhost", extend("required" = ["fields"]))]
 pub struct RuleConfig {
     /// A record's fields, by the names of the columns that they become. What is not declared is skipped.
     #[serde(default)]

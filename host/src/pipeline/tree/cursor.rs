@@ -1,7 +1,12 @@
 //! Finds the places of values that were read.
 
+use std::collections::BTreeMap;
+
 use super::{Content, Entry, File, Node, Tree};
 use crate::pipeline::finding::{Finding, Place};
+
+/// By JSON Pointers, texts as they were written.
+pub(in crate::pipeline) type Templates = BTreeMap<String, String>;
 
 /// A piece of a tree. What is not there is shown at what it would stand in.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +27,8 @@ impl<'t> Cursor<'t> {
         self.get(key).unwrap_or(self)
     }
 
-    fn get(self, key: &str) -> Option<Self> {
+    /// The same, if it is there.
+    pub(in crate::pipeline) fn get(self, key: &str) -> Option<Self> {
         let entry = self.node.entries().iter().find(|entry| entry.key == key)?;
         Some(Self { node: &entry.value, entry: Some(entry), ..self })
     }
@@ -68,7 +74,7 @@ impl<'t> Cursor<'t> {
         self.node.cut
     }
 
-    /// Whether something of it was cut out.
+    /// Whether something of it is not known.
     pub(in crate::pipeline) fn is_damaged(self) -> bool {
         self.node.is_damaged()
     }
@@ -81,16 +87,31 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Whether a text that is part of it is this one.
-    pub(in crate::pipeline) fn mentions(self, text: &str) -> bool {
+    /// The text of a scalar.
+    pub(in crate::pipeline) fn text(self) -> Option<&'t str> {
         match &self.node.content {
-            Content::Scalar(scalar) => scalar.text == text,
-            Content::List(items) => {
-                items.iter().any(|node| Self { node, entry: None, ..self }.mentions(text))
+            Content::Scalar(scalar) => Some(&scalar.text),
+            Content::List(_) | Content::Map(_) => None,
+        }
+    }
+
+    /// What stands below it with variables filled in: JSON Pointers, and the texts as they were written.
+    pub(in crate::pipeline) fn templates(self) -> Templates {
+        let mut templates = Templates::new();
+        self.node.collect_templates("", &mut templates);
+        templates
+    }
+
+    /// All texts that are part of it, keys too.
+    pub(in crate::pipeline) fn texts(self) -> Vec<&'t str> {
+        let below = |node| Self { node, entry: None, ..self }.texts();
+        match &self.node.content {
+            Content::Scalar(scalar) => vec![&scalar.text],
+            Content::List(items) => items.iter().flat_map(below).collect(),
+            Content::Map(entries) => {
+                let keys = entries.iter().map(|entry| entry.key.as_str());
+                keys.chain(entries.iter().flat_map(|entry| below(&entry.value))).collect()
             }
-            Content::Map(entries) => entries.iter().any(|entry| {
-                entry.key == text || Self { node: &entry.value, entry: None, ..self }.mentions(text)
-            }),
         }
     }
 
@@ -113,4 +134,29 @@ impl<'t> Cursor<'t> {
     pub(in crate::pipeline) fn finding(self, message: impl Into<String>) -> Finding {
         Finding::new(message).at(self.place())
     }
+}
+
+impl Node {
+    fn collect_templates(&self, pointer: &str, to: &mut Templates) {
+        match &self.content {
+            Content::Scalar(scalar) => {
+                to.extend(scalar.template.clone().map(|template| (pointer.to_owned(), template)));
+            }
+            Content::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    item.collect_templates(&format!("{pointer}/{index}"), to);
+                }
+            }
+            Content::Map(entries) => {
+                for entry in entries {
+                    entry.value.collect_templates(&below(pointer, &entry.key), to);
+                }
+            }
+        }
+    }
+}
+
+/// The pointer to what stands under a key.
+pub(in crate::pipeline) fn below(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }

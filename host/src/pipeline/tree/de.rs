@@ -117,10 +117,15 @@ impl Node {
     {
         let read = |scalar: &Scalar| T::try_from(scalar.integer()?).ok();
         self.scalar(read, || {
-            let expected = match max.to_string().len() {
-                // A limit that nobody meets is not worth its digits.
-                17.. => "a whole number".to_owned(),
-                _ => format!("a whole number from {min} to {max}"),
+            // The limits are worth their digits only where they are the matter.
+            let is_out_of_range = matches!(
+                &self.content,
+                Content::Scalar(scalar) if scalar.integer().is_some()
+            );
+            let expected = if is_out_of_range {
+                format!("a whole number from {min} to {max}")
+            } else {
+                "a whole number".to_owned()
             };
             Error::wrong(expected, "10")
         })

@@ -13,8 +13,9 @@ mod scalar;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub(super) use cursor::Cursor;
+pub(super) use cursor::{Cursor, Templates, below};
 pub(super) use repair::read;
+pub(super) use scalar::is_text;
 
 use super::finding::{Finding, Place};
 use super::variables::Variables;
@@ -65,6 +66,8 @@ struct Scalar {
     quoted: bool,
     /// As it was written, if variables were filled in.
     template: Option<String>,
+    /// One of them could not be: what the text should be is not known.
+    unfilled: bool,
 }
 
 impl Tree {
@@ -137,9 +140,10 @@ impl Node {
         }
     }
 
-    /// Whether something was cut out of it.
+    /// Whether something of it is not known, as it was cut out or depends on a variable.
     fn is_damaged(&self) -> bool {
-        self.cut || self.children().any(Self::is_damaged)
+        let unfilled = matches!(&self.content, Content::Scalar(scalar) if scalar.unfilled);
+        self.cut || unfilled || self.children().any(Self::is_damaged)
     }
 
     /// What it is, for a person.

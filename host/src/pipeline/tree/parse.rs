@@ -95,8 +95,8 @@ impl<'a> Builder<'a, '_> {
         let (content, anchor, at) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.untagged(tag.is_some(), &at)?;
-                let (content, cut) = self.scalar(&text, style, &at);
-                let node = Node { cut, ..self.numbered(content, at)? };
+                let scalar = self.scalar(&text, style, &at);
+                let node = self.numbered(Content::Scalar(scalar), at)?;
                 self.keep(anchor, &node);
                 return Ok(node);
             }
@@ -156,28 +156,24 @@ impl<'a> Builder<'a, '_> {
         Ok(())
     }
 
-    /// Fills in variables. What cannot be filled in is cut out.
-    fn scalar(&mut self, text: &str, style: ScalarStyle, at: &Range<usize>) -> (Content, bool) {
+    /// Fills in variables.
+    fn scalar(&mut self, text: &str, style: ScalarStyle, at: &Range<usize>) -> Scalar {
         let quoted = style != ScalarStyle::Plain;
         let folder = self.file.path.parent().unwrap_or(Path::new(""));
-        let plain = |text: &str| Scalar { text: text.to_owned(), quoted, template: None };
+        let written = text.to_owned();
         match self.variables.fill(text, folder) {
-            Ok(None) => (Content::Scalar(plain(text)), false),
-            Ok(Some(filled)) => {
-                let template = Some(text.to_owned());
-                (Content::Scalar(Scalar { text: filled, quoted, template }), false)
-            }
+            Ok(None) => Scalar { text: written, quoted, template: None, unfilled: false },
+            Ok(Some(text)) => Scalar { text, quoted, template: Some(written), unfilled: false },
             Err(unfilled) => {
                 // Its place in the file, if it stands there as it does in the text.
                 let piece = &text[unfilled.at];
-                let written =
-                    self.file.text.get(at.clone()).and_then(|written| written.find(piece));
-                let at = written
-                    .map_or(at.clone(), |from| at.start + from..at.start + from + piece.len());
-                let mut finding = self.finding(unfilled.message, &at);
+                let found = self.file.text.get(at.clone()).and_then(|found| found.find(piece));
+                let at =
+                    found.map_or(at.clone(), |from| at.start + from..at.start + from + piece.len());
+                let mut finding = self.finding(unfilled.message, &at).hiding();
                 finding.help = unfilled.help;
-                self.found.push(*finding);
-                (Content::Scalar(plain(text)), true)
+                self.found.push(finding);
+                Scalar { text: written, quoted, template: Some(text.to_owned()), unfilled: true }
             }
         }
     }

@@ -69,6 +69,13 @@ impl Scalar {
     }
 }
 
+/// Whether this is text without quotes.
+pub(in crate::pipeline) fn is_text(plain: &str) -> bool {
+    let text = plain.to_owned();
+    let scalar = Scalar { text, quoted: false, template: None, unfilled: false };
+    matches!(scalar.meant(), Meant::Text(_))
+}
+
 fn integer(text: &str) -> Option<i128> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -100,7 +107,7 @@ mod tests {
     use super::*;
 
     fn plain(text: &str) -> Scalar {
-        Scalar { text: text.into(), quoted: false, template: None }
+        Scalar { text: text.into(), quoted: false, template: None, unfilled: false }
     }
 
     #[test]

@@ -2,30 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::trial::Trial;
-use super::{Case, Cleaning, Expect, ExpectCleaned, ExpectFinding, Outcome, RowOutcome};
+use super::{Case, Cleaning, Expect, ExpectCleaned, ExpectFinding, Outcome};
 use crate::plugin::Finding;
 use crate::record::Field;
-use crate::record::json::{self, JsonRow};
-
-/// One thing that is not as expected.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Difference {
-    /// `row 1, follower_count`
-    pub(crate) place: String,
-    pub(crate) expected: String,
-    pub(crate) got: String,
-    /// What to do about it.
-    pub(crate) help: Option<&'static str>,
-}
-
-impl Difference {
-    fn new(place: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> Self {
-        Self { place: place.into(), expected: expected.into(), got: got.into(), help: None }
-    }
-}
+use crate::record::json::JsonRow;
+use crate::run::{Difference, Named, RowOutcome, kept, rejected, row_differences};
 
 /// All that is wrong with a case that was run; empty if it passes.
 pub(crate) fn differences(case: &Case, trial: &Trial) -> Vec<Difference> {
@@ -194,28 +176,7 @@ fn row_differs(
     let place = format!("row {row}");
     match (expected, got) {
         (Expected::Kept(expected), RowOutcome::Kept(values)) => {
-            let mut found = Vec::new();
-            for (field, got) in fields.iter().zip(values) {
-                let place = format!("{place}, {}", field.name);
-                match expected.get(&field.name).map(|value| json::canonical(value, field.kind)) {
-                    Some(expected) if expected == *got => {}
-                    Some(expected) => {
-                        found.push(Difference::new(place, expected.to_string(), got.to_string()));
-                    }
-                    None => found.push(Difference {
-                        help: Some("expected rows have all columns that there are after the step"),
-                        ..Difference::new(place, "no such column", got.to_string())
-                    }),
-                }
-            }
-            for name in expected.names() {
-                if !fields.iter().any(|field| &*field.name == name) {
-                    let value = expected.get(name).unwrap_or(&Value::Null);
-                    let place = format!("{place}, {name}");
-                    found.push(Difference::new(place, value.to_string(), "no such column"));
-                }
-            }
-            found
+            row_differences(&place, expected, Named::All, fields, values)
         }
         (Expected::Dropped, RowOutcome::Dropped) => Vec::new(),
         (
@@ -236,32 +197,12 @@ fn row_differs(
         }
         (expected, got) => {
             let expected = match expected {
-                Expected::Kept(row) => {
-                    format!("kept: {}", serde_json::to_string(row).expect("keys are text"))
-                }
+                Expected::Kept(row) => kept(row),
                 Expected::Dropped => "dropped".to_owned(),
                 Expected::Rejected { reason, detail } => rejected(reason, *detail),
             };
-            vec![Difference::new(place, expected, outcome(got, fields))]
+            vec![Difference::new(place, expected, got.told(fields))]
         }
-    }
-}
-
-fn rejected(reason: &str, detail: Option<&str>) -> String {
-    let detail = detail.map_or_else(String::new, |detail| format!(" (detail: {detail})"));
-    format!("rejected: {reason}{detail}")
-}
-
-/// What became of a row, in a line.
-pub(super) fn outcome(outcome: &RowOutcome, fields: &Arc<[Field]>) -> String {
-    match outcome {
-        RowOutcome::Kept(values) => {
-            let names = fields.iter().map(|field| field.name.to_string());
-            let row = JsonRow(names.zip(values.iter().cloned()).collect());
-            format!("kept: {}", serde_json::to_string(&row).expect("keys are text"))
-        }
-        RowOutcome::Dropped => "dropped".to_owned(),
-        RowOutcome::Rejected { reason, detail } => rejected(reason, detail.as_deref()),
     }
 }
 
@@ -272,7 +213,7 @@ pub(super) fn tallies(tallies: &[(String, u32)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::cli::plugin::cases::ExpectRejection;

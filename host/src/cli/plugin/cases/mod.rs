@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::plugin::Finding;
 use crate::record::Field;
 use crate::record::json::JsonRow;
+use crate::run::RowOutcome;
 
 /// A file of cases, as it was read.
 #[derive(Debug)]
@@ -91,15 +92,4 @@ pub(super) struct Cleaning {
     /// One for each row that went in.
     pub(super) rows: Vec<RowOutcome>,
     pub(super) tallies: Vec<(String, u32)>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum RowOutcome {
-    /// A value for each of the fields.
-    Kept(Vec<Value>),
-    Dropped,
-    Rejected {
-        reason: String,
-        detail: Option<String>,
-    },
 }

@@ -4,12 +4,10 @@
 //! it cuts batches. So every case is run whole, row by row, backwards, and on an instance that has
 //! cleaned other rows, and each row has to come to the same end each time.
 
-use serde_json::Value;
-
-use super::{Case, Cleaning, Outcome, RowOutcome, diff};
+use super::{Case, Cleaning, Outcome, diff};
 use crate::plugin::{ConfigureError, Plugin, Step, discarded, traced};
 use crate::record::json::{self, JsonRow};
-use crate::run::Chain;
+use crate::run::{Chain, RowOutcome};
 
 /// What came of a case, and what else came of it.
 #[derive(Debug)]
@@ -98,18 +96,7 @@ fn clean(chain: &mut Chain, step: &Step, case: &Case, rows: &[usize]) -> Result<
         .expect("the rows were made into a batch when they were read");
     let chained = chain.clean(&batch).map_err(|halted| halted.to_string())?;
 
-    let mut outcomes = vec![RowOutcome::Dropped; rows.len()];
-    for rejected in chained.rejected {
-        outcomes[rejected.row as usize] =
-            RowOutcome::Rejected { reason: rejected.reason, detail: rejected.detail };
-    }
-    for at in 0..chained.batch.rows() {
-        let row = chained.rows.as_ref().map_or(at, |rows| rows[at] as usize);
-        let columns = chained.batch.fields().iter().zip(chained.batch.columns());
-        let values: Vec<Value> =
-            columns.map(|(field, column)| json::value(field.kind, column, at)).collect();
-        outcomes[row] = RowOutcome::Kept(values);
-    }
+    let outcomes = RowOutcome::of(&chained, &chained.batch, rows.len());
     let counts = chained.tallies.into_iter().next().map(|tally| tally.counts);
     let names = &step.plan().tallies;
     let counts = counts.unwrap_or_else(|| vec![0; names.len()]);
@@ -122,12 +109,12 @@ fn clean(chain: &mut Chain, step: &Step, case: &Case, rows: &[usize]) -> Result<
 
 fn differ(how: &'static str, whole: &Cleaning, other: &Cleaning) -> Option<Disagreement> {
     let mut rows = whole.rows.iter().zip(&other.rows).enumerate();
-    if let Some((row, (one, another))) = rows.find(|(_, (one, another))| !agree(one, another)) {
+    if let Some((row, (one, another))) = rows.find(|(_, (one, another))| !one.agrees(another)) {
         return Some(Disagreement {
             row: Some(row),
             how,
-            whole: diff::outcome(one, &whole.fields),
-            other: diff::outcome(another, &other.fields),
+            whole: one.told(&whole.fields),
+            other: another.told(&other.fields),
         });
     }
     (whole.tallies != other.tallies).then(|| Disagreement {
@@ -136,16 +123,4 @@ fn differ(how: &'static str, whole: &Cleaning, other: &Cleaning) -> Option<Disag
         whole: diff::tallies(&whole.tallies),
         other: diff::tallies(&other.tallies),
     })
-}
-
-/// A trap's detail is where it was and what was said, which is not the row's doing alone.
-fn agree(one: &RowOutcome, other: &RowOutcome) -> bool {
-    match (one, other) {
-        (RowOutcome::Rejected { reason: one, .. }, RowOutcome::Rejected { reason: other, .. })
-            if one.starts_with("plugin ") =>
-        {
-            one == other
-        }
-        _ => one == other,
-    }
 }

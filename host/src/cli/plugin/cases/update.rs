@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Case, CaseFile, Cleaning, Expect, Outcome, RowOutcome, file};
+use super::{Case, CaseFile, Cleaning, Expect, Outcome, file};
+use crate::run::RowOutcome;
 
 /// Lines longer than this are written as blocks.
 const WIDTH: usize = 100;

@@ -18,6 +18,8 @@ mod rows;
 mod session;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 mod time;
 mod write;
 

@@ -14,7 +14,7 @@ pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<(), Sql
     migrate(connection, MIGRATIONS).await
 }
 
-async fn migrate(
+pub(super) async fn migrate(
     connection: &mut SqliteConnection,
     migrations: &[&'static str],
 ) -> Result<(), SqliteFault> {

@@ -1,0 +1,173 @@
+//! Who may write.
+
+use bytes::Bytes;
+use tokio::join;
+
+use super::{Committed, Opening, PINS, Store, at, claim, done, lane, position, unit};
+use crate::record::{ConnectorError, ErrorClass, Lane};
+use crate::sink::DeadLetterFilter;
+
+pub(crate) async fn an_empty_store_says_so(store: &dyn Store) {
+    let sink = store.open(PINS).await;
+    assert!(sink.lanes().await.unwrap().is_empty());
+    assert!(sink.lineage().await.unwrap().is_empty());
+    assert!(sink.journal(&lane()).await.unwrap().is_empty());
+    assert!(sink.dead_letters(&DeadLetterFilter::default()).await.unwrap().is_empty());
+    assert!(!sink.move_lane(&lane(), at(0), at(1)).await.unwrap(), "there is no such lane");
+}
+
+pub(crate) async fn a_first_claim_is_durable(store: &dyn Store) {
+    let first = store.open(PINS).await.claim(&lane(), at(7)).await.unwrap();
+    assert_eq!(first.position, at(7));
+    let sink = store.open(PINS).await;
+    assert_eq!(position(&*sink).await, at(7));
+    let second = sink.claim(&lane(), at(3)).await.unwrap();
+    assert_eq!(second.position, at(7), "a start is resolved once");
+    assert_ne!(second.token, first.token);
+}
+
+pub(crate) async fn of_two_first_claimers_the_stored_start_counts(store: &dyn Store) {
+    for number in 0..5 {
+        let lane = Lane::new(format!("lane {number}"));
+        let (one, other) = join!(store.open(PINS), store.open(PINS));
+        let (one, other) = join!(one.claim(&lane, at(1)), other.claim(&lane, at(2)));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_eq!(one.position, other.position);
+        assert_ne!(one.token, other.token);
+    }
+}
+
+pub(crate) async fn a_zombie_commits_nothing(store: &dyn Store) {
+    let (sink, other) = (store.open(PINS).await, store.open(PINS).await);
+    let zombie = claim(&*sink).await;
+    let owner = claim(&*other).await;
+    let units = [unit(&*sink, 0..2), unit(&*sink, 2..4)];
+
+    assert_eq!(sink.commit(&zombie, &units[0]).await.unwrap(), Committed::Fenced);
+    assert!(store.ids(PINS.target).await.is_empty());
+    assert!(sink.lineage().await.unwrap().is_empty());
+
+    assert_eq!(other.commit(&owner, &units[0]).await.unwrap(), done(2));
+    for unit in &units {
+        assert_eq!(sink.commit(&zombie, unit).await.unwrap(), Committed::Fenced);
+    }
+    assert!(!sink.append(&zombie, 0, Bytes::from_static(b"late")).await.unwrap());
+    assert_eq!(store.ids(PINS.target).await, [0, 1]);
+    assert_eq!(position(&*sink).await, at(2));
+}
+
+/// Invariants 3 and 4, whoever comes first.
+pub(crate) async fn claimers_that_race_store_everything_once(store: &dyn Store) {
+    const END: u64 = 12;
+    let run = async || {
+        let sink = store.open(PINS).await;
+        let mut own = 0;
+        loop {
+            let claim = claim(&*sink).await;
+            let crate::record::Position::Record(from) = claim.position else { unreachable!() };
+            if from == END {
+                return own;
+            }
+            match sink.commit(&claim, &unit(&*sink, from..from + 1)).await.unwrap() {
+                Committed::Done(stored) => own += stored.rows,
+                Committed::Fenced => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let (one, other) = join!(run(), run());
+    assert_eq!(one + other, END, "each commit that was told of is one commit");
+    assert_eq!(store.ids(PINS.target).await, Vec::from_iter(0..END.cast_signed()));
+}
+
+pub(crate) async fn another_source_under_the_same_name_is_refused(store: &dyn Store) {
+    claim(&*store.open(PINS).await).await;
+    let other = Opening { source: "test://other", ..PINS };
+    is_refused(store, other, &[PINS.source, other.source]).await;
+}
+
+pub(crate) async fn another_target_under_the_same_name_is_refused(store: &dyn Store) {
+    claim(&*store.open(PINS).await).await;
+    let other = Opening { target: "other", ..PINS };
+    is_refused(store, other, &[PINS.target, other.target]).await;
+}
+
+async fn is_refused(store: &dyn Store, other: Opening, named: &[&str]) {
+    let sink = store.open(other).await;
+    // A lane of another name too: sources give their lanes all kinds of names.
+    for lane in [lane(), Lane::new("another lane")] {
+        let error: ConnectorError = sink.claim(&lane, at(0)).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Fatal);
+        let said = error.to_string();
+        assert!(named.iter().all(|name| said.contains(name)), "{said}");
+        assert!(error.help.is_some_and(|help| help.contains("`name:`")));
+    }
+    let sink = store.open(PINS).await;
+    assert_eq!(sink.lanes().await.unwrap().len(), 1);
+    assert_eq!(claim(&*sink).await.position, at(0), "the pipeline itself goes on");
+}
+
+pub(crate) async fn pipelines_do_not_know_each_other(store: &dyn Store) {
+    let geo = Opening { pipeline: "geo", source: "test://geo", target: "geo" };
+    let (pins, geo) = (store.open(PINS).await, store.open(geo).await);
+    let claims = (claim(&*pins).await, claim(&*geo).await);
+    assert_eq!(pins.commit(&claims.0, &unit(&*pins, 0..3)).await.unwrap(), done(3));
+    assert_eq!(geo.commit(&claims.1, &unit(&*geo, 0..1)).await.unwrap(), done(1));
+    assert_eq!((position(&*pins).await, position(&*geo).await), (at(3), at(1)));
+    assert_eq!(store.ids(PINS.target).await, [0, 1, 2]);
+    assert_eq!(store.ids("geo").await, [0]);
+    assert_eq!(geo.lineage().await.unwrap().len(), 1);
+}
+
+pub(crate) async fn a_lane_moves_on_request_and_leaves_a_gap(store: &dyn Store) {
+    let (sink, hand) = (store.open(PINS).await, store.open(PINS).await);
+    let mut owner = claim(&*sink).await;
+    assert_eq!(sink.commit(&owner, &unit(&*sink, 0..2)).await.unwrap(), done(2));
+    owner.position = at(2);
+
+    assert!(!hand.move_lane(&lane(), at(1), at(5)).await.unwrap(), "it stands elsewhere");
+    assert!(!hand.move_lane(&Lane::new("none"), at(2), at(5)).await.unwrap());
+    assert!(hand.move_lane(&lane(), at(2), at(5)).await.unwrap());
+    assert_eq!(sink.commit(&owner, &unit(&*sink, 2..3)).await.unwrap(), Committed::Fenced);
+    // There and back: the claim is not the lane's all the same.
+    assert!(hand.move_lane(&lane(), at(5), at(2)).await.unwrap());
+    assert_eq!(sink.commit(&owner, &unit(&*sink, 2..3)).await.unwrap(), Committed::Fenced);
+    assert!(hand.move_lane(&lane(), at(2), at(5)).await.unwrap());
+
+    let owner = claim(&*sink).await;
+    assert_eq!(owner.position, at(5));
+    assert_eq!(sink.commit(&owner, &unit(&*sink, 5..6)).await.unwrap(), done(1));
+    let ranges = sink.lineage().await.unwrap();
+    let ranges: Vec<_> = ranges
+        .iter()
+        .map(|range| (range.from, range.to, range.generation.is_none(), range.sums.read))
+        .collect();
+    assert_eq!(
+        ranges,
+        [
+            (at(0), at(2), false, 2),
+            (at(2), at(5), true, 0),
+            (at(5), at(2), true, 0),
+            (at(2), at(5), true, 0),
+            (at(5), at(6), false, 1),
+        ]
+    );
+}
+
+pub(crate) async fn a_journal_grows_at_its_end_only(store: &dyn Store) {
+    let sink = store.open(PINS).await;
+    let owner = claim(&*sink).await;
+    let entry = |text: &'static str| Bytes::from_static(text.as_bytes());
+    assert!(!sink.append(&owner, 1, entry("too far")).await.unwrap());
+    assert!(sink.append(&owner, 0, entry("one")).await.unwrap());
+    assert!(!sink.append(&owner, 0, entry("another")).await.unwrap());
+    assert_eq!(sink.commit(&owner, &unit(&*sink, 0..1)).await.unwrap(), done(1));
+    // The claim as it was made: commits do not end it.
+    assert!(sink.append(&owner, 1, entry("two")).await.unwrap());
+
+    let other = store.open(PINS).await;
+    let next = claim(&*other).await;
+    assert!(!sink.append(&owner, 2, entry("late")).await.unwrap());
+    assert!(other.append(&next, 2, Bytes::new()).await.unwrap());
+    assert_eq!(other.journal(&lane()).await.unwrap(), [entry("one"), entry("two"), Bytes::new()]);
+    assert!(other.journal(&Lane::new("posts-1")).await.unwrap().is_empty());
+}

@@ -1,0 +1,214 @@
+//! What every sink keeps to, asked of each of them by the same tests.
+//!
+//! A sink's own tests implement [`Store`] for what it writes to, and say `conformance_tests!(store)`. Each
+//! test gets a store that is empty.
+
+mod claims;
+mod letters;
+mod units;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+pub(crate) use self::claims::*;
+pub(crate) use self::letters::*;
+pub(crate) use self::units::*;
+use super::{Claim, Committed, Sink, SinkContext, Stored};
+use crate::record::{
+    Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawHeader, RawRecord,
+    SourceId, Span, Unit, UnitPart,
+};
+
+/// Makes a test of each of the suite's; `$store` gives an empty store.
+macro_rules! conformance_tests {
+    ($store:expr) => {
+        $crate::sink::conformance::conformance_tests! {
+            $store;
+            an_empty_store_says_so
+            a_first_claim_is_durable
+            of_two_first_claimers_the_stored_start_counts
+            a_zombie_commits_nothing
+            claimers_that_race_store_everything_once
+            another_source_under_the_same_name_is_refused
+            another_target_under_the_same_name_is_refused
+            pipelines_do_not_know_each_other
+            a_lane_moves_on_request_and_leaves_a_gap
+            a_journal_grows_at_its_end_only
+            data_and_position_move_together
+            a_unit_offered_again_is_stored_once
+            a_unit_that_begins_elsewhere_is_fenced
+            a_unit_of_rejects_only_moves_the_lane
+            units_of_one_generation_extend_one_range
+            a_unit_whose_records_do_not_add_up_is_refused
+            generations_are_kept_once
+            a_letter_keeps_all_of_its_record
+            letters_are_listed_in_pieces
+            a_letter_is_retried_once
+            a_letter_that_fails_again_stays_dead
+            a_retry_is_all_or_nothing
+        }
+    };
+    ($store:expr; $($test:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $test() {
+                $crate::sink::conformance::$test(&$store).await;
+            }
+        )*
+    };
+}
+pub(crate) use conformance_tests;
+
+/// What sinks of one kind write to, and read by somebody else.
+#[async_trait]
+pub(crate) trait Store: Sync {
+    /// A sink as another process would open it, ready to be claimed.
+    async fn open(&self, opening: Opening) -> Arc<dyn Sink>;
+
+    /// Column `id` of what a reader of the target sees, ascending.
+    async fn ids(&self, target: &str) -> Vec<i64>;
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opening {
+    pub(crate) pipeline: &'static str,
+    pub(crate) source: &'static str,
+    /// A table, a folder.
+    pub(crate) target: &'static str,
+}
+
+pub(crate) const PINS: Opening = Opening { pipeline: "pins", source: "test://pins", target: "pin" };
+
+impl Opening {
+    pub(crate) fn context(&self) -> SinkContext {
+        SinkContext {
+            pipeline: self.pipeline.into(),
+            source: Some(SourceId::new(self.source)),
+            columns: Some(fields()),
+            keep_dead_letters: None,
+        }
+    }
+}
+
+fn fields() -> Arc<[Field]> {
+    [Field::new("id", Kind::Integer), Field::new("word", Kind::Text)].into()
+}
+
+fn lane() -> Lane {
+    Lane::new("posts-0")
+}
+
+fn at(record: u64) -> Position {
+    Position::Record(record)
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    Row,
+    Dropped,
+    Dead(&'static str),
+}
+
+/// A unit of the records `range`: rows, but for `fates`. Row and record have one number.
+fn unit_of(sink: &dyn Sink, range: Range<u64>, generation: &str, fates: &[(u64, Fate)]) -> Unit {
+    let fate =
+        |record: u64| fates.iter().find(|(at, _)| *at == record).map_or(Fate::Row, |it| it.1);
+    // Two batches, as most units have several.
+    let middle = range.start + (range.end - range.start) / 2;
+    Unit {
+        lane: lane(),
+        from: at(range.start),
+        to: at(range.end),
+        generation: Digest::of(generation.as_bytes()),
+        parts: [range.start..middle, middle..range.end].map(|range| part(sink, range, fate)).into(),
+    }
+}
+
+fn unit(sink: &dyn Sink, range: Range<u64>) -> Unit {
+    unit_of(sink, range, "one", &[])
+}
+
+fn part(sink: &dyn Sink, range: Range<u64>, fate: impl Fn(u64) -> Fate) -> UnitPart {
+    let mut origins = Vec::new();
+    let mut dead_letters = Vec::new();
+    let mut dropped = 0;
+    for (index, record) in (0..).zip(range.clone()) {
+        match fate(record) {
+            Fate::Row => origins.push(index),
+            Fate::Dropped => dropped += 1,
+            Fate::Dead(reason) => dead_letters.push(DeadLetter {
+                record: index,
+                step: Some("cleaner".into()),
+                reason: reason.to_owned(),
+                detail: Some(format!("record {record}")),
+            }),
+        }
+    }
+    let ids: Vec<i64> =
+        origins.iter().map(|index| range.start.cast_signed() + i64::from(*index)).collect();
+    let rows = sink.encode(batch(&ids));
+    UnitPart { raw: Arc::new(raw(range)), rows, origins, dropped, dead_letters }
+}
+
+fn batch(ids: &[i64]) -> Batch {
+    let words = ids.iter().map(|id| format!("word {id}"));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(ids.to_vec())),
+        Arc::new(StringArray::from_iter_values(words)),
+    ];
+    Batch::new(ids.len(), fields(), columns)
+}
+
+/// Records with all that a record can have, and bytes that are no text.
+fn raw(range: Range<u64>) -> RawBatch {
+    let mut bytes = BytesMut::new();
+    let mut add = |piece: &[u8]| {
+        let from = bytes.len();
+        bytes.extend_from_slice(piece);
+        Some(Span::new(from..bytes.len()))
+    };
+    let mut headers = Vec::new();
+    let mut records = Vec::new();
+    for record in range.clone() {
+        let first = headers.len();
+        headers.push(RawHeader { name: "trace".into(), value: add(b"7\x009") });
+        headers.push(RawHeader { name: "none".into(), value: None });
+        records.push(RawRecord {
+            position: at(record),
+            value: add(&[format!("value {record} ").as_bytes(), b"\x00\xff"].concat()),
+            key: add(b"k\xfe"),
+            timestamp_micros: Some(record.cast_signed() * 1_000_000),
+            headers: Span::new(first..headers.len()),
+            fault: None,
+        });
+    }
+    RawBatch {
+        bytes: Bytes::from(bytes),
+        records,
+        headers,
+        topic: Some("posts".into()),
+        partition: Some(3),
+        from: at(range.start),
+        to: at(range.end),
+    }
+}
+
+async fn claim(sink: &dyn Sink) -> Claim {
+    sink.claim(&lane(), at(0)).await.unwrap()
+}
+
+async fn position(sink: &dyn Sink) -> Position {
+    let lanes = sink.lanes().await.unwrap();
+    let states: Vec<_> = lanes.iter().filter(|state| state.lane == lane()).collect();
+    assert_eq!(states.len(), 1, "a lane is listed once: {lanes:?}");
+    states[0].position
+}
+
+fn done(rows: u64) -> Committed {
+    Committed::Done(Stored { rows, ..Stored::default() })
+}

@@ -339,7 +339,7 @@ impl Serialize for Cell<'_> {
 }
 
 /// A text column stands in one of two forms, see [`Kind::fits`].
-fn text(column: &ArrayRef, row: usize) -> &str {
+pub(crate) fn text(column: &ArrayRef, row: usize) -> &str {
     match column.as_string_opt::<i32>() {
         Some(plain) => plain.value(row),
         None => column.as_string_view().value(row),

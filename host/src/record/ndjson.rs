@@ -18,7 +18,8 @@ use super::{Batch, Field, Kind, Rfc3339, special};
 pub fn encode(batch: &Batch) -> Vec<u8> {
     let writer = RowWriter::new(batch);
     // What the columns hold, and for each cell its name and what stands around it.
-    let held: usize = batch.columns().iter().map(|column| super::text::text_bytes(column) as usize).sum();
+    let held: usize =
+        batch.columns().iter().map(|column| super::text::text_bytes(column) as usize).sum();
     let named: usize = batch.fields().iter().map(|field| field.name.len() + 16).sum();
     let mut out = Vec::with_capacity(held + held / 16 + batch.rows() * (named + 2));
     for row in 0..batch.rows() {

@@ -27,7 +27,12 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     let some = |strategy: BoxedStrategy<String>| proptest::option::weighted(0.8, strategy);
     let floats = || prop_oneof![any::<f64>(), any::<i32>().prop_map(f64::from)];
     let row = (
-        (any::<Option<bool>>(), any::<Option<i64>>(), proptest::option::of(floats()), proptest::option::of(micros)),
+        (
+            any::<Option<bool>>(),
+            any::<Option<i64>>(),
+            proptest::option::of(floats()),
+            proptest::option::of(micros),
+        ),
         (
             some(texts().boxed()),
             proptest::option::of(proptest::collection::vec(texts(), 0..4)),
@@ -42,8 +47,8 @@ fn batch(rows: &[Row]) -> Batch {
     let mut text_lists = ListBuilder::new(StringBuilder::new()).with_field(item(DataType::Utf8));
     let mut view_lists =
         ListBuilder::new(StringViewBuilder::new()).with_field(item(DataType::Utf8View));
-    let mut float_lists = ListBuilder::new(arrow::array::Float64Builder::new())
-        .with_field(item(DataType::Float64));
+    let mut float_lists =
+        ListBuilder::new(arrow::array::Float64Builder::new()).with_field(item(DataType::Float64));
     for (_, (_, texts, floats)) in rows {
         for text in texts.iter().flatten() {
             text_lists.values().append_value(text);
@@ -61,12 +66,16 @@ fn batch(rows: &[Row]) -> Batch {
         (Kind::Float, Arc::new(rows.iter().map(|row| row.0.2).collect::<Float64Array>())),
         (Kind::Timestamp, Arc::new(micros.with_data_type(Kind::Timestamp.data_type()))),
         (Kind::Text, Arc::new(rows.iter().map(|row| row.1.0.as_deref()).collect::<StringArray>())),
-        (Kind::Text, Arc::new(rows.iter().map(|row| row.1.0.as_deref()).collect::<StringViewArray>())),
+        (
+            Kind::Text,
+            Arc::new(rows.iter().map(|row| row.1.0.as_deref()).collect::<StringViewArray>()),
+        ),
         (Kind::TextList, Arc::new(text_lists.finish())),
         (Kind::TextList, Arc::new(view_lists.finish())),
         (Kind::FloatList, Arc::new(float_lists.finish())),
     ];
-    let fields = columns.iter().enumerate().map(|(at, (kind, _))| Field::new(format!("c{at}"), *kind));
+    let fields =
+        columns.iter().enumerate().map(|(at, (kind, _))| Field::new(format!("c{at}"), *kind));
     let fields = fields.collect();
     Batch::new(rows.len(), fields, columns.into_iter().map(|(_, column)| column).collect())
 }

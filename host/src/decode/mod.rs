@@ -19,7 +19,6 @@ mod number;
 mod reject;
 mod row;
 mod shape;
-mod special;
 mod timestamp;
 mod value;
 

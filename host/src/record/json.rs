@@ -1,9 +1,7 @@
-//! Rows as JSON: read from tests and samples, written for people and sinks.
+//! Rows as JSON values: read from tests and samples, compared, shown to people.
 //!
-//! A written row has every column, in order, nulls too; a timestamp is RFC 3339 with `Z` and a fraction
-//! only if it is not zero; a float is the shortest text that reads back as the same number. What is
-//! written reads back as the same row, given its columns. Not here: records as sources hand them over,
-//! which `decode` turns into columns without making values of them.
+//! Not here: rows for sinks, which `ndjson` writes without making values of them, and records as sources
+//! hand them over, which `decode` turns into columns likewise.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -19,10 +17,10 @@ use jiff::SignedDuration;
 use jiff::civil::{DateTime, date};
 use jiff::fmt::temporal::DateTimeParser;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::ser::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Batch, Field, Kind, item};
+use super::{Batch, Field, Kind, Rfc3339, item};
 
 /// Raised when the same row is written otherwise: it is part of a generation.
 pub const VERSION: u32 = 1;
@@ -306,25 +304,6 @@ pub(crate) fn written(kind: Kind, column: &ArrayRef, row: usize) -> String {
     serde_json::to_string(&Cell { kind, column, row }).expect("a value of a kind that JSON has")
 }
 
-/// One row of a batch, to be written.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchRow<'a> {
-    pub batch: &'a Batch,
-    pub row: usize,
-}
-
-impl Serialize for BatchRow<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = self.batch.fields();
-        let mut map = serializer.serialize_map(Some(fields.len()))?;
-        for (field, column) in fields.iter().zip(self.batch.columns()) {
-            let cell = Cell { kind: field.kind, column, row: self.row };
-            map.serialize_entry(&*field.name, &cell)?;
-        }
-        map.end()
-    }
-}
-
 struct Cell<'a> {
     kind: Kind,
     column: &'a ArrayRef,
@@ -363,7 +342,7 @@ impl Serialize for Cell<'_> {
 }
 
 /// A text column stands in one of two forms, see [`Kind::fits`].
-fn text(column: &ArrayRef, row: usize) -> &str {
+pub(crate) fn text(column: &ArrayRef, row: usize) -> &str {
     match column.as_string_opt::<i32>() {
         Some(plain) => plain.value(row),
         None => column.as_string_view().value(row),
@@ -371,18 +350,6 @@ fn text(column: &ArrayRef, row: usize) -> &str {
 }
 
 const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
-
-/// Microseconds since 1970, written. `jiff::Timestamp` would do, were its last year complete.
-pub(crate) struct Rfc3339(pub(crate) i64);
-
-impl fmt::Display for Rfc3339 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match EPOCH.checked_add(SignedDuration::from_micros(self.0)) {
-            Ok(time) => write!(f, "{time}Z"),
-            Err(_) => write!(f, "{} µs since 1970", self.0),
-        }
-    }
-}
 
 /// Microseconds since 1970, read.
 fn micros(text: &str) -> Option<i64> {
@@ -401,6 +368,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::record::ndjson;
 
     fn rows(json: Value) -> Vec<JsonRow> {
         serde_json::from_value(json).unwrap()
@@ -470,10 +438,8 @@ mod tests {
         let read: Vec<JsonRow> =
             [written, nulls].map(|row| serde_json::from_str(row).unwrap()).into();
         let batch = batch(&read, &fields).unwrap();
-        for (row, expected) in [written, nulls].iter().enumerate() {
-            let row = BatchRow { batch: &batch, row };
-            assert_eq!(serde_json::to_string(&row).unwrap(), *expected);
-        }
+        let lines = String::from_utf8(ndjson::encode(&batch)).unwrap();
+        assert_eq!(lines.lines().collect::<Vec<_>>(), [written, nulls]);
     }
 
     #[test]

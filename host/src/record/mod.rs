@@ -6,9 +6,12 @@ mod failure;
 mod generation;
 mod input;
 pub mod json;
+pub mod ndjson;
 mod position;
 mod raw;
+pub(crate) mod special;
 pub(crate) mod text;
+mod time;
 mod unit;
 
 /// The detail of a record's or a row's rejection is cut here; the contract with plugins names the figure.
@@ -24,4 +27,5 @@ pub use position::{
     KafkaPosition, Lane, ObjectPosition, Place, Position, PositionError, PositionOrder, SourceId,
 };
 pub use raw::{RawBatch, RawFault, RawHeader, RawRecord, Span};
+pub(crate) use time::Rfc3339;
 pub use unit::{DeadLetter, EncodedRows, Rows, Unit, UnitPart};

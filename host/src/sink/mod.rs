@@ -5,7 +5,9 @@ mod cell;
 #[cfg(test)]
 mod conformance;
 mod letter;
+pub mod objects;
 pub mod sqlite;
+pub mod stdout;
 mod version;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::sqlite::SqliteSink;
@@ -173,7 +175,7 @@ pub struct LineageRange {
 }
 
 /// What became of the records of a range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LineageSums {
     pub read: u64,
     pub stored: u64,
@@ -214,7 +216,7 @@ pub struct DeadLetterFilter {
     pub limit: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadLetterState {
     Dead,

@@ -1,8 +1,8 @@
 //! Strings: their text, or only their end.
 
 use super::super::reject::{Reject, Result};
-use super::super::special;
 use super::Cursor;
+use crate::record::special;
 
 impl<'r> Cursor<'r> {
     /// Appends the text of a string, the cursor being at its opening quote.

@@ -12,7 +12,7 @@ use super::error::{SqliteFault, refusal};
 use super::insert::{Binder, Insert, returned};
 use super::rows::{Candidates, RowAt, RowPart};
 use super::table::{LANE, Layout, POSITION, Table, VERSION, Versions};
-use crate::record::json::Rfc3339;
+use crate::record::Rfc3339;
 use crate::sink::cell::Cell;
 
 /// Rows that are written again if one of them is refused.

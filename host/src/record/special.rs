@@ -1,4 +1,4 @@
-//! Finds the end of a run of plain string bytes.
+//! Finds the end of a run of bytes that a JSON string holds as they are.
 
 /// So many bytes are looked at together that for most strings it is once, and no branch is left that
 /// depends on how long they are.
@@ -6,7 +6,7 @@ const BLOCK: usize = 64;
 
 /// Where the first quote, backslash or control character from `from` on is, or the length of `bytes`.
 #[inline]
-pub(super) fn find(bytes: &[u8], from: usize) -> usize {
+pub(crate) fn find(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         let marks = marks(block);
@@ -20,13 +20,43 @@ pub(super) fn find(bytes: &[u8], from: usize) -> usize {
 
 fn find_near_end(bytes: &[u8], from: usize) -> usize {
     let Some(last) = bytes.last_chunk() else {
-        let rest = bytes.get(from..).unwrap_or_default();
-        return from + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len());
+        return find_in_short(bytes, from);
     };
     // The last block again, without what lies before `from`.
     let passed = from - (bytes.len() - BLOCK);
     let marks = marks(last).checked_shr(passed as u32).unwrap_or(0);
     if marks == 0 { bytes.len() } else { from + marks.trailing_zeros() as usize }
+}
+
+/// The same for less than a block.
+fn find_in_short(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    let (words, tail) = rest.as_chunks();
+    for (index, word) in words.iter().enumerate() {
+        let marks = word_marks(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return from + 8 * index + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = match rest.last_chunk() {
+        // The last word again, without what has been looked at.
+        Some(last) if !tail.is_empty() => {
+            let passed = 8 - tail.len();
+            let marks = word_marks(u64::from_le_bytes(*last)) >> (8 * passed);
+            (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+        }
+        _ => tail.iter().position(|&byte| is_special(byte)),
+    };
+    special.map_or(bytes.len(), |at| bytes.len() - tail.len() + at)
+}
+
+/// The highest bit of the lowest special byte, and perhaps bits above it.
+fn word_marks(word: u64) -> u64 {
+    const LOW: u64 = u64::MAX / 0xff;
+    let below = |word: u64, least: u8| word.wrapping_sub(LOW * u64::from(least)) & !word;
+    let quote = below(word ^ (LOW * u64::from(b'"')), 1);
+    let backslash = below(word ^ (LOW * u64::from(b'\\')), 1);
+    (quote | backslash | below(word, 0x20)) & (LOW << 7)
 }
 
 fn is_special(byte: u8) -> bool {
@@ -78,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_special_byte_is_found_at_every_place() {
-        for len in [0, 1, 63, 64, 65, 150] {
+        for len in [0, 1, 7, 8, 9, 63, 64, 65, 150] {
             for place in 0..len {
                 for byte in 0..=u8::MAX {
                     let plain = [b'a', 0xff, 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80];

@@ -1,0 +1,185 @@
+//! What goes wrong with objects, and what to do about it.
+
+use std::io;
+
+use object_store::Error as StoreError;
+
+use super::fold::LogFault;
+use super::store::io_error;
+use crate::record::{ConnectorError, ErrorClass};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectsSinkError {
+    #[error("`{url}` is neither a folder nor an s3:// URL")]
+    Url { url: String },
+    #[error("`{path}` is a file, and objects need a folder")]
+    NotAFolder { path: String },
+    #[error("cannot use folder `{path}`")]
+    Folder {
+        path: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot store objects in {url}")]
+    Store {
+        url: String,
+        #[source]
+        cause: StoreError,
+    },
+    #[error("{url} lets an object be put twice, so two owners of a lane could both commit")]
+    Overwrites { url: String },
+    #[error("{format} cannot be compressed with {compression}")]
+    Compression { format: &'static str, compression: &'static str },
+    #[error("without a rule there are no columns, which {what} needs")]
+    NoColumns { what: &'static str },
+    #[error("`partition_by` names `{column}`, which is no column of the output")]
+    UnknownPartition { column: String },
+    #[error("`partition_by` names `{column}`, and a list cannot name a folder")]
+    ListPartition { column: String },
+    #[error("`partition_by` names every column, which leaves nothing for the rows")]
+    OnlyPartitions,
+    #[error("a unit has rows for more than {most} folders")]
+    ManyPartitions { most: usize },
+    #[error("cannot write Parquet")]
+    Parquet {
+        #[source]
+        cause: parquet::errors::ParquetError,
+    },
+    #[error("cannot read log record {key}")]
+    Unreadable {
+        key: String,
+        #[source]
+        cause: serde_json::Error,
+    },
+    #[error("log record {key} was written by a newer pinhost")]
+    Newer { key: String },
+    #[error("log record {key} is missing, and later ones are there")]
+    Gap { key: String },
+    #[error("log record {key} contradicts those before it")]
+    Contradiction {
+        key: String,
+        #[source]
+        fault: LogFault,
+    },
+    #[error("{folder} has no log, but other things of a lane")]
+    LostLog { folder: String },
+    #[error("{object} was written by this pipeline, whose log is gone")]
+    LostLogOf { object: String },
+    #[error("the lane {lane} was read from {stored}, and is now to be read from {given}")]
+    OtherSource { lane: String, stored: String, given: String },
+    #[error("the lane {lane} was written as {stored}, and is now to be written as {given}")]
+    OtherTarget { lane: String, stored: String, given: String },
+    #[error("journal entry {key} is missing")]
+    LostJournal { key: String },
+    #[error("cannot read dead letters in {key}")]
+    UnreadableLetters {
+        key: String,
+        #[source]
+        cause: serde_json::Error,
+    },
+    #[error("a unit of lane {lane} does not account for all of its records")]
+    Unbalanced { lane: String },
+}
+
+impl ObjectsSinkError {
+    /// What the runtime does about it: design.md, section 5.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Store { cause, .. } => class_of_store(cause),
+            Self::Folder { cause, .. } => class_of_io(cause),
+            Self::Url { .. }
+            | Self::NotAFolder { .. }
+            | Self::Overwrites { .. }
+            | Self::Compression { .. }
+            | Self::NoColumns { .. }
+            | Self::UnknownPartition { .. }
+            | Self::ListPartition { .. }
+            | Self::OnlyPartitions
+            | Self::ManyPartitions { .. }
+            | Self::Unreadable { .. }
+            | Self::Newer { .. }
+            | Self::Gap { .. }
+            | Self::LostLog { .. }
+            | Self::LostLogOf { .. }
+            | Self::OtherSource { .. }
+            | Self::OtherTarget { .. }
+            | Self::LostJournal { .. }
+            | Self::UnreadableLetters { .. } => ErrorClass::Systemic,
+            Self::Parquet { .. } | Self::Contradiction { .. } | Self::Unbalanced { .. } => {
+                ErrorClass::Fatal
+            }
+        }
+    }
+
+    fn help(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Url { .. } => "write a path, or s3://BUCKET/PREFIX",
+            Self::NotAFolder { .. } => {
+                "name a folder; to write rows into a file, use `stdout: {}` and redirect it"
+            }
+            Self::Overwrites { .. } => "use a store that keeps to `If-None-Match`, as S3 does",
+            Self::Compression { format: "NDJSON", .. } => "use none, gzip or zstd",
+            Self::Compression { .. } => "use none, snappy or zstd",
+            Self::ManyPartitions { .. } => "partition by columns with fewer values",
+            Self::Unreadable { .. } | Self::Gap { .. } => {
+                "restore it from a backup; it says where its lane stands, and which rows are committed"
+            }
+            Self::Newer { .. } => "use the newer pinhost",
+            Self::LostLog { .. } | Self::LostLogOf { .. } => {
+                "restore `_pinhost`, or give the pipeline another name or another folder"
+            }
+            Self::OtherSource { .. } => {
+                "give the pipeline another name, or write to another folder"
+            }
+            Self::OtherTarget { .. } => {
+                "write to another folder, or give the pipeline another name"
+            }
+            Self::LostJournal { .. } | Self::UnreadableLetters { .. } => "restore it from a backup",
+            Self::Folder { .. }
+            | Self::Store { .. }
+            | Self::NoColumns { .. }
+            | Self::UnknownPartition { .. }
+            | Self::ListPartition { .. }
+            | Self::OnlyPartitions
+            | Self::Parquet { .. }
+            | Self::Contradiction { .. }
+            | Self::Unbalanced { .. } => return None,
+        })
+    }
+}
+
+impl From<ObjectsSinkError> for ConnectorError {
+    fn from(error: ObjectsSinkError) -> Self {
+        let help = error.help();
+        let told = Self::new(error.class(), error);
+        match help {
+            Some(help) => told.help(help),
+            None => told,
+        }
+    }
+}
+
+fn class_of_store(error: &StoreError) -> ErrorClass {
+    match error {
+        StoreError::NotFound { .. }
+        | StoreError::PermissionDenied { .. }
+        | StoreError::Unauthenticated { .. }
+        | StoreError::InvalidPath { .. }
+        | StoreError::NotSupported { .. }
+        | StoreError::NotImplemented { .. }
+        | StoreError::UnknownConfigurationKey { .. } => ErrorClass::Systemic,
+        // Whatever else there is or will be: trying again does no harm.
+        _ => io_error(error).map_or(ErrorClass::Transient, class_of_io),
+    }
+}
+
+fn class_of_io(error: &io::Error) -> ErrorClass {
+    use io::ErrorKind::*;
+    match error.kind() {
+        PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded | NotADirectory
+        | IsADirectory | InvalidFilename | FileTooLarge | NotFound | Unsupported => {
+            ErrorClass::Systemic
+        }
+        _ => ErrorClass::Transient,
+    }
+}

@@ -1,0 +1,276 @@
+//! Dead letters: a line each in objects of their own, which are part of a unit as its rows are.
+//!
+//! What became of a letter later stands in the log of retries. So a letter is never rewritten, and how
+//! often it was tried is the number of its lines and of its retries together.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::as_text;
+use super::base64;
+use super::fold::StagedObject;
+use crate::record::{DeadLetter, Digest, Lane, Position, RawBatch, UnitPart};
+use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
+
+/// A dead letter as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line<'a> {
+    id: String,
+    lane: Cow<'a, str>,
+    #[serde(with = "as_text")]
+    position: Position,
+    #[serde(with = "as_text")]
+    time: Timestamp,
+    #[serde(with = "as_text")]
+    generation: Digest,
+    step: Option<Cow<'a, str>>,
+    reason: Cow<'a, str>,
+    detail: Option<Cow<'a, str>>,
+    value: Option<Data<'a>>,
+    key: Option<Data<'a>>,
+    headers: Vec<(Cow<'a, str>, Option<Data<'a>>)>,
+    timestamp_micros: Option<i64>,
+    topic: Option<Cow<'a, str>>,
+    partition: Option<i64>,
+}
+
+/// Bytes of a record. They are text if they can be.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Text(Cow<'a, str>),
+    Bytes { base64: String },
+}
+
+impl<'a> Data<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(Cow::Borrowed(text)),
+            Err(_) => Self::Bytes { base64: base64::encode(bytes) },
+        }
+    }
+
+    fn bytes(self) -> Result<Bytes, serde_json::Error> {
+        match self {
+            Self::Text(text) => Ok(text.into_owned().into()),
+            Self::Bytes { base64 } => base64::decode(&base64)
+                .map(Bytes::from)
+                .ok_or_else(|| serde::de::Error::custom("what should be base64 is not")),
+        }
+    }
+}
+
+/// What becomes of letters that are tried again.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum RetryEvent {
+    Retried(RetryRecord),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryRecord {
+    #[serde(with = "as_text")]
+    pub generation: Digest,
+    pub objects: Vec<StagedObject>,
+    pub letters: Vec<RetriedRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetriedRecord {
+    pub id: String,
+    /// This one included.
+    pub attempts: u32,
+    /// Why it is dead again; if it is not, it became a row or was dropped.
+    pub died: Option<Died>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Died {
+    pub step: Option<String>,
+    pub reason: String,
+    pub detail: Option<String>,
+}
+
+impl From<&DeadLetter> for Died {
+    fn from(letter: &DeadLetter) -> Self {
+        Self {
+            step: letter.step.as_deref().map(str::to_owned),
+            reason: letter.reason.clone(),
+            detail: letter.detail.clone(),
+        }
+    }
+}
+
+/// The letters of a unit as lines; `refused` are rows that became letters in the sink, by part.
+pub(super) fn lines(
+    lane: &Lane,
+    generation: Digest,
+    parts: &[UnitPart],
+    refused: &[(usize, DeadLetter)],
+) -> Vec<u8> {
+    let time = Timestamp::now();
+    let mut lines = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        let refused = refused.iter().filter(|(of, _)| *of == at).map(|(_, letter)| letter);
+        let mut letters: Vec<_> = part.dead_letters.iter().chain(refused).collect();
+        letters.sort_by_key(|letter| letter.record);
+        for letter in letters {
+            line(lane, generation, time, &part.raw, letter, &mut lines);
+        }
+    }
+    lines
+}
+
+fn line(
+    lane: &Lane,
+    generation: Digest,
+    time: Timestamp,
+    raw: &RawBatch,
+    letter: &DeadLetter,
+    out: &mut Vec<u8>,
+) {
+    let position = raw.records[letter.record as usize].position;
+    let mut headers = Vec::new();
+    let record = raw.record(letter.record as usize, &mut headers);
+    let line = Line {
+        id: id(lane, &position),
+        lane: lane.name().into(),
+        position,
+        time,
+        generation,
+        step: letter.step.as_deref().map(Cow::Borrowed),
+        reason: Cow::Borrowed(&letter.reason),
+        detail: letter.detail.as_deref().map(Cow::Borrowed),
+        value: record.value.map(Data::of),
+        key: record.key.map(Data::of),
+        headers: record
+            .headers
+            .iter()
+            .map(|header| (header.name.into(), header.value.map(Data::of)))
+            .collect(),
+        timestamp_micros: record.timestamp_micros,
+        topic: record.topic.map(Cow::Borrowed),
+        partition: record.partition,
+    };
+    serde_json::to_writer(&mut *out, &line).expect("plain values, into memory");
+    out.push(b'\n');
+}
+
+/// The name of a dead letter: where its record stands.
+fn id(lane: &Lane, position: &Position) -> String {
+    format!("{lane}:{}", position.place())
+}
+
+/// All letters, as they are now.
+#[derive(Debug, Default)]
+pub(super) struct LetterBook {
+    letters: Vec<StoredDeadLetter>,
+    by_id: HashMap<String, usize>,
+}
+
+impl LetterBook {
+    /// Takes objects of letters, oldest first within each lane, and the log of retries.
+    pub fn new(
+        objects: &[(String, Bytes)],
+        retries: impl IntoIterator<Item = (Timestamp, RetryRecord)>,
+    ) -> Result<Self, (String, serde_json::Error)> {
+        let mut stored = Vec::new();
+        for (key, bytes) in objects {
+            for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                stored.push(read(line).map_err(|cause| (key.clone(), cause))?);
+            }
+        }
+        // Stable: letters of one unit have one time.
+        stored.sort_by_key(|letter| letter.time);
+        let mut book = Self::default();
+        for letter in stored {
+            book.add(letter);
+        }
+        for (time, retry) in retries {
+            for letter in retry.letters {
+                book.retried(time, retry.generation, letter);
+            }
+        }
+        Ok(book)
+    }
+
+    /// A record that was one before, and is read again because its lane was moved, still is the same
+    /// letter.
+    fn add(&mut self, letter: StoredDeadLetter) {
+        match self.by_id.get(&letter.id) {
+            Some(at) => {
+                let attempts = self.letters[*at].attempts + 1;
+                self.letters[*at] = StoredDeadLetter { attempts, ..letter };
+            }
+            None => {
+                self.by_id.insert(letter.id.clone(), self.letters.len());
+                self.letters.push(letter);
+            }
+        }
+    }
+
+    fn retried(&mut self, time: Timestamp, generation: Digest, retried: RetriedRecord) {
+        // It was too old to be kept.
+        let Some(at) = self.by_id.get(&retried.id) else { return };
+        let letter = &mut self.letters[*at];
+        letter.attempts += 1;
+        // If it was tried more often than this retry knows of, it died once more afterwards.
+        if letter.attempts > retried.attempts {
+            return;
+        }
+        letter.time = time.into();
+        letter.generation = generation;
+        match retried.died {
+            Some(Died { step, reason, detail }) => {
+                (letter.step, letter.reason, letter.detail) = (step, reason, detail);
+            }
+            None => letter.state = DeadLetterState::Retried,
+        }
+    }
+
+    pub fn get(&self, id: &str) -> Option<&StoredDeadLetter> {
+        self.by_id.get(id).map(|at| &self.letters[*at])
+    }
+
+    pub fn select(self, which: &DeadLetterFilter) -> Vec<StoredDeadLetter> {
+        let after = which.after.as_ref().and_then(|id| self.by_id.get(id)).map_or(0, |at| at + 1);
+        let limit = which.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let is_asked = |letter: &StoredDeadLetter| {
+            (which.ids.is_empty() || which.ids.contains(&letter.id))
+                && which.state.is_none_or(|state| letter.state == state)
+        };
+        self.letters.into_iter().skip(after).filter(is_asked).take(limit).collect()
+    }
+}
+
+fn read(line: &[u8]) -> Result<StoredDeadLetter, serde_json::Error> {
+    let line: Line = serde_json::from_slice(line)?;
+    let bytes = |data: Option<Data>| data.map(Data::bytes).transpose();
+    let headers =
+        line.headers.into_iter().map(|(name, value)| Ok((name.into_owned(), bytes(value)?)));
+    Ok(StoredDeadLetter {
+        id: line.id,
+        lane: Lane::new(&*line.lane),
+        position: line.position,
+        value: bytes(line.value)?,
+        key: bytes(line.key)?,
+        headers: headers.collect::<Result<_, serde_json::Error>>()?,
+        timestamp_micros: line.timestamp_micros,
+        topic: line.topic.map(Cow::into_owned),
+        partition: line.partition,
+        step: line.step.map(Cow::into_owned),
+        reason: line.reason.into_owned(),
+        detail: line.detail.map(Cow::into_owned),
+        generation: line.generation,
+        time: line.time.into(),
+        attempts: 1,
+        state: DeadLetterState::Dead,
+    })
+}

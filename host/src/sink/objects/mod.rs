@@ -1,0 +1,390 @@
+//! Rows as objects, in a folder or in a bucket: NDJSON or Parquet.
+//!
+//! ```text
+//! <url>/category=art/<pipeline>--<lane>-<number>.ndjson     rows, for any reader that lists a prefix
+//! <url>/_pinhost/<pipeline>/staged/<lane>/…                 objects that are not committed yet
+//! <url>/_pinhost/<pipeline>/lanes/<lane>/log/<number>.json  what happened to a lane, in order
+//! <url>/_pinhost/<pipeline>/lanes/<lane>/checkpoint.json    a hint of what the log comes to
+//! <url>/_pinhost/<pipeline>/dead_letters/…, generations/…, retries/log/…
+//! <url>/_pinhost/plugins/<digest>.wasm
+//! ```
+//!
+//! A commit stages finished objects, puts the next record of the lane's log if it is absent, which alone
+//! is the commit, and then copies the objects to their final keys and deletes what was staged. Whoever
+//! claims the lane next finishes that for the last unit, and never cleans again. A claim is a record of the
+//! log as well: who had the lane before finds it where the own commit was to be.
+//!
+//! Not here: multipart uploads, so a unit has to fit into memory; objects that are joined later.
+
+mod as_text;
+mod base64;
+mod commit;
+mod compress;
+mod error;
+mod fold;
+mod key;
+mod lane;
+mod letters;
+mod log;
+mod parquet;
+mod partition;
+mod publish;
+mod retry;
+mod rows;
+mod stage;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use uuid::Uuid;
+
+use self::commit::{Held, Opening};
+pub use self::error::ObjectsSinkError;
+use self::fold::{LaneEvent, LaneFold};
+use self::key::Keys;
+use self::lane::{LaneLog, Next};
+use self::letters::LetterBook;
+use self::retry::Retries;
+use self::rows::Shape;
+use self::store::Store;
+use super::{
+    Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
+    StoredDeadLetter,
+};
+use crate::pipeline::config::ObjectsSinkConfig;
+use crate::record::{Batch, ConnectorError, Digest, Generation, Lane, Position, Rows, Unit};
+
+/// Lanes that are read at a time.
+const IN_FLIGHT: usize = 8;
+/// How often dead letters are looked through for old ones.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+
+#[derive(Debug)]
+pub struct ObjectsSink {
+    context: SinkContext,
+    store: Arc<Store>,
+    keys: Keys,
+    shape: Shape,
+    retries: Retries,
+    /// What this process knows of its lanes. The log counts; this saves reading it.
+    held: Mutex<HashMap<Lane, Arc<AsyncMutex<Option<Held>>>>>,
+    /// Generations and plugins that are stored.
+    kept: Mutex<HashSet<Digest>>,
+    /// Rows that were there before any lane of this pipeline was.
+    orphan: OnceCell<Option<String>>,
+    forgot: Mutex<Option<SystemTime>>,
+}
+
+impl ObjectsSink {
+    /// Checks what can be checked without the store.
+    pub fn open(config: &ObjectsSinkConfig, context: SinkContext) -> Result<Self, ConnectorError> {
+        Ok(Self::over(Store::open(&config.url)?, config, context)?)
+    }
+
+    fn over(
+        store: Store,
+        config: &ObjectsSinkConfig,
+        context: SinkContext,
+    ) -> Result<Self, ObjectsSinkError> {
+        let shape = Shape::new(config, context.columns.as_deref())?;
+        // Those who only look need no columns.
+        if let (Some(_), None, Some(what)) =
+            (&context.source, &context.columns, shape.needs_columns())
+        {
+            return Err(ObjectsSinkError::NoColumns { what });
+        }
+        let keys = Keys::new(&context.pipeline);
+        let store = Arc::new(store);
+        Ok(Self {
+            retries: Retries::new(Arc::clone(&store), keys.retries()),
+            context,
+            store,
+            keys,
+            shape,
+            held: Mutex::default(),
+            kept: Mutex::default(),
+            orphan: OnceCell::new(),
+            forgot: Mutex::default(),
+        })
+    }
+
+    fn log(&self, lane: &Lane) -> LaneLog {
+        LaneLog::new(Arc::clone(&self.store), self.keys.lane(lane))
+    }
+
+    fn held(&self, lane: &Lane) -> Arc<AsyncMutex<Option<Held>>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(held.entry(lane.clone()).or_default())
+    }
+
+    async fn claim_lane(&self, lane: &Lane, start: Position) -> Result<Claim, ObjectsSinkError> {
+        let held = self.held(lane);
+        let mut held = held.lock().await;
+        *held = None;
+        let log = self.log(lane);
+        let fold = log.read().await?;
+        if fold.is_none() {
+            self.refuse_orphans().await?;
+        }
+        let source = self.context.source.as_ref().map_or_else(String::new, ToString::to_string);
+        let opening = Opening { source, target: self.shape.target(), start };
+        let claimed = held.insert(Held::claim(&log, lane, fold, opening).await?);
+        let (token, position) = (claimed.token, claimed.fold.position);
+        self.forget().await;
+        Ok(Claim { lane: lane.clone(), token, position })
+    }
+
+    /// Rows without any log mean that somebody has deleted the log: reading their records again would
+    /// repeat them.
+    async fn refuse_orphans(&self) -> Result<(), ObjectsSinkError> {
+        let look = async || {
+            if !self.store.names(&self.keys.lanes()).await?.is_empty() {
+                return Ok(None);
+            }
+            self.store.find("", |key| self.keys.is_data(key)).await
+        };
+        match self.orphan.get_or_try_init(look).await? {
+            Some(object) => Err(ObjectsSinkError::LostLogOf { object: object.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// What this process holds of a claim, if the claim still holds.
+    async fn hold<'a>(
+        &self,
+        held: &'a mut Option<Held>,
+        log: &LaneLog,
+        claim: &Claim,
+    ) -> Result<Option<&'a mut Held>, ObjectsSinkError> {
+        if held.as_ref().is_none_or(|held| held.token != claim.token) {
+            let Some(fold) = log.read().await? else { return Ok(None) };
+            if fold.owner != claim.token {
+                return Ok(None);
+            }
+            *held = Some(Held::adopt(fold));
+        }
+        Ok(held.as_mut())
+    }
+
+    async fn commit_unit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ObjectsSinkError> {
+        let slot = self.held(&claim.lane);
+        let mut slot = slot.lock().await;
+        let log = self.log(&claim.lane);
+        let Some(held) = self.hold(&mut slot, &log, claim).await? else {
+            return Ok(Committed::Fenced);
+        };
+        let committed = held.commit(&self.store, &log, &self.shape, unit).await?;
+        if committed == Committed::Fenced {
+            *slot = None;
+        }
+        Ok(committed)
+    }
+
+    async fn append_entry(
+        &self,
+        claim: &Claim,
+        number: u64,
+        entry: Bytes,
+    ) -> Result<bool, ObjectsSinkError> {
+        let slot = self.held(&claim.lane);
+        let mut slot = slot.lock().await;
+        let log = self.log(&claim.lane);
+        match self.hold(&mut slot, &log, claim).await? {
+            Some(held) => held.journal(&self.store, &log, number, entry).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn entries(&self, lane: &Lane) -> Result<Vec<Bytes>, ObjectsSinkError> {
+        let Some(fold) = self.log(lane).read().await? else { return Ok(Vec::new()) };
+        let read = |entry: fold::Entry| async move {
+            let lost = || ObjectsSinkError::LostJournal { key: entry.key.clone() };
+            self.store.get(&entry.key).await?.ok_or_else(lost)
+        };
+        futures_util::stream::iter(fold.journal).map(read).buffered(IN_FLIGHT).try_collect().await
+    }
+
+    /// All lanes by name, each with its log.
+    async fn folds(&self) -> Result<Vec<(LaneLog, LaneFold)>, ObjectsSinkError> {
+        let read = |folder: String| async {
+            let log = LaneLog::new(Arc::clone(&self.store), self.keys.lane_folder(folder));
+            let fold = log.read().await?;
+            Ok::<_, ObjectsSinkError>(fold.map(|fold| (log, fold)))
+        };
+        let folders = self.store.names(&self.keys.lanes()).await?;
+        let folds = futures_util::stream::iter(folders).map(read).buffered(IN_FLIGHT);
+        let mut folds: Vec<_> = folds.try_filter_map(async |fold| Ok(fold)).try_collect().await?;
+        folds.sort_by(|(_, a), (_, b)| a.lane.cmp(&b.lane));
+        Ok(folds)
+    }
+
+    async fn move_to(
+        &self,
+        lane: &Lane,
+        from: Position,
+        to: Position,
+    ) -> Result<bool, ObjectsSinkError> {
+        let log = self.log(lane);
+        let Some(mut fold) = log.read().await? else { return Ok(false) };
+        let attempt = Uuid::new_v4();
+        while fold.position == from {
+            let event = LaneEvent::Moved { from, to };
+            if log.append(&mut fold, attempt, attempt, event).await? == Next::Ours {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// All letters, or those of some lanes, as they are now.
+    async fn book(&self, lanes: Option<&[Lane]>) -> Result<(LetterBook, u64), ObjectsSinkError> {
+        // Letters of a unit whose owner ended before they were where they belong are letters too.
+        for (log, fold) in self.folds().await? {
+            log.settle(&fold).await?;
+        }
+        let mut objects = self.store.list(&self.keys.dead_letters()).await?;
+        if let Some(lanes) = lanes {
+            let prefixes: Vec<_> =
+                lanes.iter().map(|lane| self.keys.lane(lane).dead_letters_prefix()).collect();
+            objects.retain(|key| prefixes.iter().any(|prefix| key.starts_with(prefix)));
+        }
+        self.retries.book(objects).await
+    }
+
+    async fn retry(&self, retry: &Retry) -> Result<Committed, ObjectsSinkError> {
+        let mut lanes: Vec<_> = retry.letters.iter().map(|letter| letter.lane.clone()).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        loop {
+            let (book, number) = self.book(Some(&lanes)).await?;
+            if !retry::is_current(&book, retry) {
+                return Ok(Committed::Fenced);
+            }
+            if let Some(stored) = self.retries.commit(&self.shape, retry, number).await? {
+                return Ok(Committed::Done(stored));
+            }
+        }
+    }
+
+    async fn keep_generation(&self, generation: &Generation) -> Result<(), ObjectsSinkError> {
+        // The plugins first: a generation that is there can be run.
+        for plugin in &generation.plugins {
+            let body = Bytes::from_owner(Arc::clone(&plugin.bytes));
+            self.keep_once(plugin.digest, &self.keys.plugin(plugin.digest), body).await?;
+        }
+        let resolved = Bytes::copy_from_slice(generation.resolved.as_bytes());
+        self.keep_once(generation.digest, &self.keys.generation(generation.digest), resolved).await
+    }
+
+    async fn keep_once(
+        &self,
+        digest: Digest,
+        key: &str,
+        body: Bytes,
+    ) -> Result<(), ObjectsSinkError> {
+        let is_kept =
+            |digest| self.kept.lock().unwrap_or_else(PoisonError::into_inner).contains(digest);
+        if !is_kept(&digest) {
+            self.store.create_once(key, body).await?;
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        }
+        Ok(())
+    }
+
+    /// Deletes dead letters that are old enough, now and then.
+    async fn forget(&self) {
+        let Some(keep) = self.context.keep_dead_letters else { return };
+        let now = SystemTime::now();
+        {
+            let mut forgot = self.forgot.lock().unwrap_or_else(PoisonError::into_inner);
+            if forgot.is_some_and(|then| {
+                now.duration_since(then).is_ok_and(|since| since < FORGET_EVERY)
+            }) {
+                return;
+            }
+            *forgot = Some(now);
+        }
+        // Longer than there is time: for ever.
+        let Some(before) = now.checked_sub(keep) else { return };
+        if let Err(error) = self.store.delete_older(&self.keys.dead_letters(), before).await {
+            tracing::warn!(%error, "old dead letters are kept for now");
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for ObjectsSink {
+    async fn prepare(&self) -> Result<(), ConnectorError> {
+        self.store.make().await?;
+        self.store.prove(&self.keys.probe(Uuid::new_v4())).await?;
+        Ok(self.retries.settle().await?)
+    }
+
+    async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
+        Ok(self.keep_generation(generation).await?)
+    }
+
+    async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
+        Ok(self.claim_lane(lane, start).await?)
+    }
+
+    fn encode(&self, rows: Batch) -> Rows {
+        self.shape.encode(rows)
+    }
+
+    async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError> {
+        let committed = self.commit_unit(claim, unit).await?;
+        self.forget().await;
+        Ok(committed)
+    }
+
+    async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
+        Ok(self.entries(lane).await?)
+    }
+
+    async fn append(
+        &self,
+        claim: &Claim,
+        number: u64,
+        entry: Bytes,
+    ) -> Result<bool, ConnectorError> {
+        Ok(self.append_entry(claim, number, entry).await?)
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
+        Ok(self.folds().await?.iter().map(|(_, fold)| fold.state()).collect())
+    }
+
+    async fn move_lane(
+        &self,
+        lane: &Lane,
+        from: Position,
+        to: Position,
+    ) -> Result<bool, ConnectorError> {
+        Ok(self.move_to(lane, from, to).await?)
+    }
+
+    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
+        Ok(self.folds().await?.iter().flat_map(|(_, fold)| fold.lineage()).collect())
+    }
+
+    async fn dead_letters(
+        &self,
+        which: &DeadLetterFilter,
+    ) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
+        let (book, _) = self.book(None).await?;
+        Ok(book.select(which))
+    }
+
+    async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError> {
+        Ok(self.retry(retry).await?)
+    }
+}

@@ -1,0 +1,290 @@
+//! Rows become objects: their bytes, and the folders that they belong into. No I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::PutPayload;
+use ::parquet::basic::{Compression, ZstdLevel};
+
+use super::ObjectsSinkError;
+use super::compress::Codec;
+use super::parquet::{self, ParquetOptions};
+use super::partition::Partitions;
+use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, SinkCompression};
+use crate::record::{Batch, DeadLetter, EncodedRows, Field, Rows, UnitPart, ndjson};
+
+/// Folders of one unit: each is an object to be written, copied and deleted.
+const FOLDERS_MAX: usize = 1_000;
+/// A copy within a store ends here, and so does a single put.
+const OBJECT_BYTES_MAX: u64 = 4 << 30;
+
+/// How rows are written.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    format: Format,
+    partitions: Partitions,
+    object_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Ndjson(Option<Codec>),
+    Parquet(ParquetOptions),
+}
+
+/// An object to be.
+#[derive(Debug)]
+pub(super) struct NewObject {
+    pub folder: Arc<str>,
+    /// Which of its folder, in this unit.
+    pub index: usize,
+    pub rows: u64,
+    pub body: PutPayload,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct NewObjects {
+    pub objects: Vec<NewObject>,
+    /// Rows that became dead letters after all, by part.
+    pub refused: Vec<(usize, DeadLetter)>,
+}
+
+/// What one folder gets, in order.
+#[derive(Debug, Default)]
+struct Folder {
+    pieces: Vec<Piece>,
+    batches: Vec<Batch>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    rows: u64,
+    bytes: Bytes,
+}
+
+impl Shape {
+    pub fn new(
+        config: &ObjectsSinkConfig,
+        columns: Option<&[Field]>,
+    ) -> Result<Self, ObjectsSinkError> {
+        use SinkCompression::*;
+        let object_bytes = config.object_size.0.min(OBJECT_BYTES_MAX);
+        let format = match (config.format, config.compression) {
+            (RowFormat::Ndjson, Option::None | Some(None)) => Format::Ndjson(Option::None),
+            (RowFormat::Ndjson, Some(Gzip)) => Format::Ndjson(Some(Codec::Gzip)),
+            (RowFormat::Ndjson, Some(Zstd)) => Format::Ndjson(Some(Codec::Zstd)),
+            (RowFormat::Ndjson, Some(Snappy)) => {
+                return Err(ObjectsSinkError::Compression {
+                    format: "NDJSON",
+                    compression: "snappy",
+                });
+            }
+            (RowFormat::Parquet, Some(Gzip)) => {
+                return Err(ObjectsSinkError::Compression {
+                    format: "Parquet",
+                    compression: "gzip",
+                });
+            }
+            (RowFormat::Parquet, compression) => Format::Parquet(ParquetOptions {
+                compression: match compression {
+                    Some(None) => Compression::UNCOMPRESSED,
+                    Some(Snappy) => Compression::SNAPPY,
+                    _ => Compression::ZSTD(ZstdLevel::default()),
+                },
+                row_group_rows: config.row_group_rows.max(1) as usize,
+                file_bytes: object_bytes,
+            }),
+        };
+        let partitions = Partitions::new(&config.partition_by, columns)?;
+        Ok(Self { format, partitions, object_bytes })
+    }
+
+    /// What needs columns, if anything does.
+    pub fn needs_columns(&self) -> Option<&'static str> {
+        match self.format {
+            Format::Parquet(_) => Some("Parquet"),
+            Format::Ndjson(_) if !self.partitions.is_empty() => Some("`partition_by`"),
+            Format::Ndjson(_) => None,
+        }
+    }
+
+    /// What stays the same for the life of a lane: readers of a folder meet rows of one shape.
+    pub fn target(&self) -> String {
+        let format = match self.format {
+            Format::Ndjson(_) => "NDJSON",
+            Format::Parquet(_) => "Parquet",
+        };
+        match self.partitions.columns() {
+            [] => format.to_owned(),
+            columns => format!("{format} by {}", columns.join(", ")),
+        }
+    }
+
+    pub fn extension(&self) -> String {
+        match self.format {
+            Format::Ndjson(None) => "ndjson".to_owned(),
+            Format::Ndjson(Some(codec)) => format!("ndjson.{}", codec.extension()),
+            Format::Parquet(_) => "parquet".to_owned(),
+        }
+    }
+
+    /// What can be done about a batch on a cleaning thread.
+    pub fn encode(&self, batch: Batch) -> Rows {
+        match self.format {
+            Format::Parquet(_) => Rows::Columns(parquet::compact(&batch)),
+            Format::Ndjson(_) => match self.ndjson(&batch) {
+                (encoded, refused) if refused.is_empty() => Rows::Encoded(encoded),
+                // Which records they were is known where the unit is.
+                _ => Rows::Columns(batch),
+            },
+        }
+    }
+
+    /// The rows by folder, and those that have none.
+    fn ndjson(&self, batch: &Batch) -> (Vec<EncodedRows>, Vec<u32>) {
+        if self.partitions.is_empty() {
+            let bytes = ndjson::encode(batch);
+            let bytes = match self.format {
+                Format::Ndjson(Some(codec)) => codec.compress([&bytes[..]]),
+                _ => bytes,
+            };
+            let rows = EncodedRows {
+                partition: Arc::default(),
+                rows: batch.rows() as u32,
+                bytes: bytes.into(),
+            };
+            let some = batch.rows() > 0;
+            return (some.then_some(rows).into_iter().collect(), Vec::new());
+        }
+        let split = self.partitions.split(batch);
+        let writer = ndjson::RowWriter::of(batch, |field| self.partitions.is_in_rows(field));
+        let encoded = split.folders.into_iter().map(|(partition, rows)| {
+            let mut bytes = Vec::new();
+            for row in &rows {
+                writer.write(*row as usize, &mut bytes);
+            }
+            EncodedRows { partition, rows: rows.len() as u32, bytes: bytes.into() }
+        });
+        (encoded.collect(), split.refused)
+    }
+
+    /// The objects of a unit, or of a retry.
+    pub fn objects(&self, parts: &[UnitPart]) -> Result<NewObjects, ObjectsSinkError> {
+        let mut folders = BTreeMap::<Arc<str>, Folder>::new();
+        let mut refused = Vec::new();
+        for (at, part) in parts.iter().enumerate() {
+            let refused_rows = self.sort(part, &mut folders)?;
+            refused.extend(refused_rows.into_iter().map(|row| (at, self.refused(part, row))));
+        }
+        if folders.len() > FOLDERS_MAX {
+            return Err(ObjectsSinkError::ManyPartitions { most: FOLDERS_MAX });
+        }
+        let mut objects = Vec::new();
+        for (name, folder) in folders {
+            let written = match self.format {
+                Format::Ndjson(codec) => self.join(folder.pieces, codec),
+                Format::Parquet(options) => parquet::write(&folder.batches, options)
+                    .map_err(|cause| ObjectsSinkError::Parquet { cause })?
+                    .into_iter()
+                    .map(|file| (file.rows, file.bytes.into()))
+                    .collect(),
+            };
+            objects.extend(written.into_iter().enumerate().map(|(index, (rows, body))| {
+                NewObject { folder: Arc::clone(&name), index, rows, body }
+            }));
+        }
+        Ok(NewObjects { objects, refused })
+    }
+
+    /// Adds a part's rows to their folders; those that have none are returned.
+    fn sort(
+        &self,
+        part: &UnitPart,
+        folders: &mut BTreeMap<Arc<str>, Folder>,
+    ) -> Result<Vec<u32>, ObjectsSinkError> {
+        let mut push = |encoded: EncodedRows| {
+            let piece = Piece { rows: encoded.rows.into(), bytes: encoded.bytes };
+            folders.entry(encoded.partition).or_default().pieces.push(piece);
+        };
+        match &part.rows {
+            Rows::Encoded(encoded) => encoded.iter().cloned().for_each(push),
+            Rows::Columns(batch) => {
+                if let Format::Parquet(_) = self.format {
+                    let split = self.partitions.split(batch);
+                    for (name, rows) in split.folders {
+                        let rows = self.partitions.rows(batch, &rows);
+                        folders.entry(name).or_default().batches.push(rows);
+                    }
+                    return Ok(split.refused);
+                }
+                let (encoded, refused) = self.ndjson(batch);
+                encoded.into_iter().for_each(push);
+                return Ok(refused);
+            }
+            Rows::Raw => {
+                if let Some(what) = self.needs_columns() {
+                    return Err(ObjectsSinkError::NoColumns { what });
+                }
+                if !part.origins.is_empty() {
+                    push(self.raw(part));
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The records themselves, a line each. A tombstone is an empty one.
+    fn raw(&self, part: &UnitPart) -> EncodedRows {
+        let records = part.origins.iter().map(|origin| part.raw.records[*origin as usize].value);
+        let mut bytes = Vec::new();
+        for value in records {
+            bytes.extend_from_slice(value.map_or(&[], |span| part.raw.bytes_of(span)));
+            bytes.push(b'\n');
+        }
+        if let Format::Ndjson(Some(codec)) = self.format {
+            bytes = codec.compress([&bytes[..]]);
+        }
+        let rows = part.origins.len() as u32;
+        EncodedRows { partition: Arc::default(), rows, bytes: bytes.into() }
+    }
+
+    /// Objects of about the size that was asked for, of whole pieces.
+    fn join(&self, pieces: Vec<Piece>, codec: Option<Codec>) -> Vec<(u64, PutPayload)> {
+        // With partitions a batch has a few rows for each folder only: too little to compress alone.
+        let codec = codec.filter(|_| !self.partitions.is_empty());
+        let mut objects = Vec::new();
+        let (mut rows, mut size, mut bytes) = (0, 0, Vec::new());
+        let mut finish = |rows: &mut u64, bytes: &mut Vec<Bytes>| {
+            let bytes = std::mem::take(bytes);
+            let body = match codec {
+                Some(codec) => codec.compress(bytes.iter().map(|bytes| &bytes[..])).into(),
+                None => PutPayload::from_iter(bytes),
+            };
+            objects.push((std::mem::take(rows), body));
+        };
+        for piece in pieces {
+            size += piece.bytes.len() as u64;
+            rows += piece.rows;
+            bytes.push(piece.bytes);
+            if size >= self.object_bytes {
+                finish(&mut rows, &mut bytes);
+                size = 0;
+            }
+        }
+        if rows > 0 {
+            finish(&mut rows, &mut bytes);
+        }
+        objects
+    }
+
+    fn refused(&self, part: &UnitPart, row: u32) -> DeadLetter {
+        let columns = self.partitions.columns().join(", ");
+        DeadLetter {
+            record: part.origins[row as usize],
+            step: None,
+            reason: format!("the values of {columns} are too long for the name of a folder"),
+            detail: None,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Objects are written whole under names that nobody reads, before the record that commits them.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use object_store::PutPayload;
+use uuid::Uuid;
+
+use super::ObjectsSinkError;
+use super::fold::StagedObject;
+use super::key::LogKeys;
+use super::letters;
+use super::rows::{NewObject, NewObjects, Shape};
+use super::store::Store;
+use crate::record::{DeadLetter, Digest, Lane, UnitPart};
+
+/// Objects that are put at a time.
+const IN_FLIGHT: usize = 8;
+
+/// What one attempt has staged.
+#[derive(Debug)]
+pub(super) struct Staged {
+    objects: Vec<(StagedObject, Place)>,
+    /// Rows that became dead letters after all, by part.
+    pub refused: Vec<(usize, DeadLetter)>,
+}
+
+/// Where an object belongs, but for the number of the record that commits it.
+#[derive(Debug)]
+enum Place {
+    Rows { folder: Arc<str>, index: usize, extension: String },
+    DeadLetters,
+}
+
+/// What is staged for.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    pub keys: &'a LogKeys,
+    /// The record of the claim.
+    pub claimed_by: u64,
+    pub id: Uuid,
+}
+
+impl Attempt<'_> {
+    /// Writes the objects of a unit. After an error none of them is left, as far as the store lets us.
+    pub async fn stage(
+        &self,
+        store: &Store,
+        shape: &Shape,
+        parts: Vec<UnitPart>,
+        letters: Option<(&Lane, Digest)>,
+    ) -> Result<Staged, ObjectsSinkError> {
+        let letters = letters.map(|(lane, generation)| (lane.clone(), generation));
+        let make = {
+            let shape = shape.clone();
+            move || {
+                let NewObjects { objects, refused } = shape.objects(&parts)?;
+                let lines = letters.map_or_else(Vec::new, |(lane, generation)| {
+                    letters::lines(&lane, generation, &parts, &refused)
+                });
+                let described = objects.into_iter().map(|new| describe(new, &shape.extension()));
+                let mut described: Vec<_> = described.collect();
+                if !lines.is_empty() {
+                    let rows = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+                    described.push(digested(rows, lines.into(), Place::DeadLetters));
+                }
+                Ok((described, refused))
+            }
+        };
+        // Compressing, digesting and Parquet take a while, and other lanes go on.
+        let (objects, refused) = tokio::task::spawn_blocking(make).await.expect("no panic")?;
+        let staged = objects.into_iter().enumerate().map(|(index, (mut object, body, place))| {
+            object.staged = format!("{}-{index}", self.keys.attempt(self.claimed_by, self.id));
+            (object, body, place)
+        });
+        let staged: Vec<_> = staged.collect();
+        let bodies: Vec<_> =
+            staged.iter().map(|(object, body, _)| (object.staged.clone(), body.clone())).collect();
+        let objects = staged.into_iter().map(|(object, _, place)| (object, place)).collect();
+        let staged = Staged { objects, refused };
+        let put = futures_util::stream::iter(bodies.into_iter().map(Ok))
+            .try_for_each_concurrent(IN_FLIGHT, async |(key, body)| store.put(&key, body).await);
+        if let Err(error) = put.await {
+            staged.discard(store).await;
+            return Err(error);
+        }
+        Ok(staged)
+    }
+}
+
+fn describe(new: NewObject, extension: &str) -> (StagedObject, PutPayload, Place) {
+    let NewObject { folder, index, rows, body } = new;
+    digested(rows, body, Place::Rows { folder, index, extension: extension.to_owned() })
+}
+
+fn digested(rows: u64, body: PutPayload, place: Place) -> (StagedObject, PutPayload, Place) {
+    let object = StagedObject {
+        staged: String::new(),
+        key: String::new(),
+        rows,
+        bytes: body.content_length() as u64,
+        digest: Digest::of_pieces(body.iter().map(|piece| &piece[..])),
+    };
+    (object, body, place)
+}
+
+impl Staged {
+    /// The objects as record `number` names them.
+    pub fn objects(&self, keys: &LogKeys, number: u64) -> Vec<StagedObject> {
+        let named = self.objects.iter().map(|(object, place)| {
+            let key = match place {
+                Place::Rows { folder, index, extension } => {
+                    keys.rows(number, folder, *index, extension)
+                }
+                Place::DeadLetters => keys.dead_letters(number),
+            };
+            StagedObject { key, ..object.clone() }
+        });
+        named.collect()
+    }
+
+    /// Takes back what no record names, nor ever will. What is left of it goes with the next claim.
+    pub async fn discard(&self, store: &Store) {
+        let keys = self.objects.iter().map(|(object, _)| object.staged.clone()).collect();
+        if let Err(error) = store.delete(keys).await {
+            tracing::debug!(%error, "staged objects are left behind");
+        }
+    }
+}

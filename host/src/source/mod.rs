@@ -4,6 +4,7 @@
 //! what went wrong.
 
 pub mod frame;
+pub mod generate;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -31,8 +31,8 @@ struct Pin<'a> {
 }
 
 fn pins(batch: &Batch) -> Vec<Pin<'_>> {
-    let column = |name| batch.column(name).expect("a column of posts");
-    let text = |name: &str, row| {
+    let column = |name: &'static str| batch.column(name).expect("a column of posts");
+    let text = |name: &'static str, row| {
         let texts = column(name).as_string::<i32>();
         texts.is_valid(row).then(|| texts.value(row))
     };

@@ -128,7 +128,9 @@ fn rows_appended_to_sqlite_are_there_once_and_in_order() {
 fn rows_upserted_into_sqlite_are_the_newest_ones() {
     prove("{ sqlite: { path: pins.db, table: pin, key: [ind] } }", |folder| {
         let mut left = table::rows(&folder.join("pins.db"), "SELECT * FROM pin ORDER BY ind");
-        left.extend(database(folder).into_iter().filter(|line| line.contains("generate")).skip(left.len()));
+        left.extend(
+            database(folder).into_iter().filter(|line| line.contains("generate")).skip(left.len()),
+        );
         left
     });
 }

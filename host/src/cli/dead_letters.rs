@@ -119,8 +119,11 @@ fn visible(char: char) -> char {
 fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
     let filter = DeadLetterFilter { ids: vec![id.to_owned()], ..DeadLetterFilter::default() };
     let Some(letter) = found(pipeline, &filter)?.into_iter().next() else {
-        return Err(CliError::input(format!("pipeline {} has no dead letter `{id}`", pipeline.name))
-            .help("`list` shows their ids"));
+        return Err(CliError::input(format!(
+            "pipeline {} has no dead letter `{id}`",
+            pipeline.name
+        ))
+        .help("`list` shows their ids"));
     };
     let age = SystemTime::now().duration_since(letter.time).unwrap_or_default();
     let mut lines = vec![
@@ -200,7 +203,8 @@ fn retry_all(pipeline: &Pipeline, ids: &[String]) -> Result<Exit, CliError> {
             ..DeadLetterFilter::default()
         };
         let letters = sink.dead_letters(&filter).await.map_err(sinks::told)?;
-        if let Some(missing) = ids.iter().find(|id| letters.iter().all(|letter| letter.id != **id)) {
+        if let Some(missing) = ids.iter().find(|id| letters.iter().all(|letter| letter.id != **id))
+        {
             return Err(CliError::input(format!(
                 "pipeline {} has no dead letter `{missing}`",
                 pipeline.name
@@ -225,7 +229,8 @@ fn retry_all(pipeline: &Pipeline, ids: &[String]) -> Result<Exit, CliError> {
             }
         })?;
         let tried = output::count(letters.len(), "dead letter");
-        let mut said = format!("{tried} tried again: {} stored", output::number(retried.stored.rows));
+        let mut said =
+            format!("{tried} tried again: {} stored", output::number(retried.stored.rows));
         for (count, what) in [
             (retried.stored.superseded, "superseded by a newer version"),
             (retried.dropped, "dropped"),

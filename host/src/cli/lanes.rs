@@ -58,9 +58,8 @@ fn load(file: &Path) -> Result<Pipeline, CliError> {
 
 fn list(file: &Path, as_json: bool) -> Result<Exit, CliError> {
     let pipeline = load(file)?;
-    let lanes = sinks::small_runtime()?.block_on(async {
-        sinks::open(&pipeline).await?.lanes().await.map_err(sinks::told)
-    })?;
+    let lanes = sinks::small_runtime()?
+        .block_on(async { sinks::open(&pipeline).await?.lanes().await.map_err(sinks::told) })?;
     if as_json {
         output::json(&lanes)?;
     } else if lanes.is_empty() {

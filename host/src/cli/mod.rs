@@ -4,8 +4,8 @@
 //! its [`Exit`], or a [`CliError`]; nothing below here ends the process.
 
 mod check;
-mod dead_letters;
 mod completions;
+mod dead_letters;
 mod error;
 mod lanes;
 mod log;
@@ -13,10 +13,10 @@ mod new;
 mod output;
 mod plugin;
 mod run;
+mod schema;
 mod signals;
 mod sinks;
 mod summary;
-mod schema;
 mod test;
 
 use std::process::ExitCode;

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::signals::drain_on_signal;
 use super::{CliError, Exit, output, summary};
 use crate::observe::{Observed, Progress, Server, Stats};
-use crate::pipeline::config::SourceConfig;
 use crate::pipeline::Pipeline;
+use crate::pipeline::config::SourceConfig;
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::ErrorClass;
 use crate::run::{PipelineError, PipelineRun, Pool};
@@ -38,10 +38,8 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let pipelines = load(&args.files)?;
-    let threads = args.threads.map_or_else(
-        || available_parallelism().map_or(1, usize::from),
-        usize::from,
-    );
+    let threads =
+        args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| {
         CliError::environment("the threads of the runtime cannot be started").because(&error)
@@ -85,10 +83,8 @@ async fn run_all(
     pipelines: Vec<Arc<Pipeline>>,
     pool: Pool,
 ) -> Result<Exit, CliError> {
-    let running: Vec<_> = pipelines
-        .into_iter()
-        .map(|pipeline| Running { pipeline, stats: Arc::default() })
-        .collect();
+    let running: Vec<_> =
+        pipelines.into_iter().map(|pipeline| Running { pipeline, stats: Arc::default() }).collect();
     let _server = match &args.listen {
         Some(address) => Some(listen(address, &running).await?),
         None => None,

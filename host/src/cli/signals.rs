@@ -23,9 +23,8 @@ impl Signalled {
 /// Cancels `drain` at the first signal.
 pub(super) fn drain_on_signal(drain: CancellationToken) -> Result<Signalled, CliError> {
     let listen = |kind| {
-        signal(kind).map_err(|error| {
-            CliError::environment("signals cannot be listened to").because(&error)
-        })
+        signal(kind)
+            .map_err(|error| CliError::environment("signals cannot be listened to").because(&error))
     };
     let mut interrupts = listen(SignalKind::interrupt())?;
     let mut terminations = listen(SignalKind::terminate())?;

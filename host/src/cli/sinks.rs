@@ -11,9 +11,10 @@ use crate::sink::{self, Sink, SinkContext};
 
 /// For commands that ask a few questions and end.
 pub(super) fn small_runtime() -> Result<Runtime, CliError> {
-    runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        CliError::environment("the runtime cannot be started").because(&error)
-    })
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::environment("the runtime cannot be started").because(&error))
 }
 
 /// The sink, not to claim anything.

@@ -50,7 +50,8 @@ impl fmt::Display for Summary<'_> {
             ("dead letters", totals.dead(), String::new()),
         ];
         // Of what did not happen, only dead letters are news.
-        let rows = rows.into_iter().filter(|(what, count, _)| *count > 0 || what.starts_with("dead"));
+        let rows =
+            rows.into_iter().filter(|(what, count, _)| *count > 0 || what.starts_with("dead"));
         let mut table = output::table(
             rows.map(|(what, count, note)| [what.to_owned(), output::number(count), note]),
         );
@@ -79,11 +80,7 @@ impl Summary<'_> {
             return write!(f, "\n  no record was read");
         }
         let place = place(pipeline);
-        write!(
-            f,
-            "\n  nothing new to read: {}\n  no row was added {place}",
-            at.join(", ")
-        )
+        write!(f, "\n  nothing new to read: {}\n  no row was added {place}", at.join(", "))
     }
 
     fn examples(&self, f: &mut fmt::Formatter<'_>, totals: &Totals) -> fmt::Result {
@@ -112,7 +109,10 @@ impl Summary<'_> {
             SinkConfig::Objects(_) | SinkConfig::Stdout(_) => {}
         }
         if totals.dead() > 0 && !matches!(pipeline.sink, SinkConfig::Stdout(_)) {
-            next.push((format!("pinhost dead-letters {file} list"), "what could not be cleaned, and why"));
+            next.push((
+                format!("pinhost dead-letters {file} list"),
+                "what could not be cleaned, and why",
+            ));
         }
         if !matches!(pipeline.sink, SinkConfig::Stdout(_)) {
             next.push((format!("pinhost run {file}"), "again: what is stored stays as it is"));

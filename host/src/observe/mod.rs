@@ -5,5 +5,5 @@ mod server;
 mod stats;
 
 pub use progress::Progress;
-pub use server::{Observed, ObserveError, Server};
+pub use server::{ObserveError, Observed, Server};
 pub use stats::{LaneHealth, LaneStatus, Stats, Totals, UnitFigures};

@@ -156,8 +156,7 @@ async fn ready(State(pipelines): Pipelines) -> impl IntoResponse {
             waiting.push(NotReady { pipeline, lane, health, reason });
         }
     }
-    let status =
-        if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(waiting))
 }
 

@@ -50,7 +50,11 @@ pub enum LaneHealth {
     /// Another process has it.
     Standby,
     /// It holds its position until somebody mends what the reason says.
-    Halted { reason: String, help: Option<String>, since: Instant },
+    Halted {
+        reason: String,
+        help: Option<String>,
+        since: Instant,
+    },
     /// There is nothing more to read.
     Ended,
 }

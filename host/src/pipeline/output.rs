@@ -109,7 +109,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::json::{self, BatchRow};
+    use crate::record::{json, ndjson};
 
     #[test]
     fn columns_are_chosen_renamed_and_ordered() {
@@ -120,7 +120,7 @@ mod tests {
         let batch = json::batch(&rows, &fields).unwrap();
         let fields = ["z", "a"].map(|name| Field::new(name, Kind::Integer)).into();
         let projection = Projection { from: vec![2, 0], fields };
-        let row = BatchRow { batch: &projection.project(&batch), row: 0 };
-        assert_eq!(serde_json::to_string(&row).unwrap(), r#"{"z":3,"a":1}"#);
+        let rows = ndjson::encode(&projection.project(&batch));
+        assert_eq!(str::from_utf8(&rows), Ok("{\"z\":3,\"a\":1}\n"));
     }
 }

@@ -23,7 +23,9 @@ struct Inner {
 
 /// Held until what it stands for is committed or dropped.
 #[derive(Debug)]
-pub(super) struct Held(#[expect(dead_code, reason = "dropping it frees the memory")] OwnedSemaphorePermit);
+pub(super) struct Held(
+    #[expect(dead_code, reason = "dropping it frees the memory")] OwnedSemaphorePermit,
+);
 
 impl Budget {
     pub(super) fn new(bytes: u64) -> Self {
@@ -62,6 +64,7 @@ impl Budget {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn held_bytes(&self) -> u64 {
         (self.0.grains as usize - self.0.free.available_permits()) as u64 * GRAIN as u64
     }

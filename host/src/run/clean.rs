@@ -141,13 +141,7 @@ fn passed_on(raw: &Arc<RawBatch>) -> CleanedBatch {
         }
     }
     CleanedBatch {
-        part: UnitPart {
-            raw: Arc::clone(raw),
-            rows: Rows::Raw,
-            origins,
-            dropped: 0,
-            dead_letters,
-        },
+        part: UnitPart { raw: Arc::clone(raw), rows: Rows::Raw, origins, dropped: 0, dead_letters },
         tallies: Vec::new(),
         dropped: Vec::new(),
         examples: Vec::new(),

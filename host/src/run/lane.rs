@@ -293,9 +293,8 @@ async fn take(
     }
     let result = (&mut next.as_mut()?.result).await;
     let held = next.take().expect("it was there").held;
-    let result = result.unwrap_or_else(|_| {
-        Err(Uncleanable::Bug("the cleaning thread ended".to_owned()))
-    });
+    let result =
+        result.unwrap_or_else(|_| Err(Uncleanable::Bug("the cleaning thread ended".to_owned())));
     Some((result, held))
 }
 
@@ -331,7 +330,9 @@ async fn offer(
                 ErrorClass::Transient => {
                     tracing::warn!(lane = %unit.lane, "the sink does not take a unit, trying again: {said}");
                 }
-                _ => tracing::error!(lane = %unit.lane, help, "the sink refuses a unit; the lane is halted until that is mended: {said}"),
+                _ => {
+                    tracing::error!(lane = %unit.lane, help, "the sink refuses a unit; the lane is halted until that is mended: {said}")
+                }
             }
             stats.health(
                 &unit.lane,
@@ -400,7 +401,9 @@ impl Reading {
                         return Ok(LaneEnd::Drained);
                     }
                 }
-                Some(Err(error)) if error.class == ErrorClass::Fenced => return Ok(LaneEnd::Fenced),
+                Some(Err(error)) if error.class == ErrorClass::Fenced => {
+                    return Ok(LaneEnd::Fenced);
+                }
                 Some(Err(error)) => return Err(Halt::Source(error)),
             }
         }

@@ -46,9 +46,7 @@ impl Pool {
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..threads {
             let queue = Arc::clone(&queue);
-            thread::Builder::new()
-                .name(format!("clean-{number}"))
-                .spawn(move || work(&queue))?;
+            thread::Builder::new().name(format!("clean-{number}")).spawn(move || work(&queue))?;
         }
         Ok(Self { jobs, threads })
     }

@@ -58,7 +58,8 @@ pub async fn retry(
                 retried.stored.superseded += stored.superseded;
                 retried.dropped += dropped;
                 let refused = stored.refused.into_iter();
-                for (reason, count) in refused.chain(dead.into_iter().map(|dead| (dead.reason, 1))) {
+                for (reason, count) in refused.chain(dead.into_iter().map(|dead| (dead.reason, 1)))
+                {
                     *retried.still_dead.entry(reason).or_default() += count;
                 }
             }
@@ -71,7 +72,8 @@ pub async fn retry(
 /// The record as it was when it died.
 fn raw(letter: &StoredDeadLetter) -> RawBatch {
     let mut bytes = BytesMut::new();
-    let mut keep = |part: &Option<Bytes>| part.as_ref().map(|part| Span::new(append(&mut bytes, part)));
+    let mut keep =
+        |part: &Option<Bytes>| part.as_ref().map(|part| Span::new(append(&mut bytes, part)));
     let value = keep(&letter.value);
     let key = keep(&letter.key);
     let headers: Vec<_> = letter

@@ -44,18 +44,30 @@ pub struct PipelineRun {
 pub enum PipelineError {
     /// Nothing was ever committed.
     #[error("{cause}")]
-    NotStarted { #[source] cause: Halt },
+    NotStarted {
+        #[source]
+        cause: Halt,
+    },
     /// With an end in sight, waiting for somebody to mend it has one too.
     #[error("lane {lane} is halted: {cause}")]
-    Halted { lane: Lane, #[source] cause: Halt },
+    Halted {
+        lane: Lane,
+        #[source]
+        cause: Halt,
+    },
     #[error("{cause}")]
-    Fatal { #[source] cause: Halt },
+    Fatal {
+        #[source]
+        cause: Halt,
+    },
 }
 
 impl PipelineError {
     pub fn cause(&self) -> &Halt {
         match self {
-            Self::NotStarted { cause } | Self::Halted { cause, .. } | Self::Fatal { cause } => cause,
+            Self::NotStarted { cause } | Self::Halted { cause, .. } | Self::Fatal { cause } => {
+                cause
+            }
         }
     }
 }

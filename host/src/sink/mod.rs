@@ -21,7 +21,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::objects::ObjectsSink;
 use self::sqlite::SqliteSink;
+use self::stdout::StdoutSink;
 use crate::pipeline::config::SinkConfig;
 use crate::record::{
     Batch, ConnectorError, Digest, Field, Generation, Lane, Position, Rows, SourceId, Unit,
@@ -47,7 +49,8 @@ pub async fn open(
 ) -> Result<Arc<dyn Sink>, ConnectorError> {
     Ok(match config {
         SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
-        SinkConfig::Objects(_) | SinkConfig::Stdout(_) => todo!(),
+        SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context)?),
+        SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)),
     })
 }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use self::generate::GenerateSource;
 use crate::pipeline::config::SourceConfig;
-use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
+use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, SourceId};
 
 /// What a run asks of its sources.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,10 @@ pub async fn open(
 ) -> Result<Arc<dyn Source>, ConnectorError> {
     Ok(match config {
         SourceConfig::Generate(config) => Arc::new(GenerateSource::new(config)),
-        SourceConfig::Objects(_) | SourceConfig::Stdin(_) => todo!("{options:?}"),
+        SourceConfig::Objects(_) | SourceConfig::Stdin(_) => {
+            let message = format!("this source cannot be read yet ({options:?})");
+            return Err(ConnectorError::new(ErrorClass::Fatal, message));
+        }
     })
 }
 

@@ -136,9 +136,9 @@ fn line(
     letter: &DeadLetter,
     out: &mut Vec<u8>,
 ) {
-    let position = raw.records[letter.record as usize].position;
-    let mut headers = Vec::new();
-    let record = raw.record(letter.record as usize, &mut headers);
+    let record = &raw.records[letter.record as usize];
+    let position = record.position;
+    let data = |span| Data::of(raw.bytes_of(span));
     let line = Line {
         id: id(lane, &position),
         lane: lane.name().into(),
@@ -148,16 +148,15 @@ fn line(
         step: letter.step.as_deref().map(Cow::Borrowed),
         reason: Cow::Borrowed(&letter.reason),
         detail: letter.detail.as_deref().map(Cow::Borrowed),
-        value: record.value.map(Data::of),
-        key: record.key.map(Data::of),
-        headers: record
-            .headers
+        value: record.value.map(data),
+        key: record.key.map(data),
+        headers: raw.headers[record.headers.range()]
             .iter()
-            .map(|header| (header.name.into(), header.value.map(Data::of)))
+            .map(|header| ((&*header.name).into(), header.value.map(data)))
             .collect(),
         timestamp_micros: record.timestamp_micros,
-        topic: record.topic.map(Cow::Borrowed),
-        partition: record.partition,
+        topic: raw.topic.as_deref().map(Cow::Borrowed),
+        partition: raw.partition,
     };
     serde_json::to_writer(&mut *out, &line).expect("plain values, into memory");
     out.push(b'\n');

@@ -49,11 +49,11 @@ fn leash(server: u32) {
     let tests = process::id();
     let watch = format!("while kill -0 {tests}; do sleep 0.2; done; kill -9 {server}");
     Command::new("setsid")
-        .args(["sh", "-c", &watch])
+        .args(["--fork", "sh", "-c", &watch])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
+        .status()
         .expect("setsid can be started");
 }
 

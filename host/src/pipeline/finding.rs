@@ -125,7 +125,7 @@ pub struct Findings(Vec<Finding>);
 
 impl Findings {
     /// By their places: first those of `first`, the file that was asked for.
-    pub(super) fn sorted(first: &Path, found: Vec<Finding>) -> Self {
+    pub(super) fn sorted(first: &Path, found: &[Finding]) -> Self {
         let told = |finding: &&Finding| !found.iter().any(|other| finding.is_hidden_by(other));
         let mut found: Vec<Finding> = found.iter().filter(told).cloned().collect();
         let key = |finding: &Finding| {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::config::{LimitsConfig, SourceConfig};
 use super::surroundings;
 use super::{Pipeline, Rule};
-use crate::decode::{self, DeclaredField, Origin};
+use crate::decode::{self, DeclaredField, FieldPath, Origin};
 use crate::plugin::v1;
 use crate::record::{Digest, Generation, PluginBytes, json};
 
@@ -66,7 +66,7 @@ fn told(rule: &Rule) -> Value {
 
 fn field(field: &DeclaredField) -> Value {
     let from = match &field.from {
-        Origin::Value(paths) => json!(paths.iter().map(|path| path.keys()).collect::<Vec<_>>()),
+        Origin::Value(paths) => json!(paths.iter().map(FieldPath::keys).collect::<Vec<_>>()),
         other => json!(surroundings::written(other)),
     };
     json!({

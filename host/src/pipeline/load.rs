@@ -39,7 +39,7 @@ impl Document {
     pub fn load(path: &Path, sandbox: &Sandbox) -> Result<Self, Findings> {
         let mut found = Vec::new();
         let Some(tree) = read_tree(path, &mut found) else {
-            return Err(Findings::sorted(path, found));
+            return Err(Findings::sorted(path, &found));
         };
         if is_rule(tree.root()) {
             let loaded = load_rule(tree, sandbox, &Arc::default(), &mut found);
@@ -65,7 +65,7 @@ fn sound<T>(
 ) -> Result<(T, Vec<Finding>), Findings> {
     match loaded {
         Some(loaded) if !found.iter().any(Finding::is_error) => Ok((loaded, found)),
-        _ => Err(Findings::sorted(path, found)),
+        _ => Err(Findings::sorted(path, &found)),
     }
 }
 

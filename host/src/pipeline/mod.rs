@@ -81,7 +81,7 @@ impl Pipeline {
         }
         match found.first() {
             None => Ok(()),
-            Some(_) => Err(Findings::sorted(Path::new(""), found)),
+            Some(_) => Err(Findings::sorted(Path::new(""), &found)),
         }
     }
 }

@@ -120,7 +120,7 @@ fn configure(
             }
         }
         Err(error @ ConfigureError::TooLarge { .. }) => {
-            found.push(place.finding(error.to_string()))
+            found.push(place.finding(error.to_string()));
         }
         Err(error @ ConfigureError::Failed { .. }) => {
             let told = at.key("plugin").finding(error.to_string());

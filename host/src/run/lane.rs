@@ -331,7 +331,7 @@ async fn offer(
                     tracing::warn!(lane = %unit.lane, "the sink does not take a unit, trying again: {said}");
                 }
                 _ => {
-                    tracing::error!(lane = %unit.lane, help, "the sink refuses a unit; the lane is halted until that is mended: {said}")
+                    tracing::error!(lane = %unit.lane, help, "the sink refuses a unit; the lane is halted until that is mended: {said}");
                 }
             }
             stats.health(

@@ -73,21 +73,19 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn event(&mut self) -> Result<(Event<'a>, Range<usize>)> {
-        loop {
-            match self.parser.next_event() {
-                Some(Ok((event, span))) => return Ok((event, bytes(&span))),
-                Some(Err(error)) => {
-                    let at = error.marker().byte_offset().unwrap_or_default();
-                    let message = format!("this is not YAML: {}", error.info());
-                    let mut finding = self.finding(message, &(at..at + 1));
-                    if finding.place.as_ref().is_some_and(|place| place.text.contains("${")) {
-                        let help = "inside of { } and [ ] a variable stands in quotes: \"${NAME}\"";
-                        finding.help = Some(help.to_owned());
-                    }
-                    return Err(finding);
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => Ok((event, bytes(&span))),
+            Some(Err(error)) => {
+                let at = error.marker().byte_offset().unwrap_or_default();
+                let message = format!("this is not YAML: {}", error.info());
+                let mut finding = self.finding(message, &(at..at + 1));
+                if finding.place.as_ref().is_some_and(|place| place.text.contains("${")) {
+                    let help = "inside of { } and [ ] a variable stands in quotes: \"${NAME}\"";
+                    finding.help = Some(help.to_owned());
                 }
-                None => return Ok((Event::StreamEnd, 0..0)),
+                Err(finding)
             }
+            None => Ok((Event::StreamEnd, 0..0)),
         }
     }
 

@@ -161,7 +161,8 @@ async fn what_no_table_can_be_is_refused_before_anything_is_touched() {
         ..file.config(table)
     };
     let list = [("id", Kind::Integer), ("tags", Kind::TextList)];
-    let cases: [(SqliteSinkConfig, &[(&str, Kind)], &str); 10] = [
+    type Case<'a> = (SqliteSinkConfig, &'a [(&'a str, Kind)], &'a str);
+    let cases: [Case<'_>; 10] = [
         (config("", &[], None), &FIELDS, "`` is a name that SQLite or pinhost keeps for itself"),
         (
             config("PINHOST_position", &[], None),

@@ -80,13 +80,11 @@ mod tests {
     // Short, with what has to be escaped: the interesting ones are those that begin alike.
     const TEXT: &str = "[a\u{0}\u{1}ÿ]{0,4}";
 
-    type Tail = (String, [u64; 3]);
-
     proptest! {
         #[test]
         fn versions_by_time_are_ordered_as_their_parts(
             a: Option<i64>, b: Option<i64>, same: bool,
-            (x, p): Tail in (TEXT, any::<[u64; 3]>()), (y, q): Tail in (TEXT, any::<[u64; 3]>()),
+            (x, p) in (TEXT, any::<[u64; 3]>()), (y, q) in (TEXT, any::<[u64; 3]>()),
         ) {
             let b = if same { a } else { b };
             let cell = |time: Option<i64>| time.map_or(Cell::Null, Cell::Timestamp);
@@ -96,8 +94,8 @@ mod tests {
 
         #[test]
         fn versions_by_text_are_ordered_as_their_parts(
-            a in TEXT, b in TEXT, (x, p): Tail in (TEXT, any::<[u64; 3]>()),
-            (y, q): Tail in (TEXT, any::<[u64; 3]>()),
+            a in TEXT, b in TEXT, (x, p) in (TEXT, any::<[u64; 3]>()),
+            (y, q) in (TEXT, any::<[u64; 3]>()),
         ) {
             let expected = (&a, &x, p).cmp(&(&b, &y, q));
             let (one, other) = (version(Cell::Text(&a), &x, p), version(Cell::Text(&b), &y, q));

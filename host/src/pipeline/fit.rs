@@ -172,21 +172,19 @@ pub(super) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut Vec<Finding>) 
         }
         SinkConfig::Objects(objects) => {
             url(&objects.url, at.key("url"), found);
-            let takes = match objects.format {
+            let (format, takes, names) = match objects.format {
                 RowFormat::Ndjson => {
-                    [SinkCompression::None, SinkCompression::Gzip, SinkCompression::Zstd]
+                    use SinkCompression::{Gzip, None, Zstd};
+                    ("ndjson", [None, Gzip, Zstd], "none, gzip or zstd")
                 }
                 RowFormat::Parquet => {
-                    [SinkCompression::None, SinkCompression::Snappy, SinkCompression::Zstd]
+                    use SinkCompression::{None, Snappy, Zstd};
+                    ("parquet", [None, Snappy, Zstd], "none, snappy or zstd")
                 }
             };
             if objects.compression.is_some_and(|given| !takes.contains(&given)) {
-                let names = match objects.format {
-                    RowFormat::Ndjson => "none, gzip or zstd",
-                    RowFormat::Parquet => "none, snappy or zstd",
-                };
-                let told = at.key("compression").finding("this format is not compressed like this");
-                found.push(told.help(names));
+                let at = at.key("compression");
+                found.push(at.finding(format!("{format} is not compressed like this")).help(names));
             }
             positive(
                 at,

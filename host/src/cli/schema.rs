@@ -33,8 +33,24 @@ pub(super) fn run(args: &SchemaArgs) -> Result<Exit, CliError> {
 /// In the dialect that editors' YAML servers know.
 fn schema<T: JsonSchema>() -> Schema {
     let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
+    RecursiveTransform(without_null).transform(&mut schema);
     RecursiveTransform(or_variable).transform(&mut schema);
     schema
+}
+
+/// A key that may be left out is not written with nothing behind it.
+fn without_null(schema: &mut Schema) {
+    let is_null = |kind: &Value| *kind == "null" || *kind == json!({ "type": "null" });
+    for keyword in ["type", "anyOf"] {
+        let Some(Value::Array(kinds)) = schema.get_mut(keyword) else { continue };
+        kinds.retain(|kind| !is_null(kind));
+        if keyword == "type"
+            && let [kind] = &kinds[..]
+        {
+            let kind = kind.clone();
+            schema.insert(keyword.to_owned(), kind);
+        }
+    }
 }
 
 /// A number may stand there as `${NAME}`, which for an editor is text.

@@ -191,7 +191,10 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.content {
-            Content::Scalar(scalar) if scalar.is_null() => self.located(visitor.visit_none()),
+            // Whoever wants to leave something out leaves out its key.
+            Content::Scalar(scalar) if scalar.is_null() => {
+                self.located(Err(Error::wrong("a value", "")))
+            }
             _ => visitor.visit_some(self),
         }
     }

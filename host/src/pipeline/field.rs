@@ -10,7 +10,7 @@ use super::surroundings;
 use super::tree::Cursor;
 use crate::decode::{self, DeclarationError, DeclaredField, FieldPath, Origin};
 use crate::plugin::check_name;
-use crate::record::Field;
+use crate::record::{Field, Kind};
 
 /// Columns as far as they are known.
 #[derive(Debug, Clone)]
@@ -23,11 +23,16 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Something that would have made other columns of these could not be read: `names` were in it.
-    pub(super) fn doubt(&mut self, names: &[&str]) {
+    /// A step that would have changed columns cannot be told to. What it would have done with which stands
+    /// in its configuration, if it has one: names of columns as values, or as keys.
+    pub(super) fn doubt(&mut self, with: Option<Cursor<'_>>) {
         self.open = true;
-        self.doubtful.extend(names.iter().copied().map(str::to_owned));
-        if names.is_empty() {
+        if let Some(with) = with {
+            let keys = with.all_keys().into_iter();
+            let keys = keys.filter(|key| self.fields.iter().any(|field| *field.name == **key));
+            let names = with.texts().into_iter().chain(keys);
+            self.doubtful.extend(names.map(str::to_owned));
+        } else {
             self.doubtful.extend(self.fields.iter().map(|field| field.name.to_string()));
         }
     }
@@ -80,7 +85,7 @@ pub(super) fn declared(
     let mut columns: Vec<_> = columns.collect();
     for name in fields_at.keys() {
         if !columns.iter().any(|column| &*column.name == name) {
-            columns.push(Field::new(name, crate::record::Kind::Text));
+            columns.push(Field::new(name, Kind::Text));
             doubtful.insert(name.to_owned());
         }
     }
@@ -130,11 +135,11 @@ fn check(fields: &[DeclaredField], at: Cursor<'_>, found: &mut Vec<Finding>) {
         };
         let here = at.key(name);
         let place = if here.has(part) { here.key(part).place() } else { here.key_place() };
-        let told = Finding::new(fault.to_string()).at(place);
-        found.push(match help(fields, &fault) {
-            Some(help) => told.help(help),
-            None => told,
-        });
+        let told = match (&fault, fields.iter().find(|field| field.name == *name)) {
+            (DeclarationError::WrongKind { kind, .. }, Some(field)) => wrong_kind(field, *kind),
+            _ => Finding::new(fault.to_string()),
+        };
+        found.push(told.at(place));
         let before = left.len();
         left.retain(|field| field.name != *name);
         if left.len() == before {
@@ -143,16 +148,14 @@ fn check(fields: &[DeclaredField], at: Cursor<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-fn help(fields: &[DeclaredField], fault: &DeclarationError) -> Option<&'static str> {
-    let DeclarationError::WrongKind { field, .. } = fault else { return None };
-    let field = fields.iter().find(|declared| declared.name == *field)?;
-    Some(match field.from {
-        Origin::Rest => "$rest is text",
+fn wrong_kind(field: &DeclaredField, kind: Kind) -> Finding {
+    let written = surroundings::written(&field.from).unwrap_or_default();
+    Finding::new(format!("{written} cannot be {kind}")).help(match field.from {
         Origin::Partition | Origin::Offset => "it is integer",
-        Origin::Timestamp => "$timestamp is timestamp",
+        Origin::Timestamp => "it is timestamp",
+        Origin::Rest | Origin::Value(_) => "it is text",
         Origin::Key | Origin::Topic | Origin::Header(_) => {
             "it is text or timestamp; with `coerce: true` also boolean, integer or float"
         }
-        Origin::Value(_) => return None,
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::config::{LimitsConfig, SourceConfig};
+use super::config::LimitsConfig;
 use super::surroundings;
 use super::{Pipeline, Rule};
 use crate::decode::{self, DeclaredField, FieldPath, Origin};
@@ -13,12 +13,7 @@ impl Pipeline {
     /// The generation that cleans what this pipeline reads. What only decides where rows go, or how fast,
     /// is no part of it.
     pub fn generation(&self) -> Generation {
-        let unwrap = match &self.source {
-            SourceConfig::Generate(source) => source.unwrap.as_deref(),
-            SourceConfig::Objects(source) => source.unwrap.as_deref(),
-            SourceConfig::Stdin(source) => source.unwrap.as_deref(),
-        };
-        generation(self.rule.as_deref(), unwrap, &self.limits)
+        generation(self.rule.as_deref(), self.source.unwrap(), &self.limits)
     }
 }
 

@@ -11,6 +11,7 @@ use super::config::{
 };
 use super::finding::{Finding, Findings};
 use super::fit;
+use super::nearest;
 use super::rule::{self, Resolved, Rule};
 use super::tree::{self, Cursor, Tree};
 use super::variables::Variables;
@@ -153,7 +154,9 @@ fn resolve_rule(
             let path = beside(tree.path(), named);
             if !path.exists() {
                 let told = at.key("rule").finding(format!("there is no rule {}", path.display()));
-                found.push(told.help("a rule's path is that from this file on"));
+                let known = nearest::file(&path, ".yaml");
+                let help = known.unwrap_or_else(|| "a path is that from this file on".to_owned());
+                found.push(told.help(help));
                 return None;
             }
             let rule = read_tree(&path, found)?;

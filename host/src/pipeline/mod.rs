@@ -8,6 +8,7 @@
 
 pub mod config;
 mod delivery;
+mod document;
 mod field;
 mod finding;
 mod fit;

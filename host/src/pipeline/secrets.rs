@@ -4,6 +4,7 @@
 //! rows on stdout are what they are.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock};
 
 /// Of the process: a value stays a secret whatever pipeline it was filled into. The longest come first,
@@ -18,6 +19,8 @@ struct Secret {
     everywhere: bool,
 }
 
+const STARS: &str = "***";
+
 /// A shorter value is no secret: it would be found in every other word.
 const CHARS_MIN: usize = 4;
 
@@ -26,19 +29,26 @@ const CHARS_EVERYWHERE: usize = 8;
 
 /// From now on `shown` stands wherever the value would.
 pub(super) fn remember(value: &str, shown: &str) {
-    let mut forms = vec![value.to_owned()];
     // Said in another form: as a piece of JSON, and line by line.
-    forms.push(serde_json::Value::from(value).to_string().trim_matches('"').to_owned());
-    forms.extend(value.lines().map(|line| line.trim().to_owned()));
+    let json = serde_json::Value::from(value).to_string();
+    let lines = value.lines().map(str::trim);
+    let forms = [value, json.trim_matches('"')].into_iter().chain(lines);
+    let mut secrets: Vec<(String, &str)> = forms.map(|form| (form.to_owned(), shown)).collect();
+    // Whoever takes a URL apart may name its password alone.
+    for at in passwords(value) {
+        let password = &value[at];
+        secrets.extend([(password.to_owned(), STARS), (decoded(password), STARS)]);
+    }
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    for form in forms {
-        let is_known = known.iter().any(|secret| secret.value == form);
-        if is_known || form.chars().count() < CHARS_MIN || matches!(&*form, "true" | "false") {
+    for (value, shown) in secrets {
+        let is_known = known.iter().any(|secret| secret.value == value);
+        let chars = value.chars().count();
+        if is_known || chars < CHARS_MIN || matches!(&*value, "true" | "false") {
             continue;
         }
-        let is_number = form.bytes().all(|byte| byte.is_ascii_digit());
-        let everywhere = form.chars().count() >= CHARS_EVERYWHERE && !is_number;
-        known.push(Secret { value: form, shown: shown.to_owned(), everywhere });
+        let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+        let everywhere = chars >= CHARS_EVERYWHERE && !is_number;
+        known.push(Secret { value, shown: shown.to_owned(), everywhere });
     }
     known.sort_by_key(|secret| std::cmp::Reverse(secret.value.len()));
 }
@@ -51,10 +61,15 @@ pub fn mask(text: &str) -> Cow<'_, str> {
             masked = Cow::Owned(replaced(&masked, secret));
         }
     }
-    match without_passwords(&masked) {
-        Some(masked) => Cow::Owned(masked),
-        None => masked,
+    let passwords = passwords(&masked);
+    if passwords.is_empty() {
+        return masked;
     }
+    let mut masked = masked.into_owned();
+    for at in passwords.into_iter().rev() {
+        masked.replace_range(at, STARS);
+    }
+    Cow::Owned(masked)
 }
 
 fn replaced(text: &str, secret: &Secret) -> String {
@@ -74,34 +89,58 @@ fn replaced(text: &str, secret: &Secret) -> String {
     masked
 }
 
-/// `postgres://me:***@host` for `postgres://me:password@host`, if there is one.
-fn without_passwords(text: &str) -> Option<String> {
-    let mut masked = String::new();
-    let mut rest = 0;
+/// Where passwords of URLs stand: `postgres://me:password@host`, and `?password=` or `password=`.
+fn passwords(text: &str) -> Vec<Range<usize>> {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>');
+    let word = |from: usize| {
+        let rest = &text[from..];
+        from..from + rest.find(is_end).unwrap_or(rest.len())
+    };
+    let mut found = Vec::new();
     for (at, mark) in text.match_indices("://") {
-        let from = at + mark.len();
-        if from < rest {
-            continue;
+        let word = word(at + mark.len());
+        let begins = word.start;
+        let word = &text[word];
+        let authority = word.split(['/', '?', '#']).next().unwrap_or_default();
+        let Some(colon) = authority.find(':') else { continue };
+        // A password may hold an `@`, which then is not the last one; or a slash, if it was not encoded
+        // as it should be, and what follows the colon is no port.
+        let port = authority[colon + 1..].bytes().all(|byte| byte.is_ascii_digit());
+        let ends = authority.rfind('@').or_else(|| word.rfind('@').filter(|_| !port));
+        if let Some(ends) = ends.filter(|ends| *ends > colon + 1) {
+            found.push(begins + colon + 1..begins + ends);
         }
-        // A password may hold an `@`, which then is not the last of its word.
-        let is_end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`');
-        let authority = text[from..].split(is_end).next().unwrap_or_default();
-        let Some((user, _)) = authority.rsplit_once('@') else { continue };
-        let Some((name, password)) = user.split_once(':') else { continue };
-        if password.is_empty() {
-            continue;
+    }
+    for (at, mark) in text.match_indices("password=") {
+        let word = word(at + mark.len());
+        let length = text[word.clone()].find('&').unwrap_or(word.len());
+        found.push(word.start..word.start + length);
+    }
+    // What stands for a variable says more than stars.
+    found.retain(|at| !at.is_empty() && !text[at.clone()].starts_with("${"));
+    found.sort_by_key(|at| at.start);
+    found.dedup_by(|next, one| next.start < one.end);
+    found
+}
+
+/// Without the `%40` that stand for `@` in a URL.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, more @ ..] = rest {
+        let hex = more.get(..2).filter(|_| *first == b'%').and_then(|hex| str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &more[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = more;
+            }
         }
-        let begins = from + name.len() + 1;
-        masked.push_str(&text[rest..begins]);
-        // What stands for a variable says more than stars.
-        masked.push_str(if password.starts_with("${") { password } else { "***" });
-        rest = begins + password.len();
     }
-    if rest == 0 {
-        return None;
-    }
-    masked.push_str(&text[rest..]);
-    Some(masked)
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -133,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn the_password_of_a_url_is_a_secret_by_itself() {
+        remember("postgres://me:hunter%40two@host/db", "${URL_OF_TEST}");
+        assert_eq!(
+            mask("cannot reach postgres://me:hunter%40two@host/db"),
+            "cannot reach ${URL_OF_TEST}"
+        );
+        assert_eq!(mask("`hunter@two` was refused, hunter%40two"), "`***` was refused, ***");
+    }
+
+    #[test]
     fn passwords_in_urls_are_stars() {
         for (text, shown) in [
             ("postgres://me:pw@host/db", "postgres://me:***@host/db"),
@@ -140,10 +189,14 @@ mod tests {
                 "a postgres://me:p@w@host and b://c:d@e.",
                 "a postgres://me:***@host and b://c:***@e.",
             ),
+            ("b://me:p/w?x@host/db", "b://me:***@host/db"),
+            ("b://h?user=me&password=pw&x=y", "b://h?user=me&password=***&x=y"),
+            ("host=h password=pw user=me", "host=h password=*** user=me"),
             ("postgres://me@host/db", "postgres://me@host/db"),
             ("postgres://me:@host", "postgres://me:@host"),
             ("postgres://me:${PW}@host", "postgres://me:${PW}@host"),
             ("http://host:80/a@b", "http://host:80/a@b"),
+            ("http://host:80?a=b:c@d", "http://host:80?a=b:c@d"),
             ("see: //x", "see: //x"),
         ] {
             assert_eq!(mask(text), shown);

@@ -41,7 +41,7 @@ pub(super) fn configured(
 ) -> Vec<RuleStep> {
     // A step that could not be read may have done anything.
     if at.is_cut() || at.items().count() < at.len() {
-        columns.doubt(&[]);
+        columns.doubt(None);
     }
     let mut ids: Vec<String> = Vec::new();
     let mut steps = Vec::new();
@@ -60,7 +60,7 @@ pub(super) fn configured(
                 columns.fields = Arc::clone(step.output());
                 steps.push(RuleStep { id: id.into(), step });
             }
-            None => columns.doubt(&at.get("with").map(Cursor::texts).unwrap_or_default()),
+            None => columns.doubt(at.get("with")),
         }
     }
     steps
@@ -103,20 +103,14 @@ fn configure(
     match Step::new(plugin, &json, &columns.fields, traced(id)) {
         Ok(step) => return Some(step),
         Err(ConfigureError::Findings { findings, .. }) => {
-            let texts = with.map(Cursor::texts).unwrap_or_default();
-            if texts.iter().any(|text| columns.doubtful.contains(*text)) {
-                return None;
-            }
             for told in findings {
                 let place = with.map_or(place, |with| with.pointer(&told.pointer));
-                // A column that is not there may be one that a step before would have made.
-                let named = place.text().filter(|name| told.message.contains(name));
-                let is_known = |name: &str| columns.fields.iter().any(|field| *field.name == *name);
-                if columns.open && named.is_some_and(|name| !is_known(name)) {
+                if is_consequence(&told.message, place.text(), columns) {
                     continue;
                 }
+                let at = place.place_for(&told.message);
                 let message = format!("{}: {}", plugin.name(), told.message);
-                found.push(Finding { help: told.help, ..place.finding(message) });
+                found.push(Finding { help: told.help, ..Finding::new(message).at(at) });
             }
         }
         Err(error @ ConfigureError::TooLarge { .. }) => {
@@ -128,6 +122,18 @@ fn configure(
         }
     }
     None
+}
+
+/// Whether a plugin may have found this only because a step or a field before has a mistake. `named` is
+/// the text that it points to.
+fn is_consequence(message: &str, named: Option<&str>, columns: &Columns) -> bool {
+    let is_doubtful =
+        |name: &String| named == Some(name.as_str()) || message.contains(&format!("`{name}`"));
+    // A column that is not there may be one that a step before would have made.
+    let is_unknown = |name: &str| {
+        message.contains(name) && !columns.fields.iter().any(|field| *field.name == *name)
+    };
+    columns.doubtful.iter().any(is_doubtful) || columns.open && named.is_some_and(is_unknown)
 }
 
 impl Plugins<'_> {
@@ -173,25 +179,13 @@ impl Plugins<'_> {
         match PluginFile::read(&path, self.limits.file) {
             Ok(file) => Some(file),
             Err(error) => {
-                let help = error.help().map(str::to_owned).or_else(|| beside(&path));
+                let help =
+                    error.help().map(str::to_owned).or_else(|| nearest::file(&path, ".wasm"));
                 found.push(Finding { help, ..at.finding(chain(&error)) });
                 None
             }
         }
     }
-}
-
-/// The component in the same folder that was probably meant.
-fn beside(missing: &Path) -> Option<String> {
-    let name = missing.file_name()?.to_str()?;
-    let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let names = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
-    let names: Vec<String> = names
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".wasm"))
-        .collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    nearest::help(name, &names, "there is")
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

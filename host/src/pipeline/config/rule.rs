@@ -89,7 +89,8 @@ pub struct OutputColumn {
 #[serde(deny_unknown_fields)]
 pub struct TestConfig {
     pub name: String,
-    /// Each is a record's text, or an object that stands for its JSON.
+    /// Each is a record's text, or an object that stands for its JSON. Of their surroundings (`$key` and
+    /// the like) records of a test have none.
     pub records: Vec<TestRecord>,
     /// The rows that come out, in order. Columns that a row does not name are not compared.
     #[serde(default)]

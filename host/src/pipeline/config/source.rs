@@ -23,6 +23,15 @@ impl SourceConfig {
             Self::Stdin(_) => "stdin",
         }
     }
+
+    /// The member of each record's object in which the record stands.
+    pub fn unwrap(&self) -> Option<&str> {
+        match self {
+            Self::Generate(source) => source.unwrap.as_deref(),
+            Self::Objects(source) => source.unwrap.as_deref(),
+            Self::Stdin(source) => source.unwrap.as_deref(),
+        }
+    }
 }
 
 /// Dirty Pinterest posts, made up as they are seen in reality. The same seed gives the same records.

@@ -102,17 +102,21 @@ impl<'t> Cursor<'t> {
         templates
     }
 
-    /// All texts that are part of it, keys too.
+    /// All texts that are part of it.
     pub(in crate::pipeline) fn texts(self) -> Vec<&'t str> {
         let below = |node| Self { node, entry: None, ..self }.texts();
         match &self.node.content {
             Content::Scalar(scalar) => vec![&scalar.text],
             Content::List(items) => items.iter().flat_map(below).collect(),
-            Content::Map(entries) => {
-                let keys = entries.iter().map(|entry| entry.key.as_str());
-                keys.chain(entries.iter().flat_map(|entry| below(&entry.value))).collect()
-            }
+            Content::Map(entries) => entries.iter().flat_map(|entry| below(&entry.value)).collect(),
         }
+    }
+
+    /// All keys in it.
+    pub(in crate::pipeline) fn all_keys(self) -> Vec<&'t str> {
+        let below = self.node.children();
+        let below = below.flat_map(|node| Self { node, entry: None, ..self }.all_keys());
+        self.keys().chain(below).collect()
     }
 
     pub(in crate::pipeline) fn place(self) -> Place {
@@ -121,6 +125,15 @@ impl<'t> Cursor<'t> {
             _ => self.node.own_mark(),
         };
         self.file.place(&mark)
+    }
+
+    /// What a message is about that points here: the key, if it is the key that it names.
+    pub(in crate::pipeline) fn place_for(self, message: &str) -> Place {
+        let names = |text: &str| message.contains(&format!("`{text}`"));
+        match self.entry {
+            Some(entry) if names(&entry.key) && !self.text().is_some_and(names) => self.key_place(),
+            _ => self.place(),
+        }
     }
 
     /// Its key; itself, if it stands under none.

@@ -122,10 +122,11 @@ impl Node {
                 &self.content,
                 Content::Scalar(scalar) if scalar.integer().is_some()
             );
-            let expected = if is_out_of_range {
-                format!("a whole number from {min} to {max}")
-            } else {
-                "a whole number".to_owned()
+            let expected = match max.to_string().len() {
+                _ if !is_out_of_range => "a whole number".to_owned(),
+                // Nobody meant the largest one.
+                17.. => format!("a whole number from {min} on"),
+                _ => format!("a whole number from {min} to {max}"),
             };
             Error::wrong(expected, "10")
         })
@@ -190,7 +191,10 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.content {
-            Content::Scalar(scalar) if scalar.is_null() => self.located(visitor.visit_none()),
+            // Whoever wants to leave something out leaves out its key.
+            Content::Scalar(scalar) if scalar.is_null() => {
+                self.located(Err(Error::wrong("a value", "")))
+            }
             _ => visitor.visit_some(self),
         }
     }

@@ -55,6 +55,8 @@ enum Content {
 struct Entry {
     key: String,
     key_at: Range<usize>,
+    /// Another key is written there, and this one was probably meant.
+    guessed: bool,
     value: Node,
 }
 
@@ -150,6 +152,9 @@ impl Node {
     fn said(&self) -> String {
         match &self.content {
             Content::Scalar(scalar) if scalar.is_null() => "nothing".to_owned(),
+            Content::Scalar(Scalar { text, quoted: true, template: None, .. }) => {
+                format!("`\"{}\"`", shortened(text))
+            }
             Content::Scalar(scalar) => format!("`{}`", shortened(scalar.shown())),
             Content::List(_) => "a list".to_owned(),
             Content::Map(_) => "keys and values".to_owned(),

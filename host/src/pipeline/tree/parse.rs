@@ -150,7 +150,7 @@ impl<'a> Builder<'a, '_> {
             self.found.push(*finding);
             return Ok(());
         }
-        to.push(Entry { key: key.into_owned(), key_at, value });
+        to.push(Entry { key: key.into_owned(), key_at, guessed: false, value });
         Ok(())
     }
 

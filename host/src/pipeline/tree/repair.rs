@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 
 use super::de::{At, Error, Fault};
-use super::{Content, Node, Tree};
+use super::{Content, Entry, Node, Tree};
 use crate::pipeline::finding::Finding;
 use crate::pipeline::nearest;
 
@@ -47,7 +47,12 @@ impl Tree {
 
 impl Node {
     fn tell(&mut self, at: At, fault: &Fault) -> Option<Finding> {
-        let key = self.entry_key(at.node).map(str::to_owned);
+        let entry = self.entry_of(at.node);
+        // What does not fit a key that is only a guess says that the guess was wrong.
+        if !at.key && entry.is_some_and(|entry| entry.guessed) {
+            return None;
+        }
+        let key = entry.map(|entry| entry.key.clone());
         let node = self.find_mut(at.node)?;
         if matches!(&node.content, Content::Scalar(scalar) if scalar.unfilled) {
             return None;
@@ -75,6 +80,11 @@ impl Node {
             }
             Fault::Wrong { expected, example } => {
                 let told = Finding::new(format!("here should be {expected}, not {}", node.said()));
+                let nothing = matches!(&node.content, Content::Scalar(scalar) if scalar.is_null());
+                let example = match *example {
+                    "{ key: value }" if nothing => "{}",
+                    example => example,
+                };
                 match key {
                     _ if example.is_empty() => told,
                     Some(key) => told.help(format!("like `{key}: {example}`")),
@@ -113,6 +123,7 @@ impl Node {
                 Some(_) if entries.iter().any(|entry| entry.key == key) => false,
                 Some(at) => {
                     key.clone_into(&mut entries[at].key);
+                    entries[at].guessed = true;
                     true
                 }
                 None => entries.iter_mut().any(|entry| entry.value.rename(value, key)),
@@ -132,11 +143,10 @@ impl Node {
         }
     }
 
-    /// The key under which a node stands, if it stands under one.
-    fn entry_key(&self, id: usize) -> Option<&str> {
+    /// Where a node stands, if it stands under a key.
+    fn entry_of(&self, id: usize) -> Option<&Entry> {
         let here = self.entries().iter().find(|entry| entry.value.id == id);
-        here.map(|entry| entry.key.as_str())
-            .or_else(|| self.children().find_map(|child| child.entry_key(id)))
+        here.or_else(|| self.children().find_map(|child| child.entry_of(id)))
     }
 
     /// What is marked for a node: a key for what reaches over lines.
@@ -261,6 +271,7 @@ nam: hut
 rooms:
   - { name: kitchen, windows: many }
   - { name: hall, windows: 300, heted: true, cellar: 1 }
+  - { name: bath, window: 'small' }
   - windows: 1
   - [a]
   - { name: [], windows: 1 }
@@ -276,17 +287,18 @@ roof:
                 "5: here should be a whole number from 0 to 255, not `300` [300]",
                 "5: unknown key `heted` [heted]",
                 "5: unknown key `cellar` [cellar]",
-                "6: the key `name` is missing [windows]",
-                "7: here should be keys and values, not a list [a]",
-                "8: here should be text, not a list [name]",
-                "10: there is no kind `thatchd` [thatchd]",
-                "10: here should be a whole number from 0 to 4294967295, not `-1` [-1]",
+                "6: unknown key `window` [window]",
+                "7: the key `name` is missing [windows]",
+                "8: here should be keys and values, not a list [a]",
+                "9: here should be text, not a list [name]",
+                "11: there is no kind `thatchd` [thatchd]",
+                "11: here should be a whole number from 0 to 4294967295, not `-1` [-1]",
             ]
         );
         let house = house.unwrap();
         assert_eq!(house.name.as_deref(), Some("hut"), "what was meant is clear");
         let names: Vec<_> = house.rooms.iter().map(|room| room.name.as_str()).collect();
-        assert_eq!(names, ["kitchen", "hall"]);
+        assert_eq!(names, ["kitchen", "hall", "bath"]);
         assert!(house.rooms[1].heated);
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use futures_util::future::join;
 use sqlx::Row as _;
@@ -154,14 +155,14 @@ impl Plan {
                 Cell::Boolean(value) => binder.push(value),
                 Cell::Integer(value) => binder.push(value),
                 Cell::Float(value) => binder.push(value),
-                Cell::Text(text) => binder.push(Box::<str>::from(text)),
+                Cell::Text(text) => binder.push(Arc::<str>::from(text)),
                 Cell::Timestamp(micros) => binder.push(Rfc3339(micros).to_string()),
                 Cell::List(list) => binder.push(list.json()),
             };
         }
         if self.layout.provenance {
             let place = part.record(at).position.place();
-            binder.push(std::sync::Arc::clone(&part.lane)).push(place.to_string());
+            binder.push(Arc::clone(&part.lane)).push(place.to_string());
         }
         if self.layout.versions == Versions::Column {
             binder.push(candidates.version(row).to_vec());

@@ -5,6 +5,8 @@
 
 pub mod frame;
 pub mod generate;
+mod inflate;
+pub mod stdin;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -39,6 +39,9 @@ use crate::record::{RawFault, Span};
 use super::Most;
 use tokens::{Scan, Tokens};
 
+/// How much is read at once, if there is so much.
+const CHUNK_BYTES: usize = 1 << 20;
+const SPACE_BYTES_MIN: usize = 64 << 10;
 /// What is kept of a record that is too large.
 const KEPT_BYTES: usize = 64 << 10;
 /// What stands further than this behind a value is not taken for a part of it.
@@ -137,8 +140,19 @@ impl Framer {
         self.buffer.len()
     }
 
+    /// Whether one batch cannot hold the complete records.
+    pub fn has_more_than(&self, most: Most) -> bool {
+        let (Some(first), Some(last)) = (self.frames.first(), self.frames.last()) else {
+            return false;
+        };
+        self.frames.len() > most.records || (last.value.to - first.value.from) as usize > most.bytes
+    }
+
     /// Where to append what comes next; [`scan`](Self::scan) looks at it.
-    pub fn buffer(&mut self) -> &mut BytesMut {
+    pub fn space(&mut self) -> &mut BytesMut {
+        if self.buffer.capacity() - self.buffer.len() < SPACE_BYTES_MIN {
+            self.buffer.reserve(CHUNK_BYTES);
+        }
         &mut self.buffer
     }
 
@@ -171,10 +185,8 @@ impl Framer {
 
     /// As many of the complete records as `most` allows, if there are any.
     pub fn take(&mut self, most: Most) -> Option<Framed> {
-        let from = self.frames.first()?.value.from as usize;
-        let fits = |frame: &Frame| frame.value.to as usize - from <= most.bytes;
-        let records = self.frames.iter().take(most.records).take_while(|frame| fits(frame)).count();
-        let (bytes, frames) = self.cut(records.saturating_sub(1));
+        let last = most.fitting(&self.frames).checked_sub(1)?;
+        let (bytes, frames) = self.cut(last);
         Some(Framed { bytes, frames })
     }
 
@@ -472,6 +484,16 @@ impl Framer {
 
     fn kept_bytes_max(&self) -> usize {
         KEPT_BYTES.min(self.record_bytes_max)
+    }
+}
+
+impl Most {
+    /// How many of these fit, the first ones: one at least, if there is one.
+    pub(super) fn fitting(self, frames: &[Frame]) -> usize {
+        let Some(first) = frames.first() else { return 0 };
+        let bytes = |frame: &Frame| (frame.value.to - first.value.from) as usize;
+        let fits = |(at, frame): &(usize, &Frame)| *at == 0 || bytes(frame) <= self.bytes;
+        frames.iter().take(self.records.max(1)).enumerate().take_while(fits).count()
     }
 }
 

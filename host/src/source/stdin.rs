@@ -1,0 +1,381 @@
+//! `stdin`: records on the standard input, in any form that [framing](super::frame) reads.
+//!
+//! What was read once cannot be read again: every run is a lane of its own. Within the run a lane can be
+//! opened anew where it stands in the sink, as what is not committed yet is kept; the runtime holds the
+//! same bytes at that time, and bounds them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use crate::pipeline::config::{Compression, StdinSourceConfig};
+use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, RawRecord, SourceId};
+
+use super::frame::{Frame, Framed, Framer};
+use super::inflate::{Input, inflate};
+use super::{Journal, LaneChange, LaneReader, Most, Source};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StdinSourceError {
+    #[error("cannot read the standard input")]
+    Read(#[source] io::Error),
+    #[error("lane {lane} stands at {from}, which cannot be read again")]
+    Gone { lane: Lane, from: Position },
+    #[error("lane {lane} is being read already")]
+    Busy { lane: Lane },
+}
+
+impl StdinSourceError {
+    /// What the runtime does about it: design.md, section 5.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            // Reading on after an error would leave records out, and there is no way back.
+            Self::Read(_) | Self::Gone { .. } => ErrorClass::Fatal,
+            Self::Busy { .. } => ErrorClass::Transient,
+        }
+    }
+}
+
+impl From<StdinSourceError> for ConnectorError {
+    fn from(error: StdinSourceError) -> Self {
+        Self::new(error.class(), error)
+    }
+}
+
+#[derive(Debug)]
+pub struct StdinSource {
+    lane: Lane,
+    is_assigned: Mutex<bool>,
+    feed: Arc<tokio::sync::Mutex<Feed>>,
+    kept: Arc<Mutex<VecDeque<Kept>>>,
+}
+
+impl StdinSource {
+    pub fn new(config: &StdinSourceConfig, record_bytes_max: usize) -> Self {
+        Self::over(tokio::io::stdin(), config.compression, record_bytes_max)
+    }
+
+    fn over(
+        raw: impl AsyncRead + Send + Unpin + 'static,
+        compression: Compression,
+        record_bytes_max: usize,
+    ) -> Self {
+        let feed = Feed {
+            input: FeedInput::Raw(Some(Box::new(raw)), compression),
+            framer: Framer::new(record_bytes_max),
+            next: 0,
+        };
+        Self {
+            lane: Lane::new(format!("stdin-{}", Uuid::now_v7())),
+            is_assigned: Mutex::new(false),
+            feed: Arc::new(tokio::sync::Mutex::new(feed)),
+            kept: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for StdinSource {
+    async fn identity(&self) -> Result<SourceId, ConnectorError> {
+        Ok(SourceId::new("stdin"))
+    }
+
+    async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
+        let was_assigned = std::mem::replace(&mut *lock(&self.is_assigned), true);
+        Ok((!was_assigned).then(|| LaneChange::Assigned(self.lane.clone())))
+    }
+
+    async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {
+        Ok(Position::Record(0))
+    }
+
+    async fn open(
+        &self,
+        lane: &Lane,
+        from: Position,
+        _journal: Arc<dyn Journal>,
+    ) -> Result<Box<dyn LaneReader>, ConnectorError> {
+        let Ok(feed) = Arc::clone(&self.feed).try_lock_owned() else {
+            return Err(StdinSourceError::Busy { lane: lane.clone() }.into());
+        };
+        let oldest = lock(&self.kept).front().map_or(feed.next, |kept| kept.from);
+        match from {
+            Position::Record(next) if (oldest..=feed.next).contains(&next) => {
+                let kept = Arc::clone(&self.kept);
+                Ok(Box::new(StdinReader { lane: lane.clone(), feed, kept, next }))
+            }
+            from => Err(StdinSourceError::Gone { lane: lane.clone(), from }.into()),
+        }
+    }
+
+    fn hint(&self, _lane: &Lane, to: Position) {
+        let Position::Record(to) = to else { return };
+        let mut kept = lock(&self.kept);
+        while kept.front().is_some_and(|kept| kept.to() <= to) {
+            kept.pop_front();
+        }
+    }
+}
+
+/// Nothing that is done under these locks can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What comes in.
+#[derive(Debug)]
+struct Feed {
+    input: FeedInput,
+    framer: Framer,
+    /// The number of the first record that the framer holds, or will hold.
+    next: u64,
+}
+
+enum FeedInput {
+    /// Taken when it is read for the first time.
+    Raw(Option<Input>, Compression),
+    Opening(AbortOnDropHandle<io::Result<Input>>),
+    Open(Input),
+    Ended,
+}
+
+impl fmt::Debug for FeedInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw(..) => "Raw",
+            Self::Opening(_) => "Opening",
+            Self::Open(_) => "Open",
+            Self::Ended => "Ended",
+        })
+    }
+}
+
+impl Feed {
+    /// Reads on until there is a record; `None` if there is no other.
+    async fn read(&mut self, most: Most) -> io::Result<Option<Framed>> {
+        loop {
+            if let Some(framed) = self.framer.take(most) {
+                return Ok(Some(framed));
+            }
+            match &mut self.input {
+                FeedInput::Raw(raw, compression) => {
+                    let raw = raw.take().expect("taken once");
+                    let opening = tokio::spawn(inflate(raw, *compression));
+                    self.input = FeedInput::Opening(AbortOnDropHandle::new(opening));
+                }
+                FeedInput::Opening(opening) => {
+                    self.input = FeedInput::Open(opening.await.map_err(io::Error::other)??);
+                }
+                FeedInput::Open(input) => {
+                    if input.read_buf(self.framer.space()).await? > 0 {
+                        self.framer.scan();
+                    } else {
+                        self.framer.end();
+                        self.input = FeedInput::Ended;
+                    }
+                }
+                FeedInput::Ended => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Records that were handed out, and may be asked for again.
+#[derive(Debug)]
+struct Kept {
+    from: u64,
+    framed: Framed,
+}
+
+impl Kept {
+    fn to(&self) -> u64 {
+        self.from + self.framed.frames.len() as u64
+    }
+
+    /// From this record on, as many as `most` allows.
+    fn batch(&self, from: u64, most: Most) -> RawBatch {
+        let frames = &self.framed.frames[(from - self.from) as usize..];
+        let frames = &frames[..most.fitting(frames)];
+        let record = |(at, frame): (u64, &Frame)| RawRecord {
+            fault: frame.fault.clone(),
+            ..RawRecord::value(Position::Record(at), frame.value.range())
+        };
+        RawBatch {
+            bytes: Bytes::clone(&self.framed.bytes),
+            records: (from..).zip(frames).map(record).collect(),
+            headers: Vec::new(),
+            topic: None,
+            partition: None,
+            from: Position::Record(from),
+            to: Position::Record(from + frames.len() as u64),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct StdinReader {
+    lane: Lane,
+    feed: OwnedMutexGuard<Feed>,
+    kept: Arc<Mutex<VecDeque<Kept>>>,
+    next: u64,
+}
+
+#[async_trait]
+impl LaneReader for StdinReader {
+    async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError> {
+        if self.next == self.feed.next {
+            let framed = self.feed.read(most).await.map_err(StdinSourceError::Read)?;
+            let Some(framed) = framed else { return Ok(None) };
+            let kept = Kept { from: self.next, framed };
+            self.feed.next = kept.to();
+            lock(&self.kept).push_back(kept);
+        }
+        let kept = lock(&self.kept);
+        let holds = |kept: &&Kept| (kept.from..kept.to()).contains(&self.next);
+        let Some(holder) = kept.iter().rev().find(holds) else {
+            let (lane, from) = (self.lane.clone(), Position::Record(self.next));
+            return Err(StdinSourceError::Gone { lane, from }.into());
+        };
+        let batch = holder.batch(self.next, most);
+        self.next += batch.records.len() as u64;
+        Ok(Some(batch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::super::inflate::tests::gzip;
+    use super::*;
+
+    const MOST: Most = Most { records: 100, bytes: 1 << 20 };
+
+    #[derive(Debug)]
+    struct NoJournal;
+
+    #[async_trait]
+    impl Journal for NoJournal {
+        async fn entries(&self) -> Result<Vec<Bytes>, ConnectorError> {
+            unreachable!("nothing is planned")
+        }
+
+        async fn append(&self, _number: u64, _entry: Bytes) -> Result<(), ConnectorError> {
+            unreachable!("nothing is planned")
+        }
+    }
+
+    fn over(input: impl AsyncRead + Send + Unpin + 'static) -> StdinSource {
+        StdinSource::over(input, Compression::Auto, 1 << 20)
+    }
+
+    async fn open(source: &StdinSource, from: u64) -> Result<Box<dyn LaneReader>, ConnectorError> {
+        source.open(&source.lane, Position::Record(from), Arc::new(NoJournal)).await
+    }
+
+    fn values(batch: &RawBatch) -> Vec<(Position, String)> {
+        let value = |at| String::from_utf8_lossy(&batch.value(at).unwrap()).into_owned();
+        (0..batch.records.len()).map(|at| (batch.records[at].position, value(at))).collect()
+    }
+
+    fn numbered(range: std::ops::Range<u64>) -> Vec<(Position, String)> {
+        range.map(|at| (Position::Record(at), format!("{{\"a\": {at}}}"))).collect()
+    }
+
+    fn lines(range: std::ops::Range<u64>) -> Vec<u8> {
+        range.map(|at| format!("{{\"a\": {at}}}\n")).collect::<String>().into_bytes()
+    }
+
+    #[tokio::test]
+    async fn records_are_numbered_and_the_lane_ends_with_the_input() {
+        for input in [lines(0..10), gzip(&lines(0..10)).await] {
+            let source = over(io::Cursor::new(input));
+            let mut reader = open(&source, 0).await.unwrap();
+            let mut at = 0;
+            while let Some(batch) = reader.read(Most { records: 4, ..MOST }).await.unwrap() {
+                assert_eq!(batch.from, Position::Record(at));
+                let to = (at + 4).min(10);
+                assert_eq!(values(&batch), numbered(at..to));
+                assert_eq!(batch.to, Position::Record(to));
+                at = to;
+            }
+            assert_eq!(at, 10);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_run_is_a_lane_of_its_own() {
+        let (one, other) = (over(tokio::io::empty()), over(tokio::io::empty()));
+        let lane = one.next_change().await.unwrap();
+        assert_eq!(lane, Some(LaneChange::Assigned(one.lane.clone())));
+        assert_eq!(one.next_change().await.unwrap(), None);
+        assert_ne!(one.lane, other.lane);
+        assert!(open(&one, 0).await.unwrap().read(MOST).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_record_is_handed_on_as_soon_as_it_is_there() {
+        let (mut writer, input) = tokio::io::duplex(1 << 10);
+        let source = over(input);
+        let mut reader = open(&source, 0).await.unwrap();
+        writer.write_all(b"{\"a\": 0}\n{\"a\"").await.unwrap();
+        let batch = reader.read(MOST).await.unwrap().unwrap();
+        assert_eq!(values(&batch), numbered(0..1));
+
+        let waiting = tokio::time::timeout(Duration::from_millis(1), reader.read(MOST)).await;
+        assert!(waiting.is_err(), "the second record is not complete");
+        writer.write_all(b": 1}").await.unwrap();
+        drop(writer);
+        let batch = reader.read(MOST).await.unwrap().unwrap();
+        assert_eq!(values(&batch), numbered(1..2));
+        assert!(reader.read(MOST).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_committed_can_be_read_again() {
+        let source = over(io::Cursor::new(lines(0..10)));
+        let mut reader = open(&source, 0).await.unwrap();
+        let most = Most { records: 3, ..MOST };
+        for _ in 0..2 {
+            reader.read(most).await.unwrap().unwrap();
+        }
+        assert_eq!(open(&source, 0).await.unwrap_err().class, ErrorClass::Transient, "still read");
+        drop(reader);
+        source.hint(&source.lane, Position::Record(3));
+        assert_eq!(open(&source, 0).await.unwrap_err().class, ErrorClass::Fatal, "it is gone");
+
+        let mut reader = open(&source, 3).await.unwrap();
+        let mut found = Vec::new();
+        while let Some(batch) = reader.read(Most { records: 2, ..MOST }).await.unwrap() {
+            assert!(batch.records.len() <= 2);
+            found.extend(values(&batch));
+        }
+        assert_eq!(found, numbered(3..10));
+        source.hint(&source.lane, Position::Record(10));
+        assert!(lock(&source.kept).is_empty());
+    }
+
+    #[tokio::test]
+    async fn input_that_cannot_be_read_ends_the_run() {
+        let whole = gzip(&lines(0..10)).await;
+        let source = over(io::Cursor::new(whole[..whole.len() / 2].to_vec()));
+        let mut reader = open(&source, 0).await.unwrap();
+        let error = loop {
+            match reader.read(MOST).await {
+                Ok(batch) => assert!(batch.is_some(), "the end is missing"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.class, ErrorClass::Fatal);
+    }
+}

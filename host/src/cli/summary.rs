@@ -6,7 +6,7 @@ use super::output::{self, BAD, FAINT, GOOD, STRONG};
 use super::run::Running;
 use crate::observe::{LaneHealth, Totals};
 use crate::pipeline::Pipeline;
-use crate::pipeline::config::SinkConfig;
+use crate::pipeline::config::{RowFormat, SinkConfig};
 
 /// Reasons and tallies that are shown; the metrics have all.
 const LINES_MAX: usize = 10;
@@ -103,6 +103,12 @@ impl Summary<'_> {
             SinkConfig::Sqlite(sqlite) => {
                 next.push((
                     format!("sqlite3 {} 'SELECT * FROM {} LIMIT 5'", sqlite.path, sqlite.table),
+                    "the rows",
+                ));
+            }
+            SinkConfig::Objects(objects) if objects.format == RowFormat::Parquet => {
+                next.push((
+                    format!("duckdb -c \"FROM '{}/**/*.parquet' LIMIT 5\"", objects.url),
                     "the rows",
                 ));
             }

@@ -13,7 +13,8 @@ use super::finding::{Finding, Findings};
 use super::fit;
 use super::nearest;
 use super::rule::{self, Resolved, Rule};
-use super::tree::{self, Cursor, Tree};
+use super::secrets;
+use super::tree::{self, Cursor, Templates, Tree};
 use super::variables::Variables;
 use crate::decode::DecodeLimits;
 use crate::plugin::{PluginLimits, Sandbox};
@@ -106,6 +107,8 @@ fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) ->
             fit::circle(source, sink, at, found);
         }
     }
+    let templates = at.templates();
+    show_numbers(&config, &templates);
     Some(Pipeline {
         name: config.name.clone()?.into(),
         path: tree.path().to_owned(),
@@ -117,9 +120,19 @@ fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) ->
         dead_letters: config.dead_letters.clone(),
         warnings: Vec::new(),
         name_place: at.key("name").place(),
-        templates: at.templates(),
+        templates,
         config,
     })
+}
+
+/// What is read as a number is no secret, wherever it came from.
+fn show_numbers(config: &PipelineConfig, templates: &Templates) {
+    let config = serde_json::to_value(config).expect("keys are text");
+    for pointer in templates.keys() {
+        if let Some(serde_json::Value::Number(number)) = config.pointer(pointer) {
+            secrets::forget(&number.to_string());
+        }
+    }
 }
 
 /// The rule as far as it is sound. `None` if there is one and nothing of it could be read.

@@ -53,6 +53,12 @@ pub(super) fn remember(value: &str, shown: &str) {
     known.sort_by_key(|secret| std::cmp::Reverse(secret.value.len()));
 }
 
+/// It turned out to be no secret.
+pub(super) fn forget(value: &str) {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    known.retain(|secret| secret.value != value);
+}
+
 /// The text as it may be shown.
 pub fn mask(text: &str) -> Cow<'_, str> {
     let mut masked = Cow::Borrowed(text);
@@ -162,6 +168,13 @@ mod tests {
         remember("yes", "${TOO_SHORT}");
         assert_eq!(mask("localhost:9092, 19092, 90921"), "localhost:${PORT_OF_TEST}, 19092, 90921");
         assert_eq!(mask("yes"), "yes");
+    }
+
+    #[test]
+    fn what_is_no_secret_is_shown() {
+        remember("200017", "${RECORDS_OF_TEST}");
+        forget("200017");
+        assert_eq!(mask("it stands at 200017"), "it stands at 200017");
     }
 
     #[test]

@@ -56,6 +56,7 @@ fn told(rule: &Rule) -> Value {
             "with": serde_json::from_str::<Value>(step.step.config()).unwrap_or_default(),
         })).collect::<Vec<_>>(),
         "output": output.collect::<Vec<_>>(),
+        "strays": rule.strays.told(),
     })
 }
 

@@ -208,7 +208,7 @@ fn from_here(mut source: SourceConfig, file: &Path) -> SourceConfig {
 /// Far more than a person writes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-fn read_tree(path: &Path, found: &mut Vec<Finding>) -> Option<Tree> {
+pub(super) fn read_tree(path: &Path, found: &mut Vec<Finding>) -> Option<Tree> {
     let text = match read_text(path) {
         Ok(text) => text,
         Err(why) => {

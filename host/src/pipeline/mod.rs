@@ -20,6 +20,7 @@ mod resolved;
 mod rule;
 pub mod secrets;
 mod step;
+mod strays;
 mod surroundings;
 mod tree;
 mod variables;

@@ -9,8 +9,9 @@ use super::field::{self, Columns};
 use super::finding::{Finding, Place};
 use super::output::{self, Projection};
 use super::step::{self, Plugins, RuleStep};
+use super::strays::Strays;
 use super::tree::{Cursor, Templates};
-use crate::decode::DeclaredField;
+use crate::decode::{DeclaredField, Reject};
 use crate::plugin::{PluginLimits, Sandbox};
 use crate::record::Field;
 
@@ -23,6 +24,7 @@ pub struct Rule {
     pub steps: Vec<RuleStep>,
     pub output: Projection,
     pub tests: Vec<RuleTest>,
+    pub(super) strays: Strays,
     /// As it was written, with defaults.
     pub(super) config: RuleConfig,
     pub(super) templates: Templates,
@@ -47,6 +49,18 @@ impl Rule {
         let last = self.steps.last().map(|last| last.step.output());
         let names = last.map_or_else(input, |last| last.iter().map(|field| &field.name).collect());
         self.output.places().map(move |at| names[at])
+    }
+
+    /// Why a record that cannot be decoded is not what it should be.
+    #[cold]
+    pub fn explain(&self, value: Option<&[u8]>, mut reject: Reject) -> Reject {
+        if let Some(likeness) = value.and_then(|value| self.strays.likeness(value)) {
+            reject.detail = Some(match reject.detail {
+                Some(detail) => format!("{detail}; {likeness}"),
+                None => likeness,
+            });
+        }
+        reject
     }
 
     /// The columns as records have them, before the first step.
@@ -88,9 +102,13 @@ pub(super) fn resolve(
     } else {
         Vec::new()
     };
+    let strays = Strays::of(path, &fields, &config.strays, at.key("strays"), found);
     let path = path.to_owned();
     let templates = at.templates();
-    Resolved { rule: Rule { path, fields, steps, output, tests, config, templates }, columns }
+    Resolved {
+        rule: Rule { path, fields, steps, output, tests, strays, config, templates },
+        columns,
+    }
 }
 
 fn tests(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::chain::{Chain, ChainHalted, StepTally};
 use super::examples::{Example, Examples};
-use crate::decode::{DecodeLimits, Decoder};
+use crate::decode::{DecodeLimits, Decoder, Reject};
 use crate::pipeline::Rule;
 use crate::record::{DeadLetter, Digest, RawBatch, Rows, UnitPart};
 use crate::sink::Sink;
@@ -85,12 +85,11 @@ impl ByRule {
             }
             match raw.read(at as usize, |record| self.decoder.push(record)) {
                 Ok(()) => decoded.push(at),
-                Err(reject) => dead_letters.push(DeadLetter {
-                    record: at,
-                    step: None,
-                    reason: reject.reason,
-                    detail: reject.detail,
-                }),
+                Err(reject) => {
+                    let value = raw.value(at as usize);
+                    let Reject { reason, detail, .. } = self.rule.explain(value.as_deref(), reject);
+                    dead_letters.push(DeadLetter { record: at, step: None, reason, detail });
+                }
             }
         }
         let before = self.decoder.finish();

@@ -74,6 +74,7 @@ impl<'a> RuleTests<'a> {
             outcomes.push(match decoder.push(&record) {
                 Ok(()) => None,
                 Err(reject) => {
+                    let reject = self.rule.explain(record.value, reject);
                     let (reason, detail) = (reject.reason, reject.detail);
                     Some(RowOutcome::Rejected { reason, detail })
                 }
@@ -100,10 +101,11 @@ fn differences(test: &TestConfig, got: &[RowOutcome], rule: &Rule) -> Vec<Differ
         let expected = test.rejects.iter().find(|reject| reject.record as usize == record);
         let place = format!("record {record}");
         match (expected, outcome) {
-            (Some(expected), RowOutcome::Rejected { reason, .. }) if expected.reason == *reason => {
-            }
+            (Some(expected), RowOutcome::Rejected { reason, detail })
+                if expected.reason == *reason
+                    && (expected.detail.is_none() || expected.detail == *detail) => {}
             (Some(expected), outcome) => {
-                let expected = rejected(&expected.reason, None);
+                let expected = rejected(&expected.reason, expected.detail.as_deref());
                 found.push(Difference::new(place, expected, outcome.told(fields)));
             }
             (None, RowOutcome::Rejected { .. }) => {

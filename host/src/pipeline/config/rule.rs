@@ -26,6 +26,10 @@ pub struct RuleConfig {
     /// The columns of a row in their order; left out, all columns as the last step leaves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Vec<OutputColumn>>,
+    /// Rules whose records turn up here by mistake, as paths: a dead letter that has the fields of one says
+    /// `looks like a geo record`, by the name of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<String>,
     /// Records, and what they have to become.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<TestConfig>,
@@ -114,6 +118,9 @@ pub struct TestReject {
     /// The record, counted from 0.
     pub record: u32,
     pub reason: String,
+    /// Left out, it is not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 impl FieldConfig {

@@ -6,6 +6,7 @@
 pub mod frame;
 pub mod generate;
 mod inflate;
+pub mod objects;
 pub mod stdin;
 
 use std::fmt::Debug;
@@ -16,9 +17,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::generate::GenerateSource;
+use self::objects::ObjectsSource;
 use self::stdin::StdinSource;
 use crate::pipeline::config::SourceConfig;
-use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, SourceId};
+use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
 
 /// What a run asks of its sources.
 #[derive(Debug, Clone)]
@@ -39,10 +41,7 @@ pub async fn open(
     Ok(match config {
         SourceConfig::Generate(config) => Arc::new(GenerateSource::new(config)),
         SourceConfig::Stdin(config) => Arc::new(StdinSource::new(config, options.record_bytes_max)),
-        SourceConfig::Objects(_) => {
-            let message = format!("this source cannot be read yet ({options:?})");
-            return Err(ConnectorError::new(ErrorClass::Fatal, message));
-        }
+        SourceConfig::Objects(config) => Arc::new(ObjectsSource::open(config, options).await?),
     })
 }
 

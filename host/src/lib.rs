@@ -8,6 +8,7 @@
 //! | [`run`] | lanes, cleaning threads, units; what becomes of calls that fail |
 //! | [`source`] | where records come from |
 //! | [`sink`] | where rows go, with the positions of lanes |
+//! | [`objects`] | folders and buckets behind one kind of URL, for both |
 //! | [`pipeline`] | what was written becomes what will run; findings with line, column and advice |
 //! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
 //! | [`decode`] | bytes to columns, row by row |
@@ -36,6 +37,7 @@
 pub mod cli;
 pub mod decode;
 pub mod guest_build;
+pub mod objects;
 pub mod observe;
 pub mod pipeline;
 pub mod plugin;

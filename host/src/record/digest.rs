@@ -21,6 +21,12 @@ impl Digest {
         Self(*hasher.finalize().as_bytes())
     }
 
+    /// Enough of it for tables that are kept in memory.
+    pub fn words(&self) -> [u64; 2] {
+        let (words, _) = self.0.as_chunks();
+        [u64::from_be_bytes(words[0]), u64::from_be_bytes(words[1])]
+    }
+
     /// Enough of it for people.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()

@@ -93,6 +93,7 @@ impl PipelineRun {
     async fn connect(&self, began: Instant) -> Result<Shared, PipelineError> {
         let pipeline = &self.pipeline;
         let options = SourceOptions {
+            pipeline: pipeline.path.clone(),
             until_end: self.until_end,
             record_bytes_max: usize::try_from(pipeline.limits.record.0).unwrap_or(usize::MAX),
         };

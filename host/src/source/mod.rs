@@ -6,21 +6,27 @@
 pub mod frame;
 pub mod generate;
 mod inflate;
+pub mod objects;
 pub mod stdin;
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::generate::GenerateSource;
+use self::objects::ObjectsSource;
+use self::stdin::StdinSource;
 use crate::pipeline::config::SourceConfig;
-use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, SourceId};
+use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
 
 /// What a run asks of its sources.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SourceOptions {
+    /// The pipeline's file, as commands name it.
+    pub pipeline: PathBuf,
     /// Lanes end where there is nothing new to read, also where more may come.
     pub until_end: bool,
     /// `limits.record`: what is larger is not kept whole.
@@ -34,10 +40,8 @@ pub async fn open(
 ) -> Result<Arc<dyn Source>, ConnectorError> {
     Ok(match config {
         SourceConfig::Generate(config) => Arc::new(GenerateSource::new(config)),
-        SourceConfig::Objects(_) | SourceConfig::Stdin(_) => {
-            let message = format!("this source cannot be read yet ({options:?})");
-            return Err(ConnectorError::new(ErrorClass::Fatal, message));
-        }
+        SourceConfig::Stdin(config) => Arc::new(StdinSource::new(config, options.record_bytes_max)),
+        SourceConfig::Objects(config) => Arc::new(ObjectsSource::open(config, options).await?),
     })
 }
 

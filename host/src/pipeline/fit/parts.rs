@@ -60,6 +60,12 @@ pub(in crate::pipeline) fn source(source: &SourceConfig, at: Cursor<'_>, found: 
         }
         SourceConfig::Objects(objects) => {
             url(&objects.url, at.key("url"), found);
+            if let Some(pattern) = &objects.matching
+                && let Err(fault) = glob::Pattern::new(pattern)
+            {
+                let told = at.key("match").finding(format!("this is no pattern: {}", fault.msg));
+                found.push(told.help("patterns are written like **/*.json"));
+            }
             positive(at, &[("poll", objects.poll.0.as_millis() as u64)], found);
         }
         SourceConfig::Stdin(_) => {}

@@ -5,13 +5,13 @@ use std::io;
 use object_store::Error as StoreError;
 
 use super::fold::LogFault;
-use super::store::io_error;
+use crate::objects::{ObjectRootError, class_of_io, class_of_store};
 use crate::record::{ConnectorError, ErrorClass};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectsSinkError {
-    #[error("`{url}` is neither a folder nor an s3:// URL")]
-    Url { url: String },
+    #[error(transparent)]
+    Root(ObjectRootError),
     #[error("`{path}` is a file, and objects need a folder")]
     NotAFolder { path: String },
     #[error("cannot use folder `{path}`")]
@@ -87,8 +87,8 @@ impl ObjectsSinkError {
         match self {
             Self::Store { cause, .. } => class_of_store(cause),
             Self::Folder { cause, .. } => class_of_io(cause),
-            Self::Url { .. }
-            | Self::NotAFolder { .. }
+            Self::Root(error) => error.class(),
+            Self::NotAFolder { .. }
             | Self::Overwrites { .. }
             | Self::Compression { .. }
             | Self::NoColumns { .. }
@@ -113,7 +113,7 @@ impl ObjectsSinkError {
 
     fn help(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Url { .. } => "write a path, or s3://BUCKET/PREFIX",
+            Self::Root(error) => return error.help(),
             Self::NotAFolder { .. } => {
                 "name a folder; to write rows into a file, use `stdout: {}` and redirect it"
             }
@@ -156,30 +156,5 @@ impl From<ObjectsSinkError> for ConnectorError {
             Some(help) => told.help(help),
             None => told,
         }
-    }
-}
-
-fn class_of_store(error: &StoreError) -> ErrorClass {
-    match error {
-        StoreError::NotFound { .. }
-        | StoreError::PermissionDenied { .. }
-        | StoreError::Unauthenticated { .. }
-        | StoreError::InvalidPath { .. }
-        | StoreError::NotSupported { .. }
-        | StoreError::NotImplemented { .. }
-        | StoreError::UnknownConfigurationKey { .. } => ErrorClass::Systemic,
-        // Whatever else there is or will be: trying again does no harm.
-        _ => io_error(error).map_or(ErrorClass::Transient, class_of_io),
-    }
-}
-
-fn class_of_io(error: &io::Error) -> ErrorClass {
-    use io::ErrorKind::*;
-    match error.kind() {
-        PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded | NotADirectory
-        | IsADirectory | InvalidFilename | FileTooLarge | NotFound | Unsupported => {
-            ErrorClass::Systemic
-        }
-        _ => ErrorClass::Transient,
     }
 }

@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
+use crate::objects::OWN;
 use crate::record::{Digest, Lane};
 
-/// Where pinhost keeps what is no data. Sources never take it for input.
-const OWN: &str = "_pinhost";
 /// Longer names end in a digest: file names have an end at 255 bytes, and there are several to a name.
 const NAME_BYTES_MAX: usize = 80;
 /// A lane never has this name: `~` is escaped in theirs.

@@ -1,74 +1,48 @@
 //! The object store: a folder or a bucket, and what its answers are worth.
 
-use std::io;
-use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     CopyMode, CopyOptions, Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload,
 };
 
 use super::ObjectsSinkError;
+use crate::objects::ObjectRoot;
 
 /// Objects below a URL. Keys are relative to it.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
-    objects: Arc<dyn ObjectStore>,
-    root: Path,
+    root: ObjectRoot,
     url: Arc<str>,
-    /// The folder, if it is one.
-    folder: Option<PathBuf>,
     /// Whether the store refuses to put what is there already.
     proven: Arc<AtomicBool>,
 }
 
 impl Store {
     pub fn open(url: &str) -> Result<Self, ObjectsSinkError> {
-        match url.split_once("://") {
-            None => Self::folder(url),
-            Some(("s3", _)) => Self::bucket(url),
-            Some(_) => Err(ObjectsSinkError::Url { url: url.to_owned() }),
-        }
+        let root = ObjectRoot::open(url).map_err(ObjectsSinkError::Root)?;
+        Ok(Self::over(root, url))
     }
 
-    fn folder(path: &str) -> Result<Self, ObjectsSinkError> {
-        let error = |cause| ObjectsSinkError::Folder { path: path.to_owned(), cause };
-        let folder = resolve(FilePath::new(path)).map_err(error)?;
-        let root = Path::from_absolute_path(&folder)
-            .map_err(|cause| error(io::Error::new(io::ErrorKind::InvalidFilename, cause)))?;
-        // What is committed has to outlive the power supply, as it would in a bucket. A unit takes a
-        // handful of syncs, and there is one for some ten thousand rows or a second's worth of them.
-        let objects = Arc::new(LocalFileSystem::new().with_fsync(true));
-        Ok(Self { folder: Some(folder), ..Self::over(objects, root, path) })
-    }
-
-    fn bucket(url: &str) -> Result<Self, ObjectsSinkError> {
-        let error = |cause| ObjectsSinkError::Store { url: url.to_owned(), cause };
-        let (bucket, prefix) =
-            url["s3://".len()..].split_once('/').unwrap_or((&url["s3://".len()..], ""));
-        let objects =
-            AmazonS3Builder::from_env().with_bucket_name(bucket).build().map_err(error)?;
-        let root = Path::parse(prefix).map_err(|cause| error(cause.into()))?;
-        Ok(Self::over(Arc::new(objects), root, url))
-    }
-
-    pub fn over(objects: Arc<dyn ObjectStore>, root: Path, url: &str) -> Self {
-        Self { objects, root, url: url.into(), folder: None, proven: Arc::default() }
+    pub fn over(root: ObjectRoot, url: &str) -> Self {
+        Self { root, url: url.into(), proven: Arc::default() }
     }
 
     pub fn url(&self) -> &str {
         &self.url
     }
 
+    fn objects(&self) -> &dyn ObjectStore {
+        &*self.root.store
+    }
+
     fn path(&self, key: &str) -> Result<Path, Error> {
-        Ok(Path::parse(format!("{}/{key}", self.root))?)
+        self.root.path(key)
     }
 
     fn failed(&self, cause: Error) -> ObjectsSinkError {
@@ -77,7 +51,7 @@ impl Store {
 
     /// Makes the folder, if it is one.
     pub async fn make(&self) -> Result<(), ObjectsSinkError> {
-        let Some(folder) = &self.folder else { return Ok(()) };
+        let Some(folder) = &self.root.local else { return Ok(()) };
         let error = |cause| ObjectsSinkError::Folder { path: self.url.to_string(), cause };
         match tokio::fs::metadata(folder).await {
             Ok(meta) if !meta.is_dir() => {
@@ -114,7 +88,7 @@ impl Store {
     /// Puts an object if there is none of its name: whole, or not at all. An error may lie.
     pub async fn create(&self, key: &str, body: impl Into<PutPayload>) -> Result<(), Error> {
         let path = self.path(key)?;
-        let put = self.objects.put_opts(&path, body.into(), PutMode::Create.into());
+        let put = self.objects().put_opts(&path, body.into(), PutMode::Create.into());
         put.await.map(drop)
     }
 
@@ -141,12 +115,12 @@ impl Store {
         key: &str,
         body: impl Into<PutPayload>,
     ) -> Result<(), ObjectsSinkError> {
-        let put = async { self.objects.put(&self.path(key)?, body.into()).await };
+        let put = async { self.objects().put(&self.path(key)?, body.into()).await };
         put.await.map(drop).map_err(|cause| self.failed(cause))
     }
 
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectsSinkError> {
-        let read = async { self.objects.get(&self.path(key)?).await?.bytes().await };
+        let read = async { self.objects().get(&self.path(key)?).await?.bytes().await };
         match read.await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(Error::NotFound { .. }) => Ok(None),
@@ -155,7 +129,7 @@ impl Store {
     }
 
     pub async fn exists(&self, key: &str) -> Result<bool, ObjectsSinkError> {
-        let head = async { self.objects.head(&self.path(key)?).await };
+        let head = async { self.objects().head(&self.path(key)?).await };
         match head.await {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
@@ -167,10 +141,10 @@ impl Store {
     pub async fn copy(&self, from: &str, to: &str) -> Result<bool, ObjectsSinkError> {
         // In a folder the copy is a link: renaming one name of a file to another of its names leaves
         // both, so nothing is ever put over what is there.
-        let mode = if self.folder.is_some() { CopyMode::Create } else { CopyMode::Overwrite };
+        let mode = if self.root.local.is_some() { CopyMode::Create } else { CopyMode::Overwrite };
         let options = CopyOptions::new().with_mode(mode);
         let copy =
-            async { self.objects.copy_opts(&self.path(from)?, &self.path(to)?, options).await };
+            async { self.objects().copy_opts(&self.path(from)?, &self.path(to)?, options).await };
         match copy.await {
             Ok(()) | Err(Error::AlreadyExists { .. }) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
@@ -181,7 +155,7 @@ impl Store {
     /// Deletes what is there of these.
     pub async fn delete(&self, keys: Vec<String>) -> Result<(), ObjectsSinkError> {
         let paths: Vec<_> = keys.iter().map(|key| self.path(key)).collect();
-        let mut deleted = self.objects.delete_stream(futures_util::stream::iter(paths).boxed());
+        let mut deleted = self.objects().delete_stream(futures_util::stream::iter(paths).boxed());
         while let Some(done) = deleted.next().await {
             match done {
                 Ok(_) | Err(Error::NotFound { .. }) => {}
@@ -195,7 +169,7 @@ impl Store {
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, ObjectsSinkError> {
         let listed = async {
             let prefix = self.path(folder)?;
-            let objects = self.objects.list(Some(&prefix));
+            let objects = self.objects().list(Some(&prefix));
             objects.map_ok(|object| self.key(&object.location)).try_collect().await
         };
         listed.await.map_err(|cause| self.failed(cause))
@@ -208,7 +182,7 @@ impl Store {
         is_it: impl Fn(&str) -> bool,
     ) -> Result<Option<String>, ObjectsSinkError> {
         let found = async {
-            let mut objects = self.objects.list(Some(&self.path(folder)?));
+            let mut objects = self.objects().list(Some(&self.path(folder)?));
             while let Some(object) = objects.try_next().await? {
                 let key = self.key(&object.location);
                 if is_it(&key) {
@@ -228,7 +202,7 @@ impl Store {
     ) -> Result<(), ObjectsSinkError> {
         let listed = async {
             let mut old = Vec::new();
-            let mut objects = self.objects.list(Some(&self.path(folder)?));
+            let mut objects = self.objects().list(Some(&self.path(folder)?));
             while let Some(object) = objects.try_next().await? {
                 if SystemTime::from(object.last_modified) < than {
                     old.push(self.key(&object.location));
@@ -242,7 +216,7 @@ impl Store {
 
     /// The names right below a folder, of folders and of objects; none if it is not there.
     pub async fn names(&self, folder: &str) -> Result<Vec<String>, ObjectsSinkError> {
-        let listed = async { self.objects.list_with_delimiter(Some(&self.path(folder)?)).await };
+        let listed = async { self.objects().list_with_delimiter(Some(&self.path(folder)?)).await };
         let listed = listed.await.map_err(|cause| self.failed(cause))?;
         let objects = listed.objects.into_iter().map(|object| object.location);
         let paths = listed.common_prefixes.into_iter().chain(objects);
@@ -250,36 +224,6 @@ impl Store {
     }
 
     fn key(&self, path: &Path) -> String {
-        let path = path.as_ref();
-        path.strip_prefix(self.root.as_ref()).unwrap_or(path).trim_start_matches('/').to_owned()
+        self.root.key(path).to_owned()
     }
-}
-
-/// An absolute path that needs no folder to be there yet.
-fn resolve(path: &FilePath) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    for there in path.ancestors() {
-        match there.canonicalize() {
-            Ok(real) => {
-                let rest = path.strip_prefix(there).expect("an ancestor");
-                // Joined to a file, even an empty rest would end with a slash.
-                return Ok(if rest.as_os_str().is_empty() { real } else { real.join(rest) });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(path)
-}
-
-/// What the operating system said, if it did.
-pub(super) fn io_error(error: &Error) -> Option<&io::Error> {
-    let mut next = std::error::Error::source(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref() {
-            return Some(io);
-        }
-        next = error.source();
-    }
-    None
 }

@@ -1,0 +1,151 @@
+//! What goes wrong with objects that are read, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use object_store::Error as StoreError;
+
+use crate::objects::{ObjectRootError, class_of_io, class_of_store};
+use crate::record::{ConnectorError, ErrorClass, ObjectPosition, Position};
+
+use super::LANE;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectsSourceError {
+    #[error(transparent)]
+    Root(#[from] ObjectRootError),
+    #[error("`{pattern}` in `match` is no pattern")]
+    Match {
+        pattern: String,
+        #[source]
+        cause: glob::PatternError,
+    },
+    #[error("there is no `{path}`")]
+    Missing { path: String },
+    #[error("{url} lies where pinhost keeps what is its own")]
+    Own { url: String },
+    #[error("cannot list the objects of {url}")]
+    List {
+        url: String,
+        #[source]
+        cause: StoreError,
+    },
+    #[error("cannot read {object}")]
+    Read {
+        object: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{object} is damaged")]
+    Damaged {
+        object: String,
+        lift: Lift,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{object} was planned to be read, and is gone")]
+    Vanished { object: String, lift: Lift },
+    #[error("{object} is another one than when it was planned to be read")]
+    Changed { object: String, lift: Lift },
+    #[error("plan {plan} of the lane's journal cannot be read")]
+    Plan {
+        plan: u64,
+        #[source]
+        cause: serde_json::Error,
+    },
+    #[error("plan {plan} of the lane's journal was written by a newer pinhost")]
+    NewerPlan { plan: u64 },
+    #[error("the lane stands at {from}, which is in none of its plans")]
+    NoPlan { from: Position },
+}
+
+impl ObjectsSourceError {
+    /// What the runtime does about it: design.md, section 5.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Root(error) => error.class(),
+            Self::List { cause, .. } => class_of_store(cause),
+            Self::Read { cause, .. } => match of_store(cause) {
+                Some(cause) => class_of_store(cause),
+                None => class_of_io(cause),
+            },
+            Self::Match { .. }
+            | Self::Missing { .. }
+            | Self::Own { .. }
+            | Self::Damaged { .. }
+            | Self::Vanished { .. }
+            | Self::Changed { .. }
+            | Self::Plan { .. }
+            | Self::NewerPlan { .. } => ErrorClass::Systemic,
+            Self::NoPlan { .. } => ErrorClass::Fatal,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let told = match self {
+            Self::Root(error) => error.help()?,
+            Self::Match { .. } => "patterns are written like `**/*.json`",
+            Self::Missing { .. } => "make the folder, or name another one in `source.objects.url`",
+            Self::Own { .. } => "name another folder in `source.objects.url`",
+            Self::Damaged { lift, .. } => {
+                return Some(format!("restore it; to go on without the rest of it: {lift}"));
+            }
+            Self::Vanished { lift, .. } | Self::Changed { lift, .. } => {
+                return Some(format!("restore it as it was; to go on without it: {lift}"));
+            }
+            Self::Plan { .. } => "restore the sink's journal from a backup",
+            Self::NewerPlan { .. } => "use the newer pinhost",
+            Self::NoPlan { .. } => "move the lane to where it really stands: `pinhost lanes move`",
+            Self::List { .. } | Self::Read { .. } => return None,
+        };
+        Some(told.to_owned())
+    }
+}
+
+/// Readers repeat what ended them.
+impl From<Arc<ObjectsSourceError>> for ConnectorError {
+    fn from(error: Arc<ObjectsSourceError>) -> Self {
+        let help = error.help();
+        let told = Self::new(error.class(), error);
+        match help {
+            Some(help) => told.help(help),
+            None => told,
+        }
+    }
+}
+
+impl From<ObjectsSourceError> for ConnectorError {
+    fn from(error: ObjectsSourceError) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+/// The store's own error, if it was one that ended a read.
+pub(super) fn of_store(error: &io::Error) -> Option<&StoreError> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The command that has a lane go on behind an object.
+#[derive(Debug, Clone)]
+pub struct Lift {
+    pub pipeline: PathBuf,
+    pub object: ObjectPosition,
+}
+
+impl fmt::Display for Lift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ObjectPosition { plan, object, row: _ } = self.object;
+        let next = Position::Object(ObjectPosition { plan, object: object + 1, row: 0 });
+        let file = self.pipeline.to_string_lossy();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%".contains(&byte);
+        f.write_str("pinhost lanes move ")?;
+        if file.bytes().all(is_plain) {
+            f.write_str(&file)?;
+        } else {
+            write!(f, "'{}'", file.replace('\'', r"'\''"))?;
+        }
+        write!(f, " {LANE} --to {next} --accept-gap")
+    }
+}

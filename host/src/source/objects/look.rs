@@ -1,0 +1,358 @@
+//! Looking at what there is, and planning what is new.
+
+use std::collections::BinaryHeap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::future::ready;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use glob::{MatchOptions, Pattern};
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt as _};
+
+use super::ObjectsSourceError;
+use super::plan::{Known, Planned, Standing, to_entry};
+use crate::objects::{OWN, ObjectRoot};
+use crate::pipeline::config::{Changed, Compression};
+use crate::record::ConnectorError;
+use crate::source::Journal;
+
+/// What a journal's entry holds at most.
+const PLAN_OBJECTS_MAX: usize = 10_000;
+/// What one look holds in memory; the next one finds the others.
+const LOOK_OBJECTS_MAX: usize = 100_000;
+/// Changed objects of one look that are named one by one.
+const NAMED_MAX: u64 = 10;
+
+const MATCH: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
+
+/// Where the objects are, and which of them are meant.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub root: ObjectRoot,
+    pub url: String,
+    pub matching: Option<Pattern>,
+    pub settle: Duration,
+    pub changed: Changed,
+    pub compression: Compression,
+    /// The pipeline's file, as commands name it.
+    pub pipeline: PathBuf,
+}
+
+impl Shelf {
+    pub fn is_local(&self) -> bool {
+        self.root.local.is_some()
+    }
+
+    /// An object's name for people.
+    pub fn name(&self, key: &str) -> String {
+        let separator = if key.is_empty() || self.url.ends_with('/') { "" } else { "/" };
+        format!("{}{separator}{key}", self.url)
+    }
+
+    fn failed(&self, cause: StoreError) -> ObjectsSourceError {
+        ObjectsSourceError::List { url: self.url.clone(), cause }
+    }
+
+    /// Whether the URL is that of a file; an error if there is nothing.
+    pub async fn is_file(&self) -> Result<bool, ObjectsSourceError> {
+        let Some(path) = &self.root.local else { return Ok(false) };
+        match tokio::fs::metadata(path).await {
+            Ok(meta) => Ok(meta.is_file()),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+                Err(ObjectsSourceError::Missing { path: self.url.clone() })
+            }
+            Err(cause) => Err(ObjectsSourceError::Read { object: self.url.clone(), cause }),
+        }
+    }
+
+    /// The objects that are input, behind one of them if need be.
+    async fn list(
+        &self,
+        after: Option<&Path>,
+    ) -> Result<BoxStream<'_, Result<Planned, StoreError>>, ObjectsSourceError> {
+        let (store, root) = (&self.root.store, &self.root.root);
+        if self.is_file().await? {
+            return self.only().await;
+        }
+        let listed = match after {
+            Some(after) => store.list_with_offset(Some(root), after),
+            None => store.list(Some(root)),
+        };
+        let mut listed = listed.peekable();
+        // What the URL names may be an object itself.
+        let is_empty = std::pin::Pin::new(&mut listed).peek().await.is_none();
+        if is_empty && after.is_none() && !self.is_local() && !root.as_ref().is_empty() {
+            return self.only().await;
+        }
+        let input = listed.try_filter_map(move |meta| ready(Ok(self.input(&meta))));
+        Ok(input.boxed())
+    }
+
+    /// The object that the URL names.
+    async fn only(&self) -> Result<BoxStream<'_, Result<Planned, StoreError>>, ObjectsSourceError> {
+        let found = match self.root.store.head(&self.root.root).await {
+            Ok(meta) => Some(Ok(Planned::new(String::new(), &meta, self.is_local()))),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(cause) => return Err(self.failed(cause)),
+        };
+        Ok(stream::iter(found).boxed())
+    }
+
+    fn input(&self, meta: &ObjectMeta) -> Option<Planned> {
+        let key = self.root.key(&meta.location);
+        let is_hidden = |name: &str| name.starts_with('.') || name.starts_with(OWN);
+        let is_meant = |pattern: &Pattern| pattern.matches_with(key, MATCH);
+        // What is empty has no records; once it has some it is a new object.
+        let is_input = meta.size > 0
+            && !key.split('/').any(is_hidden)
+            && self.matching.as_ref().is_none_or(is_meant);
+        is_input.then(|| Planned::new(key.to_owned(), meta, self.is_local()))
+    }
+
+    /// How long an object has to rest until it may be read.
+    fn settles_in(&self, object: &Planned, now: i64) -> Option<Duration> {
+        if !self.is_local() {
+            return None;
+        }
+        // A clock that is ahead of ours, as a file server's, makes files young as well.
+        let age = Duration::from_micros(now.abs_diff(object.modified));
+        self.settle.checked_sub(age).filter(|rest| !rest.is_zero())
+    }
+}
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+pub(super) fn micros(time: SystemTime) -> i64 {
+    let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => micros(since),
+        Err(before) => -micros(before.duration()),
+    }
+}
+
+/// What a look has found.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// With their numbers, as they stand in the journal.
+    pub plans: Vec<(u64, Bytes)>,
+    /// When there may be more to plan, as a file has settled by then.
+    pub settles_in: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub(super) struct Planner {
+    shelf: Arc<Shelf>,
+    journal: Arc<dyn Journal>,
+    known: Known,
+    plans: u64,
+    objects_max: usize,
+    /// Where the look before this one has ended, if it did not come to the end.
+    after: Option<Path>,
+}
+
+impl Planner {
+    pub fn new(shelf: Arc<Shelf>, journal: Arc<dyn Journal>, known: Known, plans: u64) -> Self {
+        Self { shelf, journal, known, plans, objects_max: LOOK_OBJECTS_MAX, after: None }
+    }
+
+    /// Plans what no earlier plan holds.
+    pub async fn look(&mut self) -> Result<Look, ConnectorError> {
+        let (objects, settles_in) = self.find().await?;
+        let mut look = Look { plans: Vec::new(), settles_in };
+        for objects in objects.chunks(PLAN_OBJECTS_MAX) {
+            let entry = to_entry(objects);
+            self.journal.append(self.plans, entry.clone()).await?;
+            look.plans.push((self.plans, entry));
+            self.plans += 1;
+            for object in objects {
+                self.known.plan(object);
+            }
+        }
+        Ok(look)
+    }
+
+    /// What is to be planned, by key.
+    async fn find(&mut self) -> Result<(Vec<Planned>, Option<Duration>), ObjectsSourceError> {
+        let shelf = Arc::clone(&self.shelf);
+        let now = micros(SystemTime::now());
+        let mut listed = shelf.list(self.after.take().as_ref()).await?;
+        let mut found = BinaryHeap::new();
+        let mut settles_in: Option<Duration> = None;
+        let mut changed = 0;
+        while let Some(object) = listed.try_next().await.map_err(|cause| shelf.failed(cause))? {
+            let standing = self.known.standing(&object);
+            if standing == Standing::Known {
+                continue;
+            }
+            if standing == Standing::Changed && shelf.changed == Changed::Report {
+                changed += 1;
+                self.report(&object, changed);
+                continue;
+            }
+            if let Some(rest) = shelf.settles_in(&object, now) {
+                settles_in = Some(settles_in.map_or(rest, |least| least.min(rest)));
+                continue;
+            }
+            found.push(object);
+            if found.len() <= self.objects_max {
+                continue;
+            }
+            found.pop();
+            // Buckets are listed by key: the next look begins where this one ends. It costs nothing but
+            // time if one is not.
+            if !shelf.is_local() {
+                let last = found.peek().map(|last| shelf.root.path(&last.key));
+                self.after = last.transpose().map_err(|cause| shelf.failed(cause))?;
+                break;
+            }
+        }
+        if changed > NAMED_MAX {
+            let others = changed - NAMED_MAX;
+            tracing::warn!(url = shelf.url, "{others} other objects have changed as well");
+        }
+        Ok((found.into_sorted_vec(), settles_in))
+    }
+
+    /// Says once that what an object holds now is left out.
+    fn report(&mut self, object: &Planned, number: u64) {
+        if number <= NAMED_MAX {
+            let object = self.shelf.name(&object.key);
+            tracing::warn!(
+                object,
+                "the object has changed since it was planned; what it holds now is not read, as `changed: reread` is not set"
+            );
+        }
+        self.known.leave_out(object);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::from_entry;
+    use super::super::tests::{Notes, bucket, folder, put, shelf};
+    use super::*;
+
+    fn planner(root: ObjectRoot, journal: &Arc<Notes>) -> Planner {
+        let journal = Arc::clone(journal) as Arc<dyn Journal>;
+        Planner::new(Arc::new(shelf(root)), journal, Known::default(), 0)
+    }
+
+    /// The keys of each plan.
+    fn planned(journal: &Notes) -> Vec<Vec<String>> {
+        let keys = |entry: &Bytes| {
+            from_entry(0, entry).unwrap().into_iter().map(|object| object.key).collect()
+        };
+        journal.entries().iter().map(keys).collect()
+    }
+
+    #[tokio::test]
+    async fn a_look_that_finds_too_much_leaves_the_rest_to_the_next() {
+        let (_folder, folder) = folder();
+        for root in [folder, bucket()] {
+            for key in ["e", "b/1", "a", "d", "c", "b/2", "g", "f"] {
+                put(&root, key, key).await;
+            }
+            let journal = Arc::default();
+            let mut planner = Planner { objects_max: 3, ..planner(root, &journal) };
+            while !planner.look().await.unwrap().plans.is_empty() {}
+            assert_eq!(
+                planned(&journal),
+                [vec!["a", "b/1", "b/2"], vec!["c", "d", "e"], vec!["f", "g"]]
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plan_is_bounded() {
+        let (root, journal) = (bucket(), Arc::default());
+        for number in 0..=PLAN_OBJECTS_MAX {
+            put(&root, &format!("{number:06}"), "{}").await;
+        }
+        let look = planner(root, &journal).look().await.unwrap();
+        assert_eq!(look.plans.iter().map(|plan| plan.0).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(planned(&journal)[1], [format!("{PLAN_OBJECTS_MAX:06}")]);
+    }
+
+    #[tokio::test]
+    async fn a_file_waits_until_it_has_settled() {
+        let (_folder, root) = folder();
+        let path = root.local.clone().unwrap().join("young");
+        std::fs::write(&path, "{}").unwrap();
+        let journal = Arc::default();
+        let mut planner = planner(root, &journal);
+        let look = planner.look().await.unwrap();
+        assert!(look.plans.is_empty() && look.settles_in <= Some(planner.shelf.settle));
+        assert!(look.settles_in.is_some());
+
+        let long_ago = SystemTime::now() - planner.shelf.settle * 2;
+        std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+        let look = planner.look().await.unwrap();
+        assert_eq!((look.plans.len(), look.settles_in), (1, None));
+    }
+
+    #[tokio::test]
+    async fn what_is_hidden_empty_or_ours_is_no_input() {
+        let (_folder, folder) = folder();
+        for root in [folder, bucket()] {
+            for key in [".a", "a/.b/c", "_pinhost/x/log", "a/_pinhost_old/x", "b/c", "d.json"] {
+                put(&root, key, "{}").await;
+            }
+            put(&root, "empty", "").await;
+            let journal = Arc::default();
+            planner(root, &journal).look().await.unwrap();
+            assert_eq!(planned(&journal), [["b/c", "d.json"]]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pattern_says_what_is_input() {
+        let root = bucket();
+        for key in ["a.json", "a.txt", "b/c.json", "b/d/e.json"] {
+            put(&root, key, "{}").await;
+        }
+        for (pattern, keys) in [
+            ("*.json", &["a.json"][..]),
+            ("**/*.json", &["a.json", "b/c.json", "b/d/e.json"]),
+            ("b/*", &["b/c.json"]),
+            ("**/[ac].*", &["a.json", "a.txt", "b/c.json"]),
+        ] {
+            let matching = Some(Pattern::new(pattern).unwrap());
+            let shelf = Arc::new(Shelf { matching, ..shelf(root.clone()) });
+            let journal: Arc<Notes> = Arc::default();
+            let notes = Arc::clone(&journal) as Arc<dyn Journal>;
+            Planner::new(shelf, notes, Known::default(), 0).look().await.unwrap();
+            assert_eq!(planned(&journal), [keys]);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_new_object_is_planned_again() {
+        let (root, journal) = (bucket(), Arc::default());
+        put(&root, "a", "{}").await;
+        let mut planner = planner(root.clone(), &journal);
+        assert_eq!(planner.look().await.unwrap().plans.len(), 1);
+        assert!(planner.look().await.unwrap().plans.is_empty());
+        put(&root, "a", "{} {}").await;
+        put(&root, "b", "{}").await;
+        planner.look().await.unwrap();
+        assert_eq!(planned(&journal), [["a"], ["b"]], "`a` is reported");
+
+        let shelf = Arc::new(Shelf { changed: Changed::Reread, ..shelf(root.clone()) });
+        planner = Planner { shelf, known: Known::default(), ..planner };
+        for entry in journal.entries() {
+            for object in from_entry(0, &entry).unwrap() {
+                planner.known.plan(&object);
+            }
+        }
+        put(&root, "a", "{} {} {}").await;
+        planner.look().await.unwrap();
+        assert_eq!(planned(&journal), [["a"], ["b"], ["a"]]);
+    }
+}

@@ -1,0 +1,118 @@
+//! `objects`: records in the objects of a bucket, or in the files of a folder.
+//!
+//! Objects have no order in time. Each look plans those that no earlier plan holds, by key; the plans stand
+//! in the sink beside the position, which is a record of an object of a plan. So everybody who takes the
+//! lane over reads the same records in the same order, whatever was added meanwhile.
+//!
+//! An object is read as it was planned, or not at all: one that changes or vanishes before it is read to
+//! its end halts the lane. Files whose names end in `#` and digits are taken for unfinished uploads.
+
+mod error;
+mod look;
+mod object;
+mod plan;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use glob::Pattern;
+
+pub use self::error::{Lift, ObjectsSourceError};
+use self::look::Shelf;
+use self::reader::ObjectsReader;
+use super::{Journal, LaneChange, LaneReader, Source, SourceOptions};
+use crate::objects::{OWN, ObjectRoot};
+use crate::pipeline::config::ObjectsSourceConfig;
+use crate::record::{ConnectorError, Lane, ObjectPosition, Position, SourceId};
+
+/// All objects are one lane.
+const LANE: &str = "objects";
+
+#[derive(Debug)]
+pub struct ObjectsSource {
+    shelf: Arc<Shelf>,
+    poll: Duration,
+    options: SourceOptions,
+    identity: SourceId,
+    is_assigned: AtomicBool,
+}
+
+impl ObjectsSource {
+    /// Fails if there is no such folder; a bucket is asked when it is first looked at.
+    pub async fn open(
+        config: &ObjectsSourceConfig,
+        options: &SourceOptions,
+    ) -> Result<Self, ObjectsSourceError> {
+        Self::over(ObjectRoot::open(&config.url)?, config, options).await
+    }
+
+    async fn over(
+        root: ObjectRoot,
+        config: &ObjectsSourceConfig,
+        options: &SourceOptions,
+    ) -> Result<Self, ObjectsSourceError> {
+        if root.root.parts().any(|part| part.as_ref().starts_with(OWN)) {
+            return Err(ObjectsSourceError::Own { url: config.url.clone() });
+        }
+        let pattern = |pattern: &String| {
+            let matching = Pattern::new(pattern);
+            matching.map_err(|cause| ObjectsSourceError::Match { pattern: pattern.clone(), cause })
+        };
+        let identity = match &root.local {
+            Some(path) => path.to_string_lossy().into_owned(),
+            None => config.url.trim_end_matches('/').to_owned(),
+        };
+        let shelf = Shelf {
+            root,
+            url: config.url.clone(),
+            matching: config.matching.as_ref().map(pattern).transpose()?,
+            settle: config.settle.0,
+            changed: config.changed,
+            compression: config.compression,
+            pipeline: options.pipeline.clone(),
+        };
+        shelf.is_file().await?;
+        Ok(Self {
+            shelf: Arc::new(shelf),
+            poll: config.poll.0,
+            options: options.clone(),
+            identity: SourceId::new(identity),
+            is_assigned: AtomicBool::new(false),
+        })
+    }
+}
+
+#[async_trait]
+impl Source for ObjectsSource {
+    async fn identity(&self) -> Result<SourceId, ConnectorError> {
+        Ok(self.identity.clone())
+    }
+
+    async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
+        let was_assigned = self.is_assigned.swap(true, Ordering::Relaxed);
+        Ok((!was_assigned).then(|| LaneChange::Assigned(Lane::new(LANE))))
+    }
+
+    async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {
+        Ok(Position::Object(ObjectPosition::default()))
+    }
+
+    async fn open(
+        &self,
+        _lane: &Lane,
+        from: Position,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Box<dyn LaneReader>, ConnectorError> {
+        let Position::Object(from) = from else {
+            return Err(ObjectsSourceError::NoPlan { from }.into());
+        };
+        let shelf = Arc::clone(&self.shelf);
+        let opened = ObjectsReader::open(shelf, self.poll, &self.options, from, journal);
+        Ok(Box::new(opened.await?))
+    }
+}

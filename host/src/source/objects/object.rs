@@ -1,0 +1,149 @@
+//! One object that is read: opened ahead of its turn, and checked to be the one that was planned.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use futures_util::TryStreamExt as _;
+use object_store::{Error as StoreError, GetResultPayload, ObjectStoreExt as _};
+use tokio::io::{AsyncReadExt as _, BufReader};
+use tokio_util::io::StreamReader;
+
+use super::ObjectsSourceError;
+use super::error::{Lift, of_store};
+use super::look::{Shelf, micros};
+use super::plan::Planned;
+use crate::record::ObjectPosition;
+use crate::source::inflate::{Input, inflate};
+
+/// What is read of an object before it is its turn. Most objects are smaller, when there are many.
+pub(super) const START_BYTES_MAX: usize = 256 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// An object that is open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// What was read of it already.
+    pub start: BytesMut,
+    /// What is not; none if that was all.
+    pub rest: Option<Rest>,
+}
+
+/// What is still to be read of an object.
+pub(super) struct Rest {
+    input: Input,
+    ticket: Ticket,
+    /// What it is read from, if it is a file: nobody keeps others from writing to it.
+    file: Option<Arc<File>>,
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rest").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+/// What is to be opened, and its place in the lane.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub shelf: Arc<Shelf>,
+    pub object: Planned,
+    pub at: ObjectPosition,
+}
+
+impl Ticket {
+    pub async fn open(self) -> Result<Opened, ObjectsSourceError> {
+        let shelf = &self.shelf;
+        let got = async { shelf.root.store.get(&shelf.root.path(&self.object.key)?).await };
+        let got = match got.await {
+            Ok(got) => got,
+            Err(StoreError::NotFound { .. }) => return Err(self.vanished()),
+            Err(cause) => return Err(self.failed(cause.into())),
+        };
+        let found = Planned::new(self.object.key.clone(), &got.meta, shelf.is_local());
+        if !found.is_same(&self.object) {
+            return Err(self.changed());
+        }
+        let (raw, file): (Input, _) = match got.payload {
+            GetResultPayload::File(file, _) => {
+                let again = file.try_clone().map_err(|cause| self.failed(cause))?;
+                let file = tokio::fs::File::from_std(file);
+                let raw = BufReader::with_capacity(BUFFER_BYTES, file);
+                (Box::new(raw), Some(Arc::new(again)))
+            }
+            GetResultPayload::Stream(stream) => {
+                (Box::new(StreamReader::new(stream.map_err(io::Error::from))), None)
+            }
+        };
+        let input = inflate(raw, shelf.compression).await.map_err(|cause| self.failed(cause))?;
+        let bytes = usize::try_from(self.object.size).unwrap_or(usize::MAX);
+        let mut start = BytesMut::with_capacity(bytes.saturating_add(1).min(START_BYTES_MAX));
+        let mut rest = Rest { input, ticket: self, file };
+        while start.len() < START_BYTES_MAX {
+            if start.len() == start.capacity() {
+                start.reserve(BUFFER_BYTES);
+            }
+            if !rest.read(&mut start).await? {
+                return Ok(Opened { start, rest: None });
+            }
+        }
+        Ok(Opened { start, rest: Some(rest) })
+    }
+
+    /// Fails if the file was written to. A bucket's object stays what it was while it is read.
+    async fn check(&self, file: Option<&Arc<File>>) -> Result<(), ObjectsSourceError> {
+        let Some(file) = file.cloned() else { return Ok(()) };
+        let meta = tokio::task::spawn_blocking(move || file.metadata()).await;
+        let meta = meta.map_err(io::Error::other).flatten();
+        let now = meta.and_then(|meta| Ok((meta.len(), micros(meta.modified()?))));
+        let now = now.map_err(|cause| self.failed(cause))?;
+        if now == (self.object.size, self.object.modified) { Ok(()) } else { Err(self.changed()) }
+    }
+
+    fn lift(&self) -> Lift {
+        Lift { pipeline: self.shelf.pipeline.clone(), object: self.at }
+    }
+
+    fn name(&self) -> String {
+        self.shelf.name(&self.object.key)
+    }
+
+    fn vanished(&self) -> ObjectsSourceError {
+        ObjectsSourceError::Vanished { object: self.name(), lift: self.lift() }
+    }
+
+    fn changed(&self) -> ObjectsSourceError {
+        ObjectsSourceError::Changed { object: self.name(), lift: self.lift() }
+    }
+
+    fn failed(&self, cause: io::Error) -> ObjectsSourceError {
+        let object = self.name();
+        // What neither the store nor the operating system says is said by who decompresses.
+        if of_store(&cause).is_some() || cause.raw_os_error().is_some() {
+            ObjectsSourceError::Read { object, cause }
+        } else {
+            ObjectsSourceError::Damaged { object, lift: self.lift(), cause }
+        }
+    }
+}
+
+impl Rest {
+    /// Appends what comes next; false at the end of an object that is still the one that was planned. May
+    /// be dropped while it waits: nothing is skipped.
+    pub async fn read(&mut self, space: &mut BytesMut) -> Result<bool, ObjectsSourceError> {
+        let read = self.input.read_buf(space).await;
+        let read = match read {
+            Ok(read) => read,
+            Err(cause) => {
+                self.ticket.check(self.file.as_ref()).await?;
+                return Err(self.ticket.failed(cause));
+            }
+        };
+        if read == 0 {
+            self.ticket.check(self.file.as_ref()).await?;
+        }
+        Ok(read > 0)
+    }
+}

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ::parquet::basic::{Compression, ZstdLevel};
 use bytes::Bytes;
 use object_store::PutPayload;
-use ::parquet::basic::{Compression, ZstdLevel};
 
 use super::ObjectsSinkError;
 use super::compress::Codec;

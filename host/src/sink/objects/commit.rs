@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::ObjectsSinkError;
 use super::fold::{LaneEvent, LaneFold, StagedObject, UnitRecord};
+use super::identity::Identity;
 use super::lane::{LaneLog, Next};
 use super::rows::Shape;
 use super::stage::{Attempt, Staged};
@@ -23,14 +24,6 @@ pub(super) struct Held {
     settled: bool,
 }
 
-/// What a lane is opened with.
-#[derive(Debug)]
-pub(super) struct Opening {
-    pub source: String,
-    pub target: String,
-    pub start: Position,
-}
-
 impl Held {
     /// Takes a lane over. The claim is a record: it takes the name of the next one from whoever had the
     /// lane, who finds the claim there and knows.
@@ -38,21 +31,21 @@ impl Held {
         log: &LaneLog,
         lane: &Lane,
         fold: Option<LaneFold>,
-        opening: Opening,
+        identity: &Identity,
+        start: Position,
     ) -> Result<Self, ObjectsSinkError> {
         let (token, attempt) = (Uuid::new_v4(), Uuid::new_v4());
-        let Opening { source, target, start } = opening;
         let mut fold = match fold {
             Some(fold) => fold,
             None => {
-                let (source, target) = (source.clone(), target.clone());
+                let Identity { source, target, .. } = identity.clone();
                 let lane = lane.name().to_owned();
                 let event = LaneEvent::Opened { lane, source, target, start };
                 log.open(attempt, token, event).await?
             }
         };
         loop {
-            check(&fold, &source, &target)?;
+            identity.meet(&fold.source, &fold.target)?;
             if fold.owner == token {
                 break;
             }
@@ -174,20 +167,6 @@ impl Held {
             }
         }
     }
-}
-
-/// A lane means nothing for another source, and a folder holds rows of one shape.
-fn check(fold: &LaneFold, source: &str, target: &str) -> Result<(), ObjectsSinkError> {
-    let lane = || fold.lane.clone();
-    if fold.source != source {
-        let (stored, given) = (fold.source.clone(), source.to_owned());
-        return Err(ObjectsSinkError::OtherSource { lane: lane(), stored, given });
-    }
-    if fold.target != target {
-        let (stored, given) = (fold.target.clone(), target.to_owned());
-        return Err(ObjectsSinkError::OtherTarget { lane: lane(), stored, given });
-    }
-    Ok(())
 }
 
 fn record(unit: &Unit, staged: &Staged, objects: Vec<StagedObject>) -> UnitRecord {

@@ -65,10 +65,10 @@ pub enum ObjectsSinkError {
     LostLog { folder: String },
     #[error("{object} was written by this pipeline, whose log is gone")]
     LostLogOf { object: String },
-    #[error("the lane {lane} was read from {stored}, and is now to be read from {given}")]
-    OtherSource { lane: String, stored: String, given: String },
-    #[error("the lane {lane} was written as {stored}, and is now to be written as {given}")]
-    OtherTarget { lane: String, stored: String, given: String },
+    #[error("a pipeline of this name has read {stored} so far, and is now to read {given}")]
+    OtherSource { stored: String, given: String },
+    #[error("a pipeline of this name has written {stored} so far, and is now to write {given}")]
+    OtherTarget { stored: String, given: String },
     #[error("journal entry {key} is missing")]
     LostJournal { key: String },
     #[error("cannot read dead letters in {key}")]
@@ -77,7 +77,7 @@ pub enum ObjectsSinkError {
         #[source]
         cause: serde_json::Error,
     },
-    #[error("a unit of lane {lane} does not account for all of its records")]
+    #[error("a unit of lane {lane} does not account for each of its records once")]
     Unbalanced { lane: String },
 }
 
@@ -101,13 +101,13 @@ impl ObjectsSinkError {
             | Self::Gap { .. }
             | Self::LostLog { .. }
             | Self::LostLogOf { .. }
-            | Self::OtherSource { .. }
-            | Self::OtherTarget { .. }
             | Self::LostJournal { .. }
             | Self::UnreadableLetters { .. } => ErrorClass::Systemic,
-            Self::Parquet { .. } | Self::Contradiction { .. } | Self::Unbalanced { .. } => {
-                ErrorClass::Fatal
-            }
+            Self::OtherSource { .. }
+            | Self::OtherTarget { .. }
+            | Self::Parquet { .. }
+            | Self::Contradiction { .. }
+            | Self::Unbalanced { .. } => ErrorClass::Fatal,
         }
     }
 
@@ -128,11 +128,8 @@ impl ObjectsSinkError {
             Self::LostLog { .. } | Self::LostLogOf { .. } => {
                 "restore `_pinhost`, or give the pipeline another name or another folder"
             }
-            Self::OtherSource { .. } => {
-                "give the pipeline another name, or write to another folder"
-            }
-            Self::OtherTarget { .. } => {
-                "write to another folder, or give the pipeline another name"
+            Self::OtherSource { .. } | Self::OtherTarget { .. } => {
+                "give this pipeline a `name:` of its own, or write to another folder"
             }
             Self::LostJournal { .. } | Self::UnreadableLetters { .. } => "restore it from a backup",
             Self::Folder { .. }

@@ -72,6 +72,10 @@ impl Keys {
         format!("{}/dead_letters", self.own())
     }
 
+    pub fn identity(&self) -> String {
+        format!("{}/pipeline.json", self.own())
+    }
+
     pub fn generation(&self, digest: Digest) -> String {
         format!("{}/generations/{digest}.json", self.own())
     }

@@ -14,6 +14,7 @@ use super::as_text;
 use super::base64;
 use super::fold::StagedObject;
 use crate::record::{DeadLetter, Digest, Lane, Position, RawBatch, UnitPart};
+use crate::sink::letter::{id, stored_text};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 /// A dead letter as it is stored.
@@ -102,8 +103,8 @@ impl From<&DeadLetter> for Died {
     fn from(letter: &DeadLetter) -> Self {
         Self {
             step: letter.step.as_deref().map(str::to_owned),
-            reason: letter.reason.clone(),
-            detail: letter.detail.clone(),
+            reason: stored_text(&letter.reason).into_owned(),
+            detail: letter.detail.as_deref().map(|detail| stored_text(detail).into_owned()),
         }
     }
 }
@@ -146,8 +147,8 @@ fn line(
         time,
         generation,
         step: letter.step.as_deref().map(Cow::Borrowed),
-        reason: Cow::Borrowed(&letter.reason),
-        detail: letter.detail.as_deref().map(Cow::Borrowed),
+        reason: stored_text(&letter.reason),
+        detail: letter.detail.as_deref().map(stored_text),
         value: record.value.map(data),
         key: record.key.map(data),
         headers: raw.headers[record.headers.range()]
@@ -160,11 +161,6 @@ fn line(
     };
     serde_json::to_writer(&mut *out, &line).expect("plain values, into memory");
     out.push(b'\n');
-}
-
-/// The name of a dead letter: where its record stands.
-fn id(lane: &Lane, position: &Position) -> String {
-    format!("{lane}:{}", position.place())
 }
 
 /// All letters, as they are now.

@@ -5,6 +5,7 @@
 //! <url>/_pinhost/<pipeline>/staged/<lane>/…                 objects that are not committed yet
 //! <url>/_pinhost/<pipeline>/lanes/<lane>/log/<number>.json  what happened to a lane, in order
 //! <url>/_pinhost/<pipeline>/lanes/<lane>/checkpoint.json    a hint of what the log comes to
+//! <url>/_pinhost/<pipeline>/pipeline.json                   what it reads and writes, for ever
 //! <url>/_pinhost/<pipeline>/dead_letters/…, generations/…, retries/log/…
 //! <url>/_pinhost/plugins/<digest>.wasm
 //! ```
@@ -22,6 +23,7 @@ mod commit;
 mod compress;
 mod error;
 mod fold;
+mod identity;
 mod key;
 mod lane;
 mod letters;
@@ -46,9 +48,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 use uuid::Uuid;
 
-use self::commit::{Held, Opening};
+use self::commit::Held;
 pub use self::error::ObjectsSinkError;
 use self::fold::{LaneEvent, LaneFold};
+use self::identity::Identity;
 use self::key::Keys;
 use self::lane::{LaneLog, Next};
 use self::letters::LetterBook;
@@ -78,6 +81,7 @@ pub struct ObjectsSink {
     held: Mutex<HashMap<Lane, Arc<AsyncMutex<Option<Held>>>>>,
     /// Generations and plugins that are stored.
     kept: Mutex<HashSet<Digest>>,
+    identity: OnceCell<Identity>,
     /// Rows that were there before any lane of this pipeline was.
     orphan: OnceCell<Option<String>>,
     forgot: Mutex<Option<SystemTime>>,
@@ -111,6 +115,7 @@ impl ObjectsSink {
             shape,
             held: Mutex::default(),
             kept: Mutex::default(),
+            identity: OnceCell::new(),
             orphan: OnceCell::new(),
             forgot: Mutex::default(),
         })
@@ -134,12 +139,22 @@ impl ObjectsSink {
         if fold.is_none() {
             self.refuse_orphans().await?;
         }
-        let source = self.context.source.as_ref().map_or_else(String::new, ToString::to_string);
-        let opening = Opening { source, target: self.shape.target(), start };
-        let claimed = held.insert(Held::claim(&log, lane, fold, opening).await?);
+        let identity = self.identity().await?;
+        let claimed = held.insert(Held::claim(&log, lane, fold, identity, start).await?);
         let (token, position) = (claimed.token, claimed.fold.position);
         self.forget().await;
         Ok(Claim { lane: lane.clone(), token, position })
+    }
+
+    /// Of this pipeline, which is the one that is stored.
+    async fn identity(&self) -> Result<&Identity, ObjectsSinkError> {
+        let settle = async || {
+            let source = self.context.source.as_ref().map_or_else(String::new, ToString::to_string);
+            let identity = Identity::new(source, self.shape.target());
+            identity.settle(&self.store, &self.keys.identity()).await?;
+            Ok(identity)
+        };
+        self.identity.get_or_try_init(settle).await
     }
 
     /// Rows without any log mean that somebody has deleted the log: reading their records again would

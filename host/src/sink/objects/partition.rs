@@ -220,8 +220,8 @@ mod tests {
         let long = "x".repeat(FOLDER_BYTES_MAX);
         let batch = batch(json!([{"a": long}, {"a": "y"}]), &[("a", Kind::Text)]);
         let split = Partitions::new(&["a".into()], None).unwrap().split(&batch);
-        assert_eq!(folders(&split), vec![("a=y/", &[1][..])]);
-        assert_eq!(split.refused, vec![0]);
+        assert_eq!(folders(&split), [("a=y/", &[1][..])]);
+        assert_eq!(split.refused, [0]);
     }
 
     #[test]

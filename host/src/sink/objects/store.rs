@@ -33,6 +33,13 @@ impl Store {
         Self { root, url: url.into(), proven: Arc::default() }
     }
 
+    /// The same store behind something that gets in between.
+    #[cfg(test)]
+    pub fn behind(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        let root = ObjectRoot { store: wrap(self.root.store), ..self.root };
+        Self { root, ..self }
+    }
+
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -68,11 +75,7 @@ impl Store {
             return Ok(());
         }
         let body = Bytes::from_static(b"pinhost asks whether this store refuses a second put");
-        match self.create(key, body.clone()).await {
-            // It may have been put all the same, and tried again by the client.
-            Ok(()) | Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
-            Err(cause) => return Err(self.failed(cause)),
-        }
+        self.create_once(key, body.clone()).await?;
         let second = self.create(key, body).await;
         let _ = self.delete(vec![key.to_owned()]).await;
         match second {
@@ -146,7 +149,8 @@ impl Store {
         let copy =
             async { self.objects().copy_opts(&self.path(from)?, &self.path(to)?, options).await };
         match copy.await {
-            Ok(()) | Err(Error::AlreadyExists { .. }) => Ok(true),
+            Ok(()) => Ok(true),
+            Err(Error::AlreadyExists { .. }) if self.exists(to).await? => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
             Err(cause) => Err(self.failed(cause)),
         }

@@ -77,6 +77,7 @@ impl Store for TestFile {
 }
 
 conformance_tests!(TestFile::new());
+conformance_tests!(TestFile::new(); another_target_under_the_same_name_is_refused);
 
 fn columns(columns: &[(&str, Kind)]) -> Arc<[Field]> {
     columns.iter().map(|(name, kind)| Field::new(*name, *kind)).collect()

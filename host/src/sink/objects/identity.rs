@@ -1,0 +1,50 @@
+//! What a pipeline reads and what it writes, for ever: its lanes stand for that and nothing else.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::ObjectsSinkError;
+use super::log::FORMAT;
+use super::store::Store;
+
+/// Copying a pipeline's file and changing one line is the most common edit of all: the positions under its
+/// name are not those of the copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    pub format: u32,
+    pub source: String,
+    /// What shape its rows have: readers of a folder meet one only.
+    pub target: String,
+}
+
+impl Identity {
+    pub fn new(source: String, target: String) -> Self {
+        Self { format: FORMAT, source, target }
+    }
+
+    /// Stores it if there is none yet, and meets the one that is stored.
+    pub async fn settle(&self, store: &Store, key: &str) -> Result<(), ObjectsSinkError> {
+        let body = serde_json::to_vec(self).expect("an identity is plain values");
+        store.create_once(key, Bytes::from(body)).await?;
+        let stored = store.get(key).await?.unwrap_or_default();
+        let unreadable = |cause| ObjectsSinkError::Unreadable { key: key.to_owned(), cause };
+        let stored: Self = serde_json::from_slice(&stored).map_err(unreadable)?;
+        if stored.format > FORMAT {
+            return Err(ObjectsSinkError::Newer { key: key.to_owned() });
+        }
+        self.meet(&stored.source, &stored.target)
+    }
+
+    /// What is stored has to be the same.
+    pub fn meet(&self, source: &str, target: &str) -> Result<(), ObjectsSinkError> {
+        if self.source != source {
+            let (stored, given) = (source.to_owned(), self.source.clone());
+            return Err(ObjectsSinkError::OtherSource { stored, given });
+        }
+        if self.target != target {
+            let (stored, given) = (target.to_owned(), self.target.clone());
+            return Err(ObjectsSinkError::OtherTarget { stored, given });
+        }
+        Ok(())
+    }
+}

@@ -90,10 +90,17 @@ impl ObjectsSourceError {
             Self::Missing { .. } => "make the folder, or name another one in `source.objects.url`",
             Self::Own { .. } => "name another folder in `source.objects.url`",
             Self::Damaged { lift, .. } => {
-                return Some(format!("restore it; to go on without the rest of it: {lift}"));
+                return Some(format!(
+                    "with `changed: reread` a sound one in its place is read later; to go on: {lift}"
+                ));
             }
-            Self::Vanished { lift, .. } | Self::Changed { lift, .. } => {
+            Self::Vanished { lift, .. } => {
                 return Some(format!("restore it as it was; to go on without it: {lift}"));
+            }
+            Self::Changed { lift, .. } => {
+                return Some(format!(
+                    "with `changed: reread` it is read later, as a new object; to go on: {lift}"
+                ));
             }
             Self::Plan { .. } => "restore the sink's journal from a backup",
             Self::NewerPlan { .. } => "use the newer pinhost",

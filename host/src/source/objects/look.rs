@@ -1,7 +1,9 @@
 //! Looking at what there is, and planning what is new.
 
 use std::collections::BinaryHeap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -66,7 +68,7 @@ impl Shelf {
         let Some(path) = &self.root.local else { return Ok(false) };
         match tokio::fs::metadata(path).await {
             Ok(meta) => Ok(meta.is_file()),
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {
                 Err(ObjectsSourceError::Missing { path: self.url.clone() })
             }
             Err(cause) => Err(ObjectsSourceError::Read { object: self.url.clone(), cause }),
@@ -88,7 +90,7 @@ impl Shelf {
         };
         let mut listed = listed.peekable();
         // What the URL names may be an object itself.
-        let is_empty = std::pin::Pin::new(&mut listed).peek().await.is_none();
+        let is_empty = Pin::new(&mut listed).peek().await.is_none();
         if is_empty && after.is_none() && !self.is_local() && !root.as_ref().is_empty() {
             return self.only().await;
         }
@@ -99,11 +101,11 @@ impl Shelf {
     /// The object that the URL names.
     async fn only(&self) -> Result<BoxStream<'_, Result<Planned, StoreError>>, ObjectsSourceError> {
         let found = match self.root.store.head(&self.root.root).await {
-            Ok(meta) => Some(Ok(Planned::new(String::new(), &meta, self.is_local()))),
-            Err(StoreError::NotFound { .. }) => None,
+            Ok(meta) if meta.size > 0 => Some(Planned::new(String::new(), &meta, self.is_local())),
+            Ok(_) | Err(StoreError::NotFound { .. }) => None,
             Err(cause) => return Err(self.failed(cause)),
         };
-        Ok(stream::iter(found).boxed())
+        Ok(stream::iter(found).map(Ok).boxed())
     }
 
     fn input(&self, meta: &ObjectMeta) -> Option<Planned> {

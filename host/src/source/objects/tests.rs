@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
+use object_store::{Error as StoreError, ObjectStoreExt as _};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -471,6 +471,17 @@ async fn a_place_that_no_plan_has_is_refused() {
     scene.journal.append(1, newer).await.unwrap();
     let error = scene.error("0.0.0").await.1;
     assert!(error.to_string().contains("newer pinhost"), "{error}");
+}
+
+#[test]
+fn what_a_store_says_in_the_middle_of_an_object_is_judged_as_its_own() {
+    let read = |cause: StoreError| {
+        ObjectsSourceError::Read { object: "a".to_owned(), cause: cause.into() }.class()
+    };
+    let source = || "it was reset".into();
+    assert_eq!(read(StoreError::Generic { store: "s3", source: source() }), ErrorClass::Transient);
+    let denied = StoreError::PermissionDenied { path: "a".to_owned(), source: source() };
+    assert_eq!(read(denied), ErrorClass::Systemic);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! step. Where a lane starts is only ever what its sink says.
 
 mod cell;
+mod columns;
 #[cfg(test)]
 mod conformance;
 mod letter;
@@ -50,7 +51,7 @@ pub async fn open(
     Ok(match config {
         SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
         SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context)?),
-        SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)),
+        SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)?),
     })
 }
 

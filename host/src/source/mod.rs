@@ -3,6 +3,7 @@
 //! Retries, batching, back-pressure and shutdown belong to the runtime: a source says what it has, and
 //! what went wrong.
 
+pub mod arrow;
 pub mod frame;
 pub mod generate;
 mod inflate;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::generate::GenerateSource;
+use self::stdin::StdinSource;
 use crate::pipeline::config::SourceConfig;
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, SourceId};
 
@@ -34,7 +36,8 @@ pub async fn open(
 ) -> Result<Arc<dyn Source>, ConnectorError> {
     Ok(match config {
         SourceConfig::Generate(config) => Arc::new(GenerateSource::new(config)),
-        SourceConfig::Objects(_) | SourceConfig::Stdin(_) => {
+        SourceConfig::Stdin(config) => Arc::new(StdinSource::new(config, options.record_bytes_max)),
+        SourceConfig::Objects(_) => {
             let message = format!("this source cannot be read yet ({options:?})");
             return Err(ConnectorError::new(ErrorClass::Fatal, message));
         }

@@ -191,6 +191,7 @@ fn raw(range: Range<u64>) -> RawBatch {
         bytes: Bytes::from(bytes),
         records,
         headers,
+        columns: None,
         topic: Some("posts".into()),
         partition: Some(3),
         from: at(range.start),

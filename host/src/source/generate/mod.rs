@@ -138,6 +138,7 @@ impl GenerateReader {
             bytes: bytes.into(),
             records: batch,
             headers: Vec::new(),
+            columns: None,
             topic: None,
             partition: None,
             from: Position::Record(from),

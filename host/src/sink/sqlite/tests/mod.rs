@@ -124,6 +124,7 @@ impl<'a> Writer<'a> {
             bytes: bytes::Bytes::new(),
             records: records.collect(),
             headers: Vec::new(),
+            columns: None,
             topic: None,
             partition: None,
             from: self.claim.position,

@@ -217,7 +217,7 @@ fn retry_all(pipeline: &Pipeline, ids: &[String]) -> Result<Exit, CliError> {
         let live = Arc::new(Live::new(pipeline, generation.digest, sink, 0));
         let retried = retry(&live, &pool, &letters).await.map_err(|halt| {
             let error = CliError::failed("").because(&halt);
-            match halt.help() {
+            match halt.help_of_connector() {
                 Some(help) => error.help(help),
                 None => error,
             }

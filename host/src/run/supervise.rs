@@ -1,11 +1,13 @@
 //! A pipeline from start to end: connects its source with its sink, and keeps its lanes going.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Breaker;
 use super::budget::Budget;
 use super::clean::Live;
 use super::lane::{self, Halt, LaneEnd, Shared};
@@ -67,6 +69,14 @@ impl PipelineError {
             Self::NotStarted { cause } | Self::Halted { cause, .. } | Self::Fatal { cause } => {
                 cause
             }
+        }
+    }
+
+    /// What lifts it, for the pipeline in this file.
+    pub fn help(&self, file: &Path) -> Option<String> {
+        match self {
+            Self::Halted { lane, cause } => cause.help(file, lane),
+            Self::NotStarted { cause } | Self::Fatal { cause } => cause.help_of_connector(),
         }
     }
 
@@ -150,9 +160,9 @@ impl PipelineRun {
             unit: (&pipeline.unit).into(),
             dead_ratio_max: pipeline.dead_letters.max_ratio,
         };
-        let start_time = pipeline.limits.start_time.0;
+        let (file, start_time) = (pipeline.path.clone(), pipeline.limits.start_time.0);
         let shared = Arc::new(shared);
-        Arc::new(Keeper { shared, began, start_time, halt_time, drain }).keep_lanes().await
+        Arc::new(Keeper { shared, file, began, start_time, halt_time, drain }).keep_lanes().await
     }
 
     /// Tries what reaches outside until the time to start is over.
@@ -188,6 +198,8 @@ impl PipelineRun {
 #[derive(Debug)]
 struct Keeper {
     shared: Arc<Shared>,
+    /// The pipeline's.
+    file: PathBuf,
     began: Instant,
     start_time: Duration,
     /// How long a lane may be halted; for ever, if none.
@@ -237,11 +249,13 @@ impl Keeper {
     async fn keep(&self, lane: &Lane) -> Result<(), PipelineError> {
         let mut patience = Patience::new(Duration::from_secs(30));
         let mut halted_since: Option<Instant> = None;
+        let mut breaker = Breaker::new(self.shared.dead_ratio_max);
         let stats = &self.shared.stats;
         stats.health(lane, LaneHealth::Starting);
         loop {
             let before = stats.totals().units;
-            let end = lane::run(&self.shared, lane, halted_since.is_some(), &self.drain).await;
+            let is_probe = halted_since.is_some();
+            let end = lane::run(&self.shared, lane, is_probe, &mut breaker, &self.drain).await;
             if stats.totals().units > before {
                 halted_since = None;
                 patience = Patience::new(Duration::from_secs(30));
@@ -282,7 +296,7 @@ impl Keeper {
         if self.halt_time.is_some_and(|time| since.elapsed() >= time) {
             return Err(PipelineError::Halted { lane: lane.clone(), cause });
         }
-        let help = cause.help();
+        let help = cause.help(&self.file, lane);
         let said = cause.to_string();
         let is_new = !matches!(
             stats.totals().lanes.get(lane).map(|status| &status.health),

@@ -147,12 +147,15 @@ impl Sink for StdoutSink {
                 owner: token,
                 claimed: now,
                 moved: now,
+                accepted_rejects: 0,
+                halted: None,
             },
             journal: Vec::new(),
             lineage: Vec::new(),
         });
         (memory.state.owner, memory.state.claimed) = (token, now);
-        Ok(Claim { lane: lane.clone(), token, position: memory.state.position })
+        let LaneState { position, accepted_rejects, .. } = memory.state;
+        Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
     }
 
     fn encode(&self, rows: Batch) -> Rows {
@@ -172,6 +175,8 @@ impl Sink for StdoutSink {
         .await?;
         let moved = self.with(claim, |lane| {
             (lane.state.position, lane.state.moved) = (unit.to, SystemTime::now());
+            let accepted = &mut lane.state.accepted_rejects;
+            *accepted = accepted.saturating_sub(unit.accepted_rejects);
             let sums = LineageSums {
                 read: unit.records(),
                 stored: unit.rows(),
@@ -239,6 +244,13 @@ impl Sink for StdoutSink {
         let sums = LineageSums::default();
         let lane = lane.clone();
         memory.lineage.push(LineageRange { lane, from, to, generation: None, sums });
+        Ok(true)
+    }
+
+    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lane) = lanes.get_mut(lane) else { return Ok(false) };
+        lane.state.accepted_rejects += records;
         Ok(true)
     }
 

@@ -146,6 +146,7 @@ impl<'a> Writer<'a> {
             from: part.raw.from,
             to: part.raw.to,
             generation: Digest::of(b"test"),
+            accepted_rejects: 0,
             parts: vec![part],
         }
     }

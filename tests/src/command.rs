@@ -1,7 +1,9 @@
 //! Running `pinhost` as a user does, and what it said.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -70,4 +72,15 @@ pub fn said(command: &mut Command) -> Said {
 /// Waits for a command that was started.
 pub fn ended(child: Child) -> Said {
     child.wait_with_output().expect("pinhost ends").into()
+}
+
+/// Runs a command to its end with this on its standard input.
+pub fn fed(command: &mut Command, input: Vec<u8>) -> Output {
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("pinhost can be started");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    // A command that ends sooner is told by what it said.
+    let feeding = thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().expect("pinhost ends");
+    feeding.join().expect("no panic");
+    output
 }

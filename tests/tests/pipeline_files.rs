@@ -355,3 +355,20 @@ fn a_pipeline_is_told_apart_from_a_rule_by_its_keys() {
     let said = ["unknown key `a`", "the key `name` is missing", "the key `sink` is missing"];
     run(folder.path(), &["check", "neither.yaml"]).refused(2, &said);
 }
+
+#[test]
+fn shipped_files_name_the_schema_that_editors_check_them_by() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines");
+    for (folder, schema) in [("", "pipeline.schema.json"), ("rules", "../rule.schema.json")] {
+        let folder = shipped.join(folder);
+        assert!(folder.join(schema).exists());
+        for entry in fs::read_dir(&folder).expect("the folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                let text = fs::read_to_string(&path).expect("UTF-8");
+                let expected = format!("# yaml-language-server: $schema={schema}\n");
+                assert!(text.starts_with(&expected), "{}", path.display());
+            }
+        }
+    }
+}

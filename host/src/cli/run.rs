@@ -179,7 +179,7 @@ fn told(pipeline: &Pipeline, error: &PipelineError) -> CliError {
             CliError::environment(message)
         }
     };
-    match cause.help() {
+    match error.help(&pipeline.path) {
         Some(help) => told.help(help),
         None => told,
     }

@@ -16,6 +16,7 @@ mod generation;
 mod load;
 pub mod nearest;
 mod output;
+mod piped;
 mod resolved;
 mod rule;
 pub mod secrets;

@@ -17,8 +17,8 @@ mod unit;
 /// The detail of a record's or a row's rejection is cut here; the contract with plugins names the figure.
 pub(crate) const DETAIL_BYTES_MAX: usize = 1024;
 
-pub(crate) use column::item;
 pub use column::{Batch, Field, Kind};
+pub(crate) use column::{item, memory};
 pub use digest::Digest;
 pub use failure::{ConnectorError, ErrorClass};
 pub use generation::{Generation, PluginBytes};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Header, Position, Record};
+use super::{Batch, Header, Position, Record};
 
 /// Consecutive records of one lane. They are kept until what became of them is committed, so that they
 /// can be cleaned again.
@@ -16,6 +16,8 @@ pub struct RawBatch {
     /// Ascending by position.
     pub records: Vec<RawRecord>,
     pub headers: Vec<RawHeader>,
+    /// Rows that came as columns of the rule's fields: one for each record, which then has no value.
+    pub columns: Option<Batch>,
     /// The topic, stream or bucket.
     pub topic: Option<Arc<str>>,
     pub partition: Option<i64>,
@@ -125,5 +127,6 @@ impl RawBatch {
         self.bytes.len()
             + self.records.len() * size_of::<RawRecord>()
             + self.headers.len() * size_of::<RawHeader>()
+            + self.columns.as_ref().map_or(0, Batch::memory)
     }
 }

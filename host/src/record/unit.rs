@@ -16,6 +16,8 @@ pub struct Unit {
     pub generation: Digest,
     /// In the order of the lane.
     pub parts: Vec<UnitPart>,
+    /// So many of its dead letters were accepted beforehand, and use that up.
+    pub accepted_rejects: u64,
 }
 
 /// What became of one batch.

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chain::{Chain, ChainHalted, StepTally};
+use super::chain::{Chain, ChainHalted, StepTally, only};
 use super::examples::{Example, Examples};
 use crate::decode::{DecodeLimits, Decoder, Reject};
-use crate::pipeline::Rule;
-use crate::record::{DeadLetter, Digest, RawBatch, Rows, UnitPart};
+use crate::pipeline::{Pipeline, Rule};
+use crate::record::{Batch, DeadLetter, Digest, RawBatch, RawFault, Rows, UnitPart};
 use crate::sink::Sink;
 
 /// What cleans records at the moment: a rule as it is, for a sink.
@@ -16,10 +16,31 @@ use crate::sink::Sink;
 pub struct Live {
     /// None passes records on as they came.
     pub rule: Option<Arc<Rule>>,
+    /// The member of each record's object in which the record stands.
+    pub unwrap: Option<Box<str>>,
     pub generation: Digest,
     pub limits: DecodeLimits,
     pub sink: Arc<dyn Sink>,
     pub examples: Examples,
+}
+
+impl Live {
+    /// Examples of what the rule does are taken from the first batches.
+    pub fn new(
+        pipeline: &Pipeline,
+        generation: Digest,
+        sink: Arc<dyn Sink>,
+        example_batches: u32,
+    ) -> Self {
+        Self {
+            rule: pipeline.rule.clone(),
+            unwrap: pipeline.source.unwrap().map(Box::from),
+            generation,
+            limits: pipeline.limits.to_decode_limits(),
+            sink,
+            examples: Examples::of_batches(example_batches),
+        }
+    }
 }
 
 /// Runs a rule on one thread.
@@ -50,7 +71,7 @@ pub(super) struct CleanedBatch {
 impl Worker {
     pub(super) fn new(live: &Arc<Live>) -> Self {
         let by_rule = live.rule.as_ref().map(|rule| ByRule {
-            decoder: Decoder::new(&rule.fields, live.limits),
+            decoder: Decoder::new(&rule.fields, live.limits).unwrapping(live.unwrap.as_deref()),
             chain: Chain::new(rule.steps.iter().map(|step| &step.step)),
             rule: Arc::clone(rule),
         });
@@ -75,24 +96,10 @@ impl ByRule {
         raw: &Arc<RawBatch>,
         live: &Live,
     ) -> Result<CleanedBatch, Box<ChainHalted>> {
-        let mut decoded = Vec::with_capacity(raw.records.len());
-        let mut dead_letters = Vec::new();
-        for (at, record) in raw.records.iter().enumerate() {
-            let at = at as u32;
-            if let Some(fault) = &record.fault {
-                dead_letters.push(faulty(at, fault));
-                continue;
-            }
-            match raw.read(at as usize, |record| self.decoder.push(record)) {
-                Ok(()) => decoded.push(at),
-                Err(reject) => {
-                    let value = raw.value(at as usize);
-                    let Reject { reason, detail, .. } = self.rule.explain(value.as_deref(), reject);
-                    dead_letters.push(DeadLetter { record: at, step: None, reason, detail });
-                }
-            }
-        }
-        let before = self.decoder.finish();
+        let Decoded { batch: before, records: decoded, mut dead_letters } = match &raw.columns {
+            Some(columns) => as_given(raw, columns),
+            None => self.decode(raw),
+        };
         let chained = self.chain.clean(&before)?;
         let steps = &self.rule.steps;
         let mut dropped = vec![0; steps.len()];
@@ -122,23 +129,68 @@ impl ByRule {
         let tallies = chained.tallies;
         Ok(CleanedBatch { part, tallies, dropped, examples, took: Duration::ZERO })
     }
+
+    fn decode(&mut self, raw: &RawBatch) -> Decoded {
+        let mut records = Vec::with_capacity(raw.records.len());
+        let mut dead_letters = Vec::new();
+        for (at, record) in raw.records.iter().enumerate() {
+            let at = at as u32;
+            if let Some(fault) = &record.fault {
+                dead_letters.push(faulty(at, fault));
+                continue;
+            }
+            match raw.read(at as usize, |record| self.decoder.push(record)) {
+                Ok(()) => records.push(at),
+                Err(reject) => {
+                    let value = raw.value(at as usize);
+                    let Reject { reason, detail, .. } = self.rule.explain(value.as_deref(), reject);
+                    dead_letters.push(DeadLetter { record: at, step: None, reason, detail });
+                }
+            }
+        }
+        Decoded { batch: self.decoder.finish(), records, dead_letters }
+    }
 }
 
-fn faulty(record: u32, fault: &crate::record::RawFault) -> DeadLetter {
+/// The records that became rows, and those that cannot.
+struct Decoded {
+    batch: Batch,
+    /// For each row its record.
+    records: Vec<u32>,
+    dead_letters: Vec<DeadLetter>,
+}
+
+/// Records that came as columns.
+fn as_given(raw: &RawBatch, columns: &Batch) -> Decoded {
+    let (records, dead_letters) = without_faults(raw);
+    let batch = if dead_letters.is_empty() {
+        columns.clone()
+    } else {
+        only(columns, raw.records.iter().map(|record| record.fault.is_none()).collect())
+    };
+    Decoded { batch, records, dead_letters }
+}
+
+fn without_faults(raw: &RawBatch) -> (Vec<u32>, Vec<DeadLetter>) {
+    let mut records = Vec::with_capacity(raw.records.len());
+    let mut dead_letters = Vec::new();
+    for (at, record) in raw.records.iter().enumerate() {
+        match &record.fault {
+            Some(fault) => dead_letters.push(faulty(at as u32, fault)),
+            None => records.push(at as u32),
+        }
+    }
+    (records, dead_letters)
+}
+
+fn faulty(record: u32, fault: &RawFault) -> DeadLetter {
     let (reason, detail) = (fault.reason.clone(), fault.detail.clone());
     DeadLetter { record, step: None, reason, detail }
 }
 
 /// Records as they came, without a rule.
 fn passed_on(raw: &Arc<RawBatch>) -> CleanedBatch {
-    let mut origins = Vec::with_capacity(raw.records.len());
-    let mut dead_letters = Vec::new();
-    for (at, record) in raw.records.iter().enumerate() {
-        match &record.fault {
-            Some(fault) => dead_letters.push(faulty(at as u32, fault)),
-            None => origins.push(at as u32),
-        }
-    }
+    let (origins, dead_letters) = without_faults(raw);
     CleanedBatch {
         part: UnitPart { raw: Arc::clone(raw), rows: Rows::Raw, origins, dropped: 0, dead_letters },
         tallies: Vec::new(),

@@ -93,6 +93,7 @@ fn raw(letter: &StoredDeadLetter) -> RawBatch {
         bytes: bytes.freeze(),
         records: vec![record],
         headers,
+        columns: None,
         topic: letter.topic.as_deref().map(Arc::from),
         partition: letter.partition,
         from: letter.position,

@@ -2,6 +2,7 @@
 //! step. Where a lane starts is only ever what its sink says.
 
 mod cell;
+mod columns;
 #[cfg(test)]
 mod conformance;
 mod letter;
@@ -50,7 +51,7 @@ pub async fn open(
     Ok(match config {
         SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
         SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context)?),
-        SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)),
+        SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)?),
     })
 }
 
@@ -99,6 +100,17 @@ pub trait Sink: Debug + Send + Sync {
         to: Position,
     ) -> Result<bool, ConnectorError>;
 
+    /// The lane's next dead letters, so many more of them, do not count for `dead_letters.max_ratio`. Kept
+    /// with the lane until units use it up. Whoever has the lane keeps it; false if there is no such lane.
+    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError>;
+
+    /// Notes why the lane does not go on, until its position moves. Only for people: a sink may leave it
+    /// out.
+    async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
+        let _ = (claim, reason);
+        Ok(())
+    }
+
     /// The lineage of the pipeline: neighbouring units of one generation as one range.
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError>;
 
@@ -126,6 +138,8 @@ pub struct Claim {
     pub token: Uuid,
     /// The next record to read.
     pub position: Position,
+    /// So many of the next dead letters were accepted beforehand.
+    pub accepted_rejects: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +173,10 @@ pub struct LaneState {
     pub claimed: SystemTime,
     /// When its position moved last.
     pub moved: SystemTime,
+    /// So many of the next dead letters were accepted beforehand.
+    pub accepted_rejects: u64,
+    /// Why it does not go on, as far as the sink was told.
+    pub halted: Option<String>,
 }
 
 /// A range of a lane that one generation cleaned.

@@ -3,6 +3,7 @@
 //! Retries, batching, back-pressure and shutdown belong to the runtime: a source says what it has, and
 //! what went wrong.
 
+pub mod arrow;
 pub mod frame;
 pub mod generate;
 mod inflate;
@@ -56,6 +57,12 @@ pub trait Source: Debug + Send + Sync {
     /// Where a lane starts of which the sink knows nothing.
     async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError>;
 
+    /// Between which positions a lane can be read now.
+    async fn bounds(&self, lane: &Lane) -> Result<Bounds, ConnectorError> {
+        let _ = lane;
+        Ok(Bounds::default())
+    }
+
     /// Reads a lane from a position on. It may be opened again after its reader is dropped.
     async fn open(
         &self,
@@ -68,6 +75,15 @@ pub trait Source: Debug + Send + Sync {
     fn hint(&self, lane: &Lane, to: Position) {
         let _ = (lane, to);
     }
+}
+
+/// Ends of a lane, as far as its source knows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The first record that can be read.
+    pub earliest: Option<Position>,
+    /// Behind the last record that there is.
+    pub latest: Option<Position>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -212,6 +212,7 @@ impl Kept {
             bytes: Bytes::clone(&self.framed.bytes),
             records: (from..).zip(frames).map(record).collect(),
             headers: Vec::new(),
+            columns: None,
             topic: None,
             partition: None,
             from: Position::Record(from),

@@ -33,7 +33,7 @@ pub use source::{
 pub use values::{Duration, Size};
 
 /// A pipeline file: where records come from, the rule that cleans them, where rows go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "A pipeline of pinhost")]
 pub struct PipelineConfig {

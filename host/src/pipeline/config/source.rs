@@ -54,7 +54,7 @@ pub struct GenerateSourceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub keys: Option<u64>,
-    /// Take the record out of this member of each record's object.
+    /// Take the record out of this member of each record's object; one without it is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unwrap: Option<String>,
 }
@@ -82,7 +82,7 @@ pub struct ObjectsSourceConfig {
     /// How an object is compressed; `auto` tells by its first bytes.
     #[serde(default)]
     pub compression: Compression,
-    /// Take the record out of this member of each record's object.
+    /// Take the record out of this member of each record's object; one without it is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unwrap: Option<String>,
     /// What to do about an object that is another one than when it was read.
@@ -130,7 +130,7 @@ pub enum Changed {
 pub struct StdinSourceConfig {
     /// How the input is compressed; `auto` tells by its first bytes.
     pub compression: Compression,
-    /// Take the record out of this member of each record's object.
+    /// Take the record out of this member of each record's object; one without it is taken as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unwrap: Option<String>,
 }

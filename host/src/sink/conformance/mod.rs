@@ -37,6 +37,7 @@ macro_rules! conformance_tests {
             another_source_under_the_same_name_is_refused
             pipelines_do_not_know_each_other
             a_lane_moves_on_request_and_leaves_a_gap
+            rejects_that_were_accepted_are_used_up_by_units
             a_journal_grows_at_its_end_only
             data_and_position_move_together
             a_unit_offered_again_is_stored_once
@@ -125,6 +126,7 @@ fn unit_of(sink: &dyn Sink, range: Range<u64>, generation: &str, fates: &[(u64, 
         from: at(range.start),
         to: at(range.end),
         generation: Digest::of(generation.as_bytes()),
+        accepted_rejects: 0,
         parts: [range.start..middle, middle..range.end].map(|range| part(sink, range, fate)).into(),
     }
 }
@@ -191,6 +193,7 @@ fn raw(range: Range<u64>) -> RawBatch {
         bytes: Bytes::from(bytes),
         records,
         headers,
+        columns: None,
         topic: Some("posts".into()),
         partition: Some(3),
         from: at(range.start),

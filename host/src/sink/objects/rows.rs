@@ -7,6 +7,7 @@ use ::parquet::basic::{Compression, ZstdLevel};
 use bytes::Bytes;
 use object_store::PutPayload;
 
+use super::super::columns::compact;
 use super::ObjectsSinkError;
 use super::compress::Codec;
 use super::parquet::{self, ParquetOptions};
@@ -132,7 +133,7 @@ impl Shape {
     /// What can be done about a batch on a cleaning thread.
     pub fn encode(&self, batch: Batch) -> Rows {
         match self.format {
-            Format::Parquet(_) => Rows::Columns(parquet::compact(&batch)),
+            Format::Parquet(_) => Rows::Columns(compact(&batch)),
             Format::Ndjson(_) => match self.ndjson(&batch) {
                 (encoded, refused) if refused.is_empty() => Rows::Encoded(encoded),
                 // Which records they were is known where the unit is.

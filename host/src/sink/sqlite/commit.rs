@@ -83,7 +83,7 @@ pub(super) async fn commit(
     };
     lineage::add(&mut transaction, lanes, unit, sums).await?;
 
-    if !lanes.advance(&mut transaction, claim, unit.from, unit.to).await? {
+    if !lanes.advance(&mut transaction, claim, unit).await? {
         transaction.rollback().await?;
         return Ok(Committed::Fenced);
     }

@@ -222,6 +222,32 @@ impl Sink for SqliteSink {
         self.told(move_lane).await
     }
 
+    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
+        let accept = async {
+            let Some(mut lease) = self.database.session_to_read().await? else {
+                return Ok(false);
+            };
+            let mut transaction = lease.session().begin().await?;
+            let is_known = self.own_lanes().accept_rejects(&mut transaction, lane, records).await?;
+            transaction.commit().await?;
+            lease.keep();
+            Ok(is_known)
+        };
+        self.told(accept).await
+    }
+
+    async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
+        let note = async {
+            let mut lease = self.database.session().await?;
+            let mut transaction = lease.session().begin().await?;
+            self.own_lanes().note_halt(&mut transaction, claim, reason).await?;
+            transaction.commit().await?;
+            lease.keep();
+            Ok(())
+        };
+        self.told(note).await
+    }
+
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
         let pipeline = &self.context.pipeline;
         let read = async {

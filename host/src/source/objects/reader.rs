@@ -291,6 +291,7 @@ impl ObjectsReader {
             headers: Vec::new(),
             topic: None,
             partition: None,
+            columns: None,
             from: Position::Object(from),
             to: Position::Object(self.next),
         }

@@ -176,7 +176,7 @@ fn fields() -> Arc<[Field]> {
 fn row(id: u64) -> Value {
     json!({
         "id": id,
-        "word": (id % 3 > 0).then(|| format!("word {}", id % 3)),
+        "word": (!id.is_multiple_of(3)).then(|| format!("word {}", id % 3)),
         "seen": "2020-08-28T03:52:47.5Z",
         "tags": ["a", format!("{id}")],
         "scores": [0.5, id as f64],
@@ -210,6 +210,7 @@ fn raw(from: u64, to: u64) -> Arc<RawBatch> {
         headers: Vec::new(),
         topic: None,
         partition: None,
+        columns: None,
         from: at(from),
         to: at(to),
     })
@@ -247,6 +248,7 @@ fn unit_of(sink: &dyn Sink, from: u64, rows: Batch) -> Unit {
         to: at(from + count),
         generation: Digest::of(b"one"),
         parts: vec![part],
+        accepted_rejects: 0,
     }
 }
 

@@ -125,6 +125,7 @@ impl<'a> Writer<'a> {
             bytes: bytes::Bytes::new(),
             records: records.collect(),
             headers: Vec::new(),
+            columns: None,
             topic: None,
             partition: None,
             from: self.claim.position,
@@ -146,6 +147,7 @@ impl<'a> Writer<'a> {
             from: part.raw.from,
             to: part.raw.to,
             generation: Digest::of(b"test"),
+            accepted_rejects: 0,
             parts: vec![part],
         }
     }

@@ -348,7 +348,7 @@ fn columns_go_in_and_columns_come_out() {
     let tags: Vec<_> = rows["tags"].as_list::<i32>().iter().collect();
     let first: Vec<_> = tags[0].as_ref().expect("tags").as_string::<i32>().iter().collect();
     assert_eq!(first, [Some("a"), Some("b")]);
-    assert!(tags[1].is_none() && tags[2].as_ref().is_some_and(|tags| tags.is_empty()));
+    assert!(tags[1].is_none() && tags[2].as_ref().is_some_and(Array::is_empty));
     let time = |name: &str| {
         let times = rows[name].as_primitive::<TimestampMicrosecondType>();
         assert_eq!(times.timezone(), Some("UTC"));

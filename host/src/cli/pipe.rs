@@ -106,14 +106,11 @@ async fn pipe(args: &PipeArgs, pipeline: Arc<Pipeline>, pool: Pool) -> Result<Ex
         drain,
     };
     let piped = run.run_between(source, Arc::clone(&sink) as Arc<dyn Sink>).await;
-    let exit = match piped.map_err(|error| error.into_cause()) {
-        Ok(()) => match sink.close().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(Halt::Sink(error)),
-        },
-        Err(halt) => Err(halt),
+    let ended = match piped {
+        Ok(()) => sink.close().await.map_err(Halt::Sink),
+        Err(error) => Err(error.into_cause()),
     };
-    let exit = match exit {
+    let exit = match ended {
         Ok(()) => Ok(signalled.exit().unwrap_or(Exit::Done)),
         Err(Halt::Sink(error)) if is_closed(&error) => Ok(Exit::Done),
         Err(halt) => Err(CliError::failed(pipeline.name.to_string()).because(&halt)),

@@ -99,8 +99,11 @@ impl Intake {
                 return new_null_array(&field.kind.data_type(), rows);
             };
             let column = given.column(column);
-            for row in (0..rows).filter(|row| taken.is_value && column.is_valid(*row)) {
-                has_value[row] = true;
+            if taken.is_value {
+                let nulls = column.logical_nulls();
+                for (row, has_value) in has_value.iter_mut().enumerate() {
+                    *has_value |= nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+                }
             }
             converted(column, how, field, &mut rejects)
         });

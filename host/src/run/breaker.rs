@@ -72,8 +72,9 @@ mod tests {
     #[test]
     fn a_few_records_say_nothing() {
         let mut breaker = Breaker::new(0.05);
-        assert_eq!(breaker.note(999, 999), Ok(()));
-        assert_eq!(breaker.note(1, 0), Err(Tripped { records: 1_000, dead: 999 }));
+        assert_eq!(breaker.note(998, 998), Ok(()));
+        assert_eq!(breaker.note(1, 0), Ok(()));
+        assert_eq!(breaker.note(1, 1), Err(Tripped { records: 1_000, dead: 999 }));
     }
 
     #[test]

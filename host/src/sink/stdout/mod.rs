@@ -159,7 +159,7 @@ impl Sink for StdoutSink {
     }
 
     fn encode(&self, rows: Batch) -> Rows {
-        self.format.encode(rows)
+        self.format.encode(&rows)
     }
 
     async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError> {

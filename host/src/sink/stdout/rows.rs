@@ -22,21 +22,21 @@ pub enum StdoutFormat {
 }
 
 impl StdoutFormat {
-    pub(super) fn encode(self, rows: Batch) -> Rows {
+    pub(super) fn encode(self, rows: &Batch) -> Rows {
         match self {
             Self::Ndjson => {
-                let bytes = ndjson::encode(&rows).into();
+                let bytes = ndjson::encode(rows).into();
                 let rows = rows.rows() as u32;
                 Rows::Encoded(vec![EncodedRows { partition: Arc::default(), rows, bytes }])
             }
-            Self::Arrow => Rows::Columns(compact(&rows)),
+            Self::Arrow => Rows::Columns(compact(rows)),
         }
     }
 }
 
 pub(super) enum RowWriter {
     Ndjson(Output),
-    Arrow(StreamWriter<Output>, Arc<Schema>),
+    Arrow(Box<StreamWriter<Output>>, Arc<Schema>),
 }
 
 type Output = BufWriter<Box<dyn Write + Send>>;
@@ -55,7 +55,7 @@ impl RowWriter {
                 let schema = schema(columns);
                 let mut writer = StreamWriter::try_new(output, &schema).map_err(as_io)?;
                 writer.flush().map_err(as_io)?;
-                Ok(Self::Arrow(writer, schema))
+                Ok(Self::Arrow(Box::new(writer), schema))
             }
         }
     }

@@ -53,6 +53,11 @@ pub(super) fn remember(value: &str, shown: &str) {
     known.sort_by_key(|secret| std::cmp::Reverse(secret.value.len()));
 }
 
+/// From now on stars stand wherever the value would, unless it came out of a variable.
+pub(super) fn conceal(value: &str) {
+    remember(value, STARS);
+}
+
 /// The text as it may be shown.
 pub fn mask(text: &str) -> Cow<'_, str> {
     let mut masked = Cow::Borrowed(text);

@@ -21,6 +21,9 @@ use crate::source::{self, LaneChange, Most, SourceOptions};
 /// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
 const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
 
+/// A source that reads ahead may hold this part of the memory besides.
+const PREFETCH_SHARE: u64 = 8;
+
 /// Batches whose values may stand as examples in the summary.
 const EXAMPLE_BATCHES: u32 = 8;
 
@@ -93,8 +96,10 @@ impl PipelineRun {
     async fn connect(&self, began: Instant) -> Result<Shared, PipelineError> {
         let pipeline = &self.pipeline;
         let options = SourceOptions {
+            pipeline: Arc::clone(&pipeline.name),
             until_end: self.until_end,
             record_bytes_max: usize::try_from(pipeline.limits.record.0).unwrap_or(usize::MAX),
+            prefetch_bytes: pipeline.limits.memory.0 / PREFETCH_SHARE,
         };
         let source = self
             .patiently(began, Halt::Source, || source::open(&pipeline.source, &options))
@@ -110,6 +115,9 @@ impl PipelineRun {
             .patiently(began, Halt::Sink, || sink::open(&pipeline.sink, context.clone()))
             .await?;
         self.patiently(began, Halt::Sink, || sink.prepare()).await?;
+        let known = self.patiently(began, Halt::Sink, || sink.lanes()).await?;
+        let known: Vec<_> = known.into_iter().map(|state| state.lane).collect();
+        self.patiently(began, Halt::Source, || source.resume(&known)).await?;
         let generation = &pipeline.generation();
         self.patiently(began, Halt::Sink, || sink.keep(generation)).await?;
         let live = Live {

@@ -6,6 +6,7 @@
 pub mod frame;
 pub mod generate;
 mod inflate;
+pub mod kafka;
 pub mod stdin;
 
 use std::fmt::Debug;
@@ -15,16 +16,21 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::generate::GenerateSource;
+use self::kafka::KafkaSource;
 use crate::pipeline::config::SourceConfig;
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, SourceId};
 
 /// What a run asks of its sources.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SourceOptions {
+    /// Who asks.
+    pub pipeline: Arc<str>,
     /// Lanes end where there is nothing new to read, also where more may come.
     pub until_end: bool,
     /// `limits.record`: what is larger is not kept whole.
     pub record_bytes_max: usize,
+    /// What may wait inside of a source that reads ahead, in all of its lanes together.
+    pub prefetch_bytes: u64,
 }
 
 /// Opens the source that a pipeline names.
@@ -34,6 +40,7 @@ pub async fn open(
 ) -> Result<Arc<dyn Source>, ConnectorError> {
     Ok(match config {
         SourceConfig::Generate(config) => Arc::new(GenerateSource::new(config)),
+        SourceConfig::Kafka(config) => Arc::new(KafkaSource::open(config, options)?),
         SourceConfig::Objects(_) | SourceConfig::Stdin(_) => {
             let message = format!("this source cannot be read yet ({options:?})");
             return Err(ConnectorError::new(ErrorClass::Fatal, message));
@@ -45,6 +52,13 @@ pub async fn open(
 pub trait Source: Debug + Send + Sync {
     /// What positions of this source belong to. Asked once, before anything else.
     async fn identity(&self) -> Result<SourceId, ConnectorError>;
+
+    /// The lanes of the pipeline that its sink knows: none, if it runs for the first time. Told once, before
+    /// the first change is asked for.
+    async fn resume(&self, known: &[Lane]) -> Result<(), ConnectorError> {
+        let _ = known;
+        Ok(())
+    }
 
     /// The next lane that became ours or stopped being ours; `None` when there will be no other.
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError>;

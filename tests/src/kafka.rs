@@ -19,6 +19,9 @@ use crate::services::kafka;
 
 const TIME: Duration = Duration::from_secs(20);
 
+/// What sources of the tests take.
+pub const RECORD_BYTES_MAX: usize = 32 << 10;
+
 pub const MOST: Most = Most { records: 1000, bytes: 1 << 20 };
 
 /// A topic of its own for a test.
@@ -52,7 +55,8 @@ impl Topic {
         let new = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1));
         // A topic that was just deleted may still be there.
         for _ in 0..100 {
-            let made = admin().create_topics([&new], &AdminOptions::new()).await.expect("an answer");
+            let made =
+                admin().create_topics([&new], &AdminOptions::new()).await.expect("an answer");
             if made[0].is_ok() {
                 return;
             }
@@ -94,7 +98,9 @@ impl Topic {
 
     pub async fn send_record(&self, record: FutureRecord<'_, [u8], [u8]>) {
         let producer: FutureProducer = client().create().expect("a client");
-        producer.send(record, TIME).await.expect("it is taken");
+        if let Err((error, _)) = producer.send(record, TIME).await {
+            panic!("it is not taken: {error}");
+        }
     }
 
     /// Values that come and go in transactions; `true` are those that are committed.
@@ -172,10 +178,10 @@ impl Topic {
         let options = SourceOptions {
             pipeline: pipeline.into(),
             until_end,
-            record_bytes_max: 1 << 20,
+            record_bytes_max: RECORD_BYTES_MAX,
             prefetch_bytes,
         };
-        let config = SourceConfig::Kafka(config);
+        let config = SourceConfig::Kafka(Box::new(config));
         let open = std::pin::pin!(source::open(&config, &options));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match open.poll(&mut context) {
@@ -206,7 +212,9 @@ async fn send(
         sent.push(delivery);
     }
     for delivery in sent {
-        delivery.await.expect("an answer").expect("it is taken");
+        if let Err((error, _)) = delivery.await.expect("an answer") {
+            panic!("it is not taken: {error}");
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use pinhost::record::{ErrorClass, Lane, Position};
 use pinhost::source::{LaneChange, Most, Source};
 use pinhost_tests::command::{command, said};
 use pinhost_tests::kafka::{
-    MOST, Topic, assigned, begin, changed, moved, offset, open, place, read, rest, values,
+    MOST, RECORD_BYTES_MAX, Topic, assigned, begin, changed, moved, offset, open, place, read,
+    rest, values,
 };
 use pinhost_tests::services::kafka;
 use pinhost_tests::{pinhost, table};
@@ -18,7 +19,8 @@ use serde_json::json;
 
 /// Runs a test, which ends in time.
 fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");
     runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(120), test).await.expect("it ends in time");
@@ -58,8 +60,9 @@ fn a_record_comes_with_everything_that_it_was_sent_with() {
         let lane = assigned(&*source).await;
         assert_eq!(lane, topic.lane(0));
         let mut reader = begin(&*source, &lane).await;
-        let batch = read(&mut *reader).await.unwrap();
-        assert_eq!(values(&batch), [(0, "{}".to_owned()), (1, "null".to_owned())]);
+        let one = Most { records: 1, ..MOST };
+        let batch = reader.read(one).await.unwrap().unwrap();
+        assert_eq!(values(&batch), [(0, "{}".to_owned())]);
         batch.read(0, |record| {
             assert_eq!(record.key, Some(&b"k"[..]));
             assert_eq!(record.topic, Some(&*topic.name));
@@ -68,7 +71,9 @@ fn a_record_comes_with_everything_that_it_was_sent_with() {
             let headers: Vec<_> = record.headers.iter().map(|one| (one.name, one.value)).collect();
             assert_eq!(headers, [("trace", Some(&b"abc"[..])), ("empty", None)]);
         });
-        batch.read(1, |tombstone| {
+        let batch = reader.read(one).await.unwrap().unwrap();
+        assert_eq!(values(&batch), [(1, "null".to_owned())]);
+        batch.read(0, |tombstone| {
             assert_eq!((tombstone.key, tombstone.value), (Some(&b"dead"[..]), None));
         });
         let to = place(batch.to);
@@ -84,7 +89,9 @@ fn a_record_comes_with_everything_that_it_was_sent_with() {
 fn records_of_transactions_that_were_taken_back_are_none() {
     run(async {
         let topic = Topic::new(1).await;
-        topic.transact(0, &[(&["a", "b"], true), (&["x"], false), (&["c"], true), (&["y"], false)]).await;
+        topic
+            .transact(0, &[(&["a", "b"], true), (&["x"], false), (&["c"], true), (&["y"], false)])
+            .await;
         let source = topic.source("sparse", true, &json!({}));
         let expected = [(0, "a"), (1, "b"), (5, "c")].map(|(at, value)| (at, value.to_owned()));
         assert_eq!(all_of(&*source).await, expected);
@@ -141,13 +148,20 @@ fn a_read_that_is_given_up_leaves_nothing_out() {
 fn a_record_that_is_too_large_is_a_fault_of_its_own() {
     run(async {
         let topic = Topic::new(1).await;
-        let large = "x".repeat((1 << 20) - 2000) + &"y".repeat(4000);
-        let record = FutureRecord::<[u8], [u8]>::to(&topic.name).partition(0);
-        // Brokers take a little more than 1 MiB, and 1 MiB is what we take.
-        topic.send_record(record.payload(&large.as_bytes()[..(1 << 20) - 600])).await;
-        topic.send(0, ["{}"]).await;
+        topic.send(0, [&*"x".repeat(RECORD_BYTES_MAX + 1), "{}"]).await;
         let source = topic.source("large", true, &json!({}));
-        assert_eq!(all_of(&*source).await.len(), 2);
+        source.identity().await.unwrap();
+        let lane = assigned(&*source).await;
+        let mut reader = begin(&*source, &lane).await;
+        let mut faults = Vec::new();
+        while let Some(batch) = read(&mut *reader).await {
+            faults.extend(batch.records.iter().map(|record| {
+                let told = record.fault.as_ref().map(|fault| fault.reason.clone());
+                (record.value.unwrap().range().len(), told)
+            }));
+        }
+        let too_large = Some("record is larger than limits.record".to_owned());
+        assert_eq!(faults, [(RECORD_BYTES_MAX, too_large), (2, None)]);
     });
 }
 
@@ -205,7 +219,10 @@ fn a_pipeline_that_has_read_another_topic_does_not_start() {
         source.identity().await.unwrap();
         let error = source.resume(&[Lane::new("other-topic-0")]).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Fatal);
-        let said = format!("pipeline copied has read other-topic until now, and is to read {}", topic.name);
+        let said = format!(
+            "pipeline copied has read other-topic until now, and is to read {}",
+            topic.name
+        );
         assert_eq!(error.to_string(), said);
         assert!(error.help.unwrap().contains("another `name:`"));
         // One more is no other.
@@ -248,7 +265,9 @@ fn the_group_is_told_how_far_the_sink_is() {
         let asked = topic.clone();
         let told = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
-            while asked.committed(&asked.name, 0) != Some(7) && began.elapsed() < Duration::from_secs(20) {}
+            while asked.committed(&asked.name, 0) != Some(7)
+                && began.elapsed() < Duration::from_secs(20)
+            {}
             asked.committed(&asked.name, 0)
         });
         assert_eq!(told.await.unwrap(), Some(7));
@@ -377,7 +396,12 @@ fn records_that_are_gone_before_they_were_read_halt_the_lane() {
         topic.cut(0, 5).await;
         let error = open(&*source, &lane, start).await.unwrap_err();
         assert_halts(&error, "it stands at 0, and the partition begins at 5", &lane);
-        assert_eq!(values(&read(&mut *open(&*source, &lane, moved(start, 5)).await.unwrap()).await.unwrap()), numbered(5..10));
+        assert_eq!(
+            values(
+                &read(&mut *open(&*source, &lane, moved(start, 5)).await.unwrap()).await.unwrap()
+            ),
+            numbered(5..10)
+        );
     });
 }
 
@@ -420,7 +444,9 @@ fn a_topic_that_was_made_anew_halts_the_lane() {
                         Err(error) => break error,
                     }
                 }
-                Err(error) if error.help.as_deref().is_some_and(|help| help.starts_with("make it")) => {
+                Err(error)
+                    if error.help.as_deref().is_some_and(|help| help.starts_with("make it")) =>
+                {
                     match open(&*source, &lane, moved(start, 10)).await {
                         Ok(again) => reader = again,
                         Err(error) => break error,
@@ -551,9 +577,13 @@ sink: {{ sqlite: {{ path: pins.db, table: pins, create: true }} }}
         assert!(ran.stderr.contains("exactly once"), "{}", ran.stderr);
         assert!(!ran.stderr.contains("ERROR"), "{}", ran.stderr);
         let database = folder.path().join("pins.db");
-        let rows = table::rows(&database, "SELECT part, count(*), sum(n), sum(at) FROM pins GROUP BY part");
+        let rows = table::rows(
+            &database,
+            "SELECT part, count(*), sum(n), sum(at) FROM pins GROUP BY part",
+        );
         let sum = sent * (sent - 1) / 2;
-        let expected: Vec<_> = (0..3).map(|part| format!("{part} | {sent} | {sum} | {sum}")).collect();
+        let expected: Vec<_> =
+            (0..3).map(|part| format!("{part} | {sent} | {sum} | {sum}")).collect();
         assert_eq!(rows, expected);
     }
 }

@@ -52,14 +52,10 @@ fn delivery(source: &SourceConfig, sink: &SinkConfig) -> Delivery {
         (
             SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Objects(_),
             SinkConfig::Sqlite(_),
-        ) => {
-            exactly_once("rows and position are committed in one transaction")
-        }
+        ) => exactly_once("rows and position are committed in one transaction"),
         (
             SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Objects(_),
             SinkConfig::Objects(_),
-        ) => {
-            exactly_once("one log record publishes the rows and moves the position")
-        }
+        ) => exactly_once("one log record publishes the rows and moves the position"),
     }
 }

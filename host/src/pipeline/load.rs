@@ -196,7 +196,10 @@ fn from_here(mut source: SourceConfig, file: &Path) -> SourceConfig {
         SourceConfig::Objects(objects) if !objects.url.contains("://") => here(&mut objects.url),
         SourceConfig::Kafka(kafka) => {
             if let Some(tls) = &mut kafka.tls {
-                [&mut tls.ca, &mut tls.certificate, &mut tls.key].into_iter().flatten().for_each(here);
+                [&mut tls.ca, &mut tls.certificate, &mut tls.key]
+                    .into_iter()
+                    .flatten()
+                    .for_each(here);
             }
         }
         SourceConfig::Objects(_) | SourceConfig::Generate(_) | SourceConfig::Stdin(_) => {}

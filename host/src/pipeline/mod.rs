@@ -78,7 +78,8 @@ impl Pipeline {
                     found.push(told.help("progress is kept under the name; give it another one"));
                 }
                 None => {
-                    let rival = known.iter().find_map(|known| Some((known, known.rivalry(pipeline)?)));
+                    let rival =
+                        known.iter().find_map(|known| Some((known, known.rivalry(pipeline)?)));
                     if let Some((other, shared)) = rival {
                         let told = Finding::new(format!("pipeline {} {shared}", other.name));
                         found.push(told.at(pipeline.name_place.clone()).help(
@@ -97,7 +98,8 @@ impl Pipeline {
 
     /// Which topic of one consumer group both of them read, if there is one.
     fn rivalry(&self, other: &Self) -> Option<String> {
-        let (SourceConfig::Kafka(one), SourceConfig::Kafka(another)) = (&self.source, &other.source)
+        let (SourceConfig::Kafka(one), SourceConfig::Kafka(another)) =
+            (&self.source, &other.source)
         else {
             return None;
         };

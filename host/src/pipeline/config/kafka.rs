@@ -63,7 +63,8 @@ impl KafkaSourceConfig {
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let password = self.sasl.iter().filter_map(|sasl| sasl.password.as_deref());
         let key = self.tls.iter().filter_map(|tls| tls.key_password.as_deref());
-        let is_secret = |name: &str| ["password", "secret", "token"].iter().any(|s| name.contains(s));
+        let is_secret =
+            |name: &str| ["password", "secret", "token"].iter().any(|s| name.contains(s));
         let properties = self.properties.iter().filter(move |(name, _)| is_secret(name));
         password.chain(key).chain(properties.map(|(_, value)| value.as_str()))
     }
@@ -83,7 +84,10 @@ impl Brokers {
             Self::Text(text) => (Some(text.as_str()), &[][..]),
             Self::List(list) => (None, &list[..]),
         };
-        text.into_iter().flat_map(|text| text.split(',')).chain(list.iter().map(String::as_str)).map(str::trim)
+        text.into_iter()
+            .flat_map(|text| text.split(','))
+            .chain(list.iter().map(String::as_str))
+            .map(str::trim)
     }
 }
 
@@ -198,7 +202,7 @@ impl Default for KafkaTlsConfig {
 }
 
 /// How we say who we are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSaslConfig {
     pub mechanism: KafkaMechanism,
@@ -211,6 +215,18 @@ pub struct KafkaSaslConfig {
     /// The AWS region of the cluster, for `msk-iam`; left out, what the AWS settings of the machine say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+}
+
+/// Without its password.
+impl fmt::Debug for KafkaSaslConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mechanism, username, password: _, region } = self;
+        f.debug_struct("KafkaSaslConfig")
+            .field("mechanism", mechanism)
+            .field("username", username)
+            .field("region", region)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -10,7 +10,7 @@ use super::{Duration, KafkaSourceConfig};
 #[serde(rename_all = "snake_case")]
 pub enum SourceConfig {
     Generate(GenerateSourceConfig),
-    Kafka(KafkaSourceConfig),
+    Kafka(Box<KafkaSourceConfig>),
     Objects(ObjectsSourceConfig),
     Stdin(StdinSourceConfig),
 }

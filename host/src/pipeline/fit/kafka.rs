@@ -67,7 +67,8 @@ pub(super) fn kafka(kafka: &KafkaSourceConfig, at: Cursor<'_>, found: &mut Vec<F
         }
     }
     if kafka.session_timeout.0.as_millis() == 0 {
-        let told = at.key("session_timeout").finding("`session_timeout` has to be more than nothing");
+        let told =
+            at.key("session_timeout").finding("`session_timeout` has to be more than nothing");
         found.push(told.help("brokers take 6s to 30m, unless they are set otherwise"));
     }
     if let Some(tls) = &kafka.tls {

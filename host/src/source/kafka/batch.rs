@@ -56,7 +56,10 @@ impl Filling {
             position: Position::Kafka(place),
             value,
             key,
-            timestamp_micros: message.timestamp().to_millis().map(|millis| millis.saturating_mul(1000)),
+            timestamp_micros: message
+                .timestamp()
+                .to_millis()
+                .map(|millis| millis.saturating_mul(1000)),
             headers: Span::new(from..self.headers.len()),
             fault,
         });
@@ -127,7 +130,8 @@ impl Filling {
         let Some(mut record) = whole.records.pop() else { return };
         self.bytes = whole.bytes.split_off(bytes);
         self.headers = whole.headers.split_off(headers);
-        let moved = |span: Span| Span { from: span.from - bytes as u32, to: span.to - bytes as u32 };
+        let moved =
+            |span: Span| Span { from: span.from - bytes as u32, to: span.to - bytes as u32 };
         record.value = record.value.map(moved);
         record.key = record.key.map(moved);
         for header in &mut self.headers {

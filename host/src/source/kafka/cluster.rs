@@ -78,11 +78,14 @@ impl Cluster {
         };
         let brokers = self.brokers.clone();
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        let is_silence = matches!(code, AllBrokersDown | BrokerTransportFailure | OperationTimedOut);
+        let is_silence =
+            matches!(code, AllBrokersDown | BrokerTransportFailure | OperationTimedOut);
         let told = if is_silence { self.trouble.worst() } else { None };
         let (code, reason) = told.unwrap_or_else(|| (code, code.to_string()));
         match code {
-            Authentication | SaslAuthenticationFailed => KafkaSourceError::Denied { brokers, reason },
+            Authentication | SaslAuthenticationFailed => {
+                KafkaSourceError::Denied { brokers, reason }
+            }
             SSL => KafkaSourceError::Tls { brokers, reason },
             AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve => {
                 KafkaSourceError::Unreachable { brokers, reason }
@@ -170,7 +173,8 @@ impl Cluster {
             let millis = Offset::Offset(time.as_millisecond().max(0));
             asked.add_partition_offset(&topic, partition, millis)?;
             let found = client.offsets_for_times(asked, TIME)?;
-            let found = found.find_partition(&topic, partition).map(|one| (one.offset(), one.error()));
+            let found =
+                found.find_partition(&topic, partition).map(|one| (one.offset(), one.error()));
             match found {
                 Some((offset, error)) => error.map(|()| offset),
                 None => Ok(Offset::End),

@@ -77,11 +77,7 @@ impl ConsumerContext for Context {
         }
     }
 
-    fn commit_callback(
-        &self,
-        committed: Result<(), KafkaError>,
-        _partitions: &TopicPartitionList,
-    ) {
+    fn commit_callback(&self, committed: Result<(), KafkaError>, _partitions: &TopicPartitionList) {
         match committed {
             Ok(()) => self.trouble.is_over(),
             Err(error) => {
@@ -149,9 +145,11 @@ impl Tokens {
             };
             let made = tokio::time::timeout(TIME, async {
                 let settings = settings.load().await;
-                let region = settings.region().cloned().ok_or("no AWS region is set; `sasl.region:` sets it")?;
-                let identity =
-                    settings.credentials_provider().ok_or("there is no AWS identity")?;
+                let region = settings
+                    .region()
+                    .cloned()
+                    .ok_or("no AWS region is set; `sasl.region:` sets it")?;
+                let identity = settings.credentials_provider().ok_or("there is no AWS identity")?;
                 let token = aws_msk_iam_sasl_signer::generate_auth_token_from_credentials_provider(
                     region, identity,
                 );

@@ -54,13 +54,21 @@ pub enum KafkaSourceError {
     #[error("pipeline {pipeline} has read {known} until now, and is to read {here}")]
     OtherTopics { pipeline: Arc<str>, known: String, here: String },
 
-    #[error("topic {topic} was deleted and made anew: lane {lane} stands in the one with id {was}, and this is {is}")]
+    #[error(
+        "topic {topic} was deleted and made anew: lane {lane} stands in the one with id {was}, and this is {is}"
+    )]
     Recreated { pipeline: Arc<str>, lane: Lane, topic: String, was: Uuid, is: Uuid },
-    #[error("records are gone before lane {lane} has read them: it stands at {at}, and the partition begins at {begins}")]
+    #[error(
+        "records are gone before lane {lane} has read them: it stands at {at}, and the partition begins at {begins}"
+    )]
     Removed { pipeline: Arc<str>, lane: Lane, at: i64, begins: i64 },
-    #[error("partition {lane} ends at {ends}, and the lane stands at {at}: records were lost that it had read")]
+    #[error(
+        "partition {lane} ends at {ends}, and the lane stands at {at}: records were lost that it had read"
+    )]
     Beyond { pipeline: Arc<str>, lane: Lane, at: i64, ends: i64 },
-    #[error("partition {lane} was cut back by a change of its leader: what lane has read before {at} is not what is there")]
+    #[error(
+        "partition {lane} was cut back by a change of its leader: what lane has read before {at} is not what is there"
+    )]
     Truncated { pipeline: Arc<str>, lane: Lane, at: i64 },
 }
 
@@ -96,15 +104,21 @@ impl KafkaSourceError {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::Unreachable { .. } => {
-                "see whether `brokers:` is right, and whether they want `tls:` or `sasl:`".to_owned()
+                "see whether `brokers:` is right, and whether they want `tls:` or `sasl:`"
+                    .to_owned()
             }
-            Self::Denied { .. } => "see `sasl:`: the mechanism, the user and the password".to_owned(),
+            Self::Denied { .. } => {
+                "see `sasl:`: the mechanism, the user and the password".to_owned()
+            }
             Self::Tls { .. } => {
-                "see `tls:`; `ca:` names the certificates to trust, if not those of the machine".to_owned()
+                "see `tls:`; `ca:` names the certificates to trust, if not those of the machine"
+                    .to_owned()
             }
             Self::NoTopic { .. } => "make it, or correct `topics:`".to_owned(),
             Self::TopicDenied { topic } => {
-                format!("let us read and describe topic {topic}, in the access lists of the cluster")
+                format!(
+                    "let us read and describe topic {topic}, in the access lists of the cluster"
+                )
             }
             Self::GroupDenied { group } => {
                 format!("let us read group {group}, in the access lists of the cluster")

@@ -34,10 +34,7 @@ impl<T> Drop for Freed<T> {
 }
 
 impl<T> Freed<T> {
-    fn new(
-        pointer: *mut T,
-        free: unsafe extern "C" fn(*mut T),
-    ) -> Result<Self, RDKafkaErrorCode> {
+    fn new(pointer: *mut T, free: unsafe extern "C" fn(*mut T)) -> Result<Self, RDKafkaErrorCode> {
         if pointer.is_null() { Err(RDKafkaErrorCode::Fail) } else { Ok(Self(pointer, free)) }
     }
 }
@@ -55,12 +52,14 @@ pub(super) fn describe<C: ConsumerContext>(
     // SAFETY: the client lives while it is borrowed. Names are copied by the first call. What is made here
     // is freed once, after its last use; the result belongs to the event.
     unsafe {
-        let topics = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let topics =
+            rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         let topics = Freed::new(topics, rd::rd_kafka_TopicCollection_destroy)?;
         let kind = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
         let options = rd::rd_kafka_AdminOptions_new(client, kind);
         let options = Freed::new(options, rd::rd_kafka_AdminOptions_destroy)?;
-        let set = rd::rd_kafka_AdminOptions_set_request_timeout(options.0, millis, ptr::null_mut(), 0);
+        let set =
+            rd::rd_kafka_AdminOptions_set_request_timeout(options.0, millis, ptr::null_mut(), 0);
         ok(set)?;
         let queue = Freed::new(rd::rd_kafka_queue_new(client), rd::rd_kafka_queue_destroy)?;
         rd::rd_kafka_DescribeTopics(client, topics.0, options.0, queue.0);

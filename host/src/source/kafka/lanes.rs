@@ -86,12 +86,7 @@ impl Lanes {
             has_joined: false,
             changed: Instant::now(),
         };
-        Self {
-            changes,
-            changed: Notify::new(),
-            trouble: Arc::default(),
-            state: Mutex::new(state),
-        }
+        Self { changes, changed: Notify::new(), trouble: Arc::default(), state: Mutex::new(state) }
     }
 
     pub(super) fn join(&self, client: &Arc<Client>) {

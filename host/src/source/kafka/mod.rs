@@ -30,6 +30,7 @@ mod serve;
 mod settings;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -52,7 +53,6 @@ use crate::record::{ConnectorError, KafkaPosition, Lane, Position, SourceId};
 
 pub use self::error::KafkaSourceError;
 
-#[derive(Debug)]
 pub struct KafkaSource {
     config: KafkaSourceConfig,
     options: SourceOptions,
@@ -69,6 +69,15 @@ pub struct KafkaSource {
     has_joined: Mutex<bool>,
     /// Where lanes end that are to end.
     ends: Mutex<HashMap<Lane, i64>>,
+}
+
+/// Without its settings, which hold secrets.
+impl fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("KafkaSource");
+        shown.field("cluster", &self.cluster).field("topics", &self.topics);
+        shown.finish_non_exhaustive()
+    }
 }
 
 fn lane_of(topic: &str, partition: i32) -> Lane {
@@ -202,7 +211,8 @@ impl Source for KafkaSource {
 
     async fn resume(&self, known: &[Lane]) -> Result<(), ConnectorError> {
         self.is_first_run.get_or_init(|| known.is_empty());
-        let known: BTreeSet<_> = known.iter().filter_map(partition_of).map(|(topic, _)| topic).collect();
+        let known: BTreeSet<_> =
+            known.iter().filter_map(partition_of).map(|(topic, _)| topic).collect();
         if known.is_empty() || self.topics.iter().any(|topic| known.contains(&**topic)) {
             return Ok(());
         }

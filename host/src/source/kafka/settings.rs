@@ -136,14 +136,18 @@ mod tests {
         for (more, protocol) in [
             ("", "plaintext"),
             (r#", "tls": {}"#, "ssl"),
-            (r#", "sasl": {"mechanism": "plain", "username": "a", "password": "b"}"#, "sasl_plaintext"),
+            (
+                r#", "sasl": {"mechanism": "plain", "username": "a", "password": "b"}"#,
+                "sasl_plaintext",
+            ),
             (
                 r#", "tls": {}, "sasl": {"mechanism": "scram-sha-256", "username": "a", "password": "b"}"#,
                 "sasl_ssl",
             ),
             (r#", "sasl": {"mechanism": "msk-iam"}"#, "sasl_ssl"),
         ] {
-            let config = config(&format!(r#"{{"brokers": ["a:1", "b:2"], "topics": ["t"]{more}}}"#));
+            let config =
+                config(&format!(r#"{{"brokers": ["a:1", "b:2"], "topics": ["t"]{more}}}"#));
             let settings = common(&config, "p").unwrap();
             assert_eq!(settings.get("security.protocol"), Some(protocol));
             assert_eq!(settings.get("bootstrap.servers"), Some("a:1,b:2"));

@@ -58,11 +58,22 @@ impl Topic {
             let made =
                 admin().create_topics([&new], &AdminOptions::new()).await.expect("an answer");
             if made[0].is_ok() {
-                return;
+                return self.wait_for(partitions.unsigned_abs() as usize).await;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("topic {} cannot be made", self.name);
+    }
+
+    /// What is made is not known everywhere at once.
+    async fn wait_for(&self, partitions: usize) {
+        loop {
+            let known = admin().inner().fetch_metadata(Some(&self.name), TIME).expect("metadata");
+            if known.topics()[0].partitions().len() == partitions {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Deletes the topic and makes another one of its name.
@@ -76,6 +87,7 @@ impl Topic {
         let more = NewPartitions::new(&self.name, partitions);
         let made = admin().create_partitions([&more], &AdminOptions::new()).await;
         made.expect("an answer")[0].as_ref().expect("partitions");
+        self.wait_for(partitions).await;
     }
 
     /// Deletes the records before an offset, as retention does.

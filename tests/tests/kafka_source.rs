@@ -554,18 +554,7 @@ fn a_run_to_the_end_ends_and_the_next_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let topic = runtime.block_on(Topic::new(3));
-    let yaml = format!(
-        "\
-name: to-the-end
-source: {{ kafka: {{ brokers: '{}', topics: [{}], session_timeout: 3s }} }}
-rule:
-  fields: {{ n: integer, at: {{ type: integer, from: $offset }}, part: {{ type: integer, from: $partition }} }}
-sink: {{ sqlite: {{ path: pins.db, table: pins, create: true }} }}
-",
-        kafka().brokers,
-        topic.name,
-    );
-    fs::write(folder.path().join("p.yaml"), yaml).unwrap();
+    fs::write(folder.path().join("p.yaml"), to_sqlite(&topic, "to-the-end")).unwrap();
     let mut sent = 0;
     for records in [100, 50] {
         for partition in 0..3 {
@@ -586,6 +575,52 @@ sink: {{ sqlite: {{ path: pins.db, table: pins, create: true }} }}
             (0..3).map(|part| format!("{part} | {sent} | {sum} | {sum}")).collect();
         assert_eq!(rows, expected);
     }
+}
+
+/// What a member had that died without a word is not taken for read.
+#[test]
+fn a_run_to_the_end_waits_for_what_a_dead_member_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let topic = runtime.block_on(Topic::new(2));
+    fs::write(folder.path().join("p.yaml"), to_sqlite(&topic, "after-death")).unwrap();
+    for partition in 0..2 {
+        runtime.block_on(topic.send(partition, texts(0..100)));
+    }
+    said(command(pinhost!(), folder.path()).args(["run", "--until-end", "p.yaml"])).done();
+    for partition in 0..2 {
+        runtime.block_on(topic.send(partition, texts(100..110)));
+    }
+    let mut dead = command(pinhost!(), folder.path()).args(["run", "p.yaml"]).spawn().unwrap();
+    let database = folder.path().join("pins.db");
+    let began = Instant::now();
+    while table::rows(&database, COUNT) != ["0 | 110", "1 | 110"] {
+        assert!(began.elapsed() < Duration::from_secs(60), "it reads nothing");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    dead.kill().unwrap();
+    dead.wait().unwrap();
+    for partition in 0..2 {
+        runtime.block_on(topic.send(partition, texts(110..150)));
+    }
+    said(command(pinhost!(), folder.path()).args(["run", "--until-end", "p.yaml"])).done();
+    assert_eq!(table::rows(&database, COUNT), ["0 | 150", "1 | 150"]);
+}
+
+const COUNT: &str = "SELECT part, count(DISTINCT at) FROM pins GROUP BY part";
+
+fn to_sqlite(topic: &Topic, name: &str) -> String {
+    format!(
+        "\
+name: {name}
+source: {{ kafka: {{ brokers: '{}', topics: [{}], session_timeout: 3s }} }}
+rule:
+  fields: {{ n: integer, at: {{ type: integer, from: $offset }}, part: {{ type: integer, from: $partition }} }}
+sink: {{ sqlite: {{ path: pins.db, table: pins, create: true }} }}
+",
+        kafka().brokers,
+        topic.name,
+    )
 }
 
 #[test]

@@ -21,9 +21,6 @@ use crate::source::{self, LaneChange, Most, SourceOptions};
 /// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
 const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
 
-/// A source that reads ahead may hold this part of the memory besides.
-const PREFETCH_SHARE: u64 = 8;
-
 /// Batches whose values may stand as examples in the summary.
 const EXAMPLE_BATCHES: u32 = 8;
 
@@ -95,12 +92,7 @@ impl PipelineRun {
 
     async fn connect(&self, began: Instant) -> Result<Shared, PipelineError> {
         let pipeline = &self.pipeline;
-        let options = SourceOptions {
-            pipeline: Arc::clone(&pipeline.name),
-            until_end: self.until_end,
-            record_bytes_max: usize::try_from(pipeline.limits.record.0).unwrap_or(usize::MAX),
-            prefetch_bytes: pipeline.limits.memory.0 / PREFETCH_SHARE,
-        };
+        let options = SourceOptions::of(pipeline, self.until_end);
         let source = self
             .patiently(began, Halt::Source, || source::open(&pipeline.source, &options))
             .await?;

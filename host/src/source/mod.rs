@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use self::generate::GenerateSource;
 use self::kafka::KafkaSource;
+use crate::pipeline::Pipeline;
 use crate::pipeline::config::SourceConfig;
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, SourceId};
 
@@ -31,6 +32,20 @@ pub struct SourceOptions {
     pub record_bytes_max: usize,
     /// What may wait inside of a source that reads ahead, in all of its lanes together.
     pub prefetch_bytes: u64,
+}
+
+impl SourceOptions {
+    pub fn of(pipeline: &Pipeline, until_end: bool) -> Self {
+        /// What is on its way further on has the rest.
+        const PREFETCH_SHARE: u64 = 8;
+        let limits = &pipeline.limits;
+        Self {
+            pipeline: Arc::clone(&pipeline.name),
+            until_end,
+            record_bytes_max: usize::try_from(limits.record.0).unwrap_or(usize::MAX),
+            prefetch_bytes: limits.memory.0 / PREFETCH_SHARE,
+        }
+    }
 }
 
 /// Opens the source that a pipeline names.
@@ -66,6 +81,12 @@ pub trait Source: Debug + Send + Sync {
     /// Where a lane starts of which the sink knows nothing.
     async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError>;
 
+    /// Between which positions a lane can be read now.
+    async fn bounds(&self, lane: &Lane) -> Result<Bounds, ConnectorError> {
+        let _ = lane;
+        Ok(Bounds::default())
+    }
+
     /// Reads a lane from a position on. It may be opened again after its reader is dropped.
     async fn open(
         &self,
@@ -78,6 +99,15 @@ pub trait Source: Debug + Send + Sync {
     fn hint(&self, lane: &Lane, to: Position) {
         let _ = (lane, to);
     }
+}
+
+/// Ends of a lane, as far as its source knows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The first record that can be read.
+    pub earliest: Option<Position>,
+    /// Behind the last record that there is.
+    pub latest: Option<Position>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

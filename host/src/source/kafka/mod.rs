@@ -47,7 +47,7 @@ use self::context::{Client, Context, Tokens, Trouble};
 use self::lanes::{Change, Lanes};
 use self::reader::{KafkaReader, Place};
 use self::serve::Service;
-use super::{Journal, LaneChange, LaneReader, Source, SourceOptions};
+use super::{Bounds, Journal, LaneChange, LaneReader, Source, SourceOptions};
 use crate::pipeline::config::{KafkaMechanism, KafkaSourceConfig, KafkaStart};
 use crate::record::{ConnectorError, KafkaPosition, Lane, Position, SourceId};
 
@@ -273,6 +273,14 @@ impl Source for KafkaSource {
             }
         };
         Ok(Position::Kafka(KafkaPosition { topic_id, offset, leader_epoch: -1 }))
+    }
+
+    async fn bounds(&self, lane: &Lane) -> Result<Bounds, ConnectorError> {
+        let place = self.place(lane)?;
+        let topic_id = self.cluster.topic_id(&place.topic).await?;
+        let extent = self.cluster.extent(&place.topic, place.partition).await?;
+        let at = |offset| Position::Kafka(KafkaPosition { topic_id, offset, leader_epoch: -1 });
+        Ok(Bounds { earliest: Some(at(extent.begins)), latest: Some(at(extent.ends)) })
     }
 
     async fn open(

@@ -166,6 +166,25 @@ fn a_record_that_is_too_large_is_a_fault_of_its_own() {
 }
 
 #[test]
+fn a_record_with_too_many_headers_is_a_fault_of_its_own() {
+    run(async {
+        let topic = Topic::new(1).await;
+        let headers = (0..1001).fold(OwnedHeaders::new(), |headers, _| {
+            headers.insert(Header { key: "h", value: Some("v") })
+        });
+        let record = FutureRecord::<[u8], [u8]>::to(&topic.name).partition(0).payload(b"{}");
+        topic.send_record(record.headers(headers)).await;
+        let source = topic.source("headers", true, &json!({}));
+        source.identity().await.unwrap();
+        let lane = assigned(&*source).await;
+        let batch = read(&mut *begin(&*source, &lane).await).await.unwrap();
+        let fault = batch.records[0].fault.as_ref().expect("a fault");
+        assert_eq!(fault.reason, "record has more than 1000 headers");
+        assert_eq!(batch.headers.len(), 1000);
+    });
+}
+
+#[test]
 fn a_lane_starts_where_it_is_told() {
     run(async {
         let topic = Topic::new(1).await;
@@ -575,6 +594,30 @@ fn a_run_to_the_end_ends_and_the_next_goes_on() {
             (0..3).map(|part| format!("{part} | {sent} | {sum} | {sum}")).collect();
         assert_eq!(rows, expected);
     }
+}
+
+#[test]
+fn a_run_to_the_end_waits_for_what_others_hand_over() {
+    run(async {
+        let topic = Topic::new(2).await;
+        for partition in 0..2 {
+            topic.send(partition, texts(0..10)).await;
+        }
+        let settings = json!({ "group": topic.name });
+        let one = topic.source("handing-over", false, &settings);
+        one.identity().await.unwrap();
+        let mut ours = BTreeSet::from([assigned(&*one).await, assigned(&*one).await]);
+
+        let other = topic.source("handing-over", true, &settings);
+        other.identity().await.unwrap();
+        let lane = assigned(&*other).await;
+        assert!(ours.remove(&lane));
+        assert_eq!(changed(&*one).await, LaneChange::Revoked(lane.clone()));
+        assert_eq!(rest(&mut *begin(&*other, &lane).await).await, numbered(0..10));
+        // The other one stays where it is.
+        let end = tokio::time::timeout(Duration::from_secs(20), other.next_change()).await;
+        assert_eq!(end.expect("an end").unwrap(), None);
+    });
 }
 
 /// What a member had that died without a word is not taken for read.

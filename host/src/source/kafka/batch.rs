@@ -7,11 +7,11 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use uuid::Uuid;
 
 use super::ffi;
-use crate::record::{KafkaPosition, Position, RawBatch, RawHeader, RawRecord, Span};
+use crate::record::{KafkaPosition, Position, RawBatch, RawFault, RawHeader, RawRecord, Span};
 use crate::source::Most;
 use crate::source::frame::{KEPT_BYTES, too_large};
 
-/// Headers of one record; what a client may send besides is no use to anybody.
+/// Headers of one record: each takes more memory than it takes bytes on its way.
 const HEADERS_MAX: usize = 1000;
 
 /// A batch in the making.
@@ -44,14 +44,26 @@ impl Filling {
     ) {
         self.last = (self.bytes.len(), self.headers.len());
         let value = message.payload();
-        let fault = value
+        let mut fault = value
             .filter(|value| value.len() > record_bytes_max)
             .map(|value| too_large(value.len(), record_bytes_max));
         let kept = if fault.is_some() { KEPT_BYTES.min(record_bytes_max) } else { usize::MAX };
         let value = value.map(|value| self.keep(&value[..value.len().min(kept)]));
         let key = message.key().map(|key| self.keep(key));
         let from = self.headers.len();
-        ffi::headers(message, |name, value| self.header(from, name, value));
+        let mut headers = 0;
+        ffi::headers(message, |name, value| {
+            headers += 1;
+            if headers <= HEADERS_MAX {
+                self.header(name, value);
+            }
+        });
+        if headers > HEADERS_MAX && fault.is_none() {
+            fault = Some(Box::new(RawFault {
+                reason: format!("record has more than {HEADERS_MAX} headers"),
+                detail: Some(format!("{headers} headers")),
+            }));
+        }
         self.records.push(RawRecord {
             position: Position::Kafka(place),
             value,
@@ -71,11 +83,8 @@ impl Filling {
         Span::new(from..self.bytes.len())
     }
 
-    fn header(&mut self, from: usize, name: &CStr, value: Option<&[u8]>) {
+    fn header(&mut self, name: &CStr, value: Option<&[u8]>) {
         const NAMES_MAX: usize = 64;
-        if self.headers.len() - from >= HEADERS_MAX {
-            return;
-        }
         let name = name.to_string_lossy();
         let name = match self.names.iter().find(|known| ***known == *name) {
             Some(known) => Arc::clone(known),

@@ -94,9 +94,10 @@ pub(super) struct Trouble(Mutex<Vec<(RDKafkaErrorCode, String)>>);
 impl Trouble {
     /// Whether it was not known.
     fn note(&self, code: RDKafkaErrorCode, reason: &str) -> bool {
-        use RDKafkaErrorCode::{BrokerTransportFailure, PartitionEOF};
+        use RDKafkaErrorCode::{AutoOffsetReset, BrokerTransportFailure, PartitionEOF};
         const KNOWN_MAX: usize = 16;
-        if code == PartitionEOF {
+        // These are told to a lane, which says more about them.
+        if matches!(code, PartitionEOF | AutoOffsetReset) {
             return false;
         }
         let mut known = lock(&self.0);

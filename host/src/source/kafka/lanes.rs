@@ -4,6 +4,7 @@
 //! two stands the sink, which alone knows where to start: a partition that becomes ours is told to the
 //! runtime, and given to librdkafka, with its offset, when the runtime opens it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -108,8 +109,8 @@ impl Lanes {
         for one in partitions.elements() {
             let lane = lane_of(one.topic(), one.partition());
             let (topic, partition) = (one.topic().to_owned(), one.partition());
-            let slot = Slot { topic, partition, opening: None, has_ended: false };
-            if state.lanes.insert(lane.clone(), slot).is_none() {
+            if let Entry::Vacant(new) = state.lanes.entry(lane.clone()) {
+                new.insert(Slot { topic, partition, opening: None, has_ended: false });
                 let _ = self.changes.send(Ok(LaneChange::Assigned(lane)));
             }
         }

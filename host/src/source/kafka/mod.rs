@@ -222,8 +222,8 @@ impl Source for KafkaSource {
     }
 
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
-        // Whoever was a member and died without a word is still believed to read its partitions: what it
-        // had becomes ours when its session is over.
+        // Partitions that are not ours may be about to become so: their member hands them over, or died
+        // without a word, which is known when its session is over.
         const GRACE: Duration = Duration::from_secs(2);
         self.join()?;
         let mut changes = self.changes.lock().await;

@@ -96,8 +96,19 @@ impl Cluster {
 
     /// What the cluster is called, whatever its brokers are.
     pub(super) async fn id(&self) -> Result<String, KafkaSourceError> {
-        let unknown = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
-        self.ask(|client| client.client().fetch_cluster_id(TIME).ok_or(unknown)).await
+        const TURN: Duration = Duration::from_millis(500);
+        self.ask(|client| {
+            let began = Instant::now();
+            loop {
+                if let Some(id) = client.client().fetch_cluster_id(TURN) {
+                    return Ok(id);
+                }
+                if client.context().trouble.is_refusal() || began.elapsed() >= TIME {
+                    return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
+                }
+            }
+        })
+        .await
     }
 
     pub(super) async fn topics(

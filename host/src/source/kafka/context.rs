@@ -1,6 +1,7 @@
 //! What librdkafka calls us for: its log, its troubles, tokens, and partitions that come and go.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,19 +35,25 @@ impl ClientContext for Context {
         use RDKafkaLogLevel::{Alert, Critical, Emerg, Error, Warning};
         match level {
             // These are told as errors, too, and then once.
-            _ if matches!(facility, "FAIL" | "ERROR") => tracing::debug!("{facility} {message}"),
-            Emerg | Alert | Critical => tracing::error!("{facility} {message}"),
-            Error | Warning => tracing::warn!("{facility} {message}"),
-            _ => tracing::debug!("{facility} {message}"),
+            _ if matches!(facility, "FAIL" | "ERROR") => tracing::debug!("Kafka: {message}"),
+            Emerg | Alert | Critical => tracing::error!("Kafka: {message}"),
+            Error | Warning => tracing::warn!("Kafka: {message}"),
+            _ => tracing::debug!("Kafka: {facility} {message}"),
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
         let is_new = self.trouble.note(code, reason);
-        // The other client's are told by who asked.
+        // What the other client meets is told by who asked.
         if is_new && self.lanes.is_some() {
-            tracing::warn!("Kafka: {reason}; trying again");
+            if code == RDKafkaErrorCode::AllBrokersDown {
+                let reason = self.trouble.worst().map_or_else(String::new, |(_, reason)| reason);
+                tracing::warn!("Kafka: no broker answers; trying again: {reason}");
+                self.trouble.is_told.store(true, Ordering::Relaxed);
+            } else {
+                tracing::warn!("Kafka: {reason}; trying again");
+            }
         }
     }
 
@@ -68,9 +75,9 @@ impl ConsumerContext for Context {
         partitions: &mut TopicPartitionList,
     ) {
         let Some(lanes) = &self.lanes else { return };
-        self.trouble.is_over();
         match what {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.trouble.is_over();
                 lanes.assigned(client, partitions);
             }
             _ => lanes.revoked(client, partitions),
@@ -89,7 +96,11 @@ impl ConsumerContext for Context {
 
 /// What is wrong with the cluster as a whole, as far as it is known.
 #[derive(Debug, Default)]
-pub(super) struct Trouble(Mutex<Vec<(RDKafkaErrorCode, String)>>);
+pub(super) struct Trouble {
+    known: Mutex<Vec<(RDKafkaErrorCode, String)>>,
+    /// Somebody waits to hear that it is over.
+    is_told: AtomicBool,
+}
 
 impl Trouble {
     /// Whether it was not known.
@@ -100,7 +111,7 @@ impl Trouble {
         if matches!(code, PartitionEOF | AutoOffsetReset) {
             return false;
         }
-        let mut known = lock(&self.0);
+        let mut known = lock(&self.known);
         let is_known = known.iter().any(|(one, _)| *one == code);
         if !is_known && known.len() < KNOWN_MAX {
             known.push((code, reason.to_owned()));
@@ -111,7 +122,18 @@ impl Trouble {
 
     /// Brokers answer.
     pub(super) fn is_over(&self) {
-        lock(&self.0).clear();
+        lock(&self.known).clear();
+        if self.is_told.swap(false, Ordering::Relaxed) {
+            tracing::info!("Kafka: brokers answer again");
+        }
+    }
+
+    /// Whether waiting helps nothing: somebody has to mend our settings, or theirs.
+    pub(super) fn is_refusal(&self) -> bool {
+        use RDKafkaErrorCode::{Authentication, SSL, SaslAuthenticationFailed};
+        self.worst().is_some_and(|(code, _)| {
+            matches!(code, Authentication | SSL | SaslAuthenticationFailed)
+        })
     }
 
     /// What is behind it, rather than what follows from it.
@@ -123,7 +145,7 @@ impl Trouble {
             AllBrokersDown => 3,
             _ => 2,
         };
-        lock(&self.0).iter().min_by_key(|(code, _)| weight(code)).cloned()
+        lock(&self.known).iter().min_by_key(|(code, _)| weight(code)).cloned()
     }
 }
 

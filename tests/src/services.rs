@@ -72,3 +72,22 @@ pub fn postgres() -> &'static str {
         LazyLock::new(|| Server::start("start-postgres.sh", "PG_PID"));
     POSTGRES.said("PG_URL")
 }
+
+/// A Kafka broker that the tests of one process share.
+#[derive(Debug)]
+pub struct Kafka {
+    pub brokers: &'static str,
+    /// The listener with TLS and SCRAM: user pins, password pins-secret.
+    pub secure: &'static str,
+    /// Whom to trust there.
+    pub ca: &'static str,
+}
+
+pub fn kafka() -> Kafka {
+    static KAFKA: LazyLock<Server> = LazyLock::new(|| Server::start("start-kafka.sh", "KAFKA_PID"));
+    Kafka {
+        brokers: KAFKA.said("KAFKA_BOOTSTRAP"),
+        secure: KAFKA.said("KAFKA_SECURE"),
+        ca: KAFKA.said("KAFKA_CA"),
+    }
+}

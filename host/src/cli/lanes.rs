@@ -168,11 +168,7 @@ async fn resolved(pipeline: &Pipeline, known: &LaneState, to: To) -> Result<Posi
     if let To::Position(to) = to {
         return Ok(to);
     }
-    let options = SourceOptions {
-        pipeline: pipeline.path.clone(),
-        until_end: true,
-        record_bytes_max: pipeline.limits.to_decode_limits().record_bytes_max,
-    };
+    let options = SourceOptions::of(pipeline, true);
     let source = source::open(&pipeline.source, &options).await.map_err(sinks::told)?;
     let bounds = source.bounds(&known.lane).await.map_err(sinks::told)?;
     let (bound, name) = match to {

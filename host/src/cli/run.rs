@@ -155,7 +155,7 @@ fn has_an_end(source: &SourceConfig) -> bool {
     match source {
         SourceConfig::Generate(generate) => generate.count.is_some(),
         SourceConfig::Stdin(_) => true,
-        SourceConfig::Objects(_) => false,
+        SourceConfig::Kafka(_) | SourceConfig::Objects(_) => false,
     }
 }
 
@@ -165,7 +165,7 @@ fn count(running: &[Running]) -> Option<u64> {
         .iter()
         .map(|running| match &running.pipeline.source {
             SourceConfig::Generate(generate) => generate.count,
-            SourceConfig::Stdin(_) | SourceConfig::Objects(_) => None,
+            SourceConfig::Kafka(_) | SourceConfig::Stdin(_) | SourceConfig::Objects(_) => None,
         })
         .sum()
 }

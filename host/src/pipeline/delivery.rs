@@ -49,11 +49,13 @@ fn delivery(source: &SourceConfig, sink: &SinkConfig) -> Delivery {
         (SourceConfig::Stdin(_), SinkConfig::Sqlite(_) | SinkConfig::Objects(_)) => {
             at_least_once("stdin has no position: what is given again is stored again")
         }
-        (SourceConfig::Generate(_) | SourceConfig::Objects(_), SinkConfig::Sqlite(_)) => {
-            exactly_once("rows and position are committed in one transaction")
-        }
-        (SourceConfig::Generate(_) | SourceConfig::Objects(_), SinkConfig::Objects(_)) => {
-            exactly_once("one log record publishes the rows and moves the position")
-        }
+        (
+            SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Objects(_),
+            SinkConfig::Sqlite(_),
+        ) => exactly_once("rows and position are committed in one transaction"),
+        (
+            SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Objects(_),
+            SinkConfig::Objects(_),
+        ) => exactly_once("one log record publishes the rows and moves the position"),
     }
 }

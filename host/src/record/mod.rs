@@ -6,6 +6,7 @@ mod failure;
 mod generation;
 mod input;
 pub mod json;
+pub mod lift;
 pub mod ndjson;
 mod position;
 mod raw;

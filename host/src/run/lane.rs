@@ -24,6 +24,7 @@ use super::cut::{Gauge, UnitLimits};
 use super::patience::Patience;
 use super::pool::{CleanResult, Pool, Uncleanable};
 use crate::observe::{LaneHealth, Stats, UnitFigures};
+use crate::record::lift::{Move, Resume};
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Unit};
 use crate::sink::{Claim, Committed, Sink, Stored};
 use crate::source::{Journal, Most, Source};
@@ -86,16 +87,21 @@ impl Halt {
 
     /// What lifts it, for a lane of the pipeline in this file.
     pub fn help(&self, file: &Path, lane: &Lane) -> Option<String> {
-        let file = file.display();
         match self {
-            Self::Clean { to, .. } => Some(format!(
-                "mend the plugin or its configuration, and the lane goes on by itself; or leave these records out: \
-                 pinhost lanes move {file} {lane} --to {to} --accept-gap"
-            )),
-            Self::TooManyDead(Tripped { records, .. }) => Some(format!(
-                "mend the rule, or raise dead_letters.max_ratio if the records are really like that; or let the next ones \
-                 through: pinhost lanes resume {file} {lane} --accept-rejects {records}"
-            )),
+            Self::Clean { to, .. } => {
+                let lift = Move { file: file.to_owned(), lane: lane.clone(), to: to.to_string() };
+                Some(format!(
+                    "mend the plugin or its configuration, and the lane goes on by itself; or leave these records out: \
+                     {lift}"
+                ))
+            }
+            Self::TooManyDead(Tripped { records, .. }) => {
+                let lift = Resume { file, lane, records: *records };
+                Some(format!(
+                    "mend the rule, or raise dead_letters.max_ratio if the records are really like that; or let the \
+                     next ones through: {lift}"
+                ))
+            }
             Self::Stopped(_) | Self::Source(_) | Self::Sink(_) => self.help_of_connector(),
         }
     }

@@ -116,11 +116,7 @@ impl PipelineRun {
         began: Instant,
     ) -> Result<(Arc<dyn Source>, Arc<dyn Sink>), PipelineError> {
         let pipeline = &self.pipeline;
-        let options = SourceOptions {
-            pipeline: pipeline.path.clone(),
-            until_end: self.until_end,
-            record_bytes_max: pipeline.limits.to_decode_limits().record_bytes_max,
-        };
+        let options = SourceOptions::of(pipeline, self.until_end);
         let source = self
             .patiently(began, Halt::Source, || source::open(&pipeline.source, &options))
             .await?;
@@ -135,6 +131,9 @@ impl PipelineRun {
             .patiently(began, Halt::Sink, || sink::open(&pipeline.sink, context.clone()))
             .await?;
         self.patiently(began, Halt::Sink, || sink.prepare()).await?;
+        let known = self.patiently(began, Halt::Sink, || sink.lanes()).await?;
+        let known: Vec<_> = known.into_iter().map(|state| state.lane).collect();
+        self.patiently(began, Halt::Source, || source.resume(&known)).await?;
         let generation = &pipeline.generation();
         self.patiently(began, Halt::Sink, || sink.keep(generation)).await?;
         Ok((source, sink))

@@ -7,6 +7,7 @@ pub mod arrow;
 pub mod frame;
 pub mod generate;
 mod inflate;
+pub mod kafka;
 pub mod objects;
 pub mod stdin;
 
@@ -18,20 +19,41 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::generate::GenerateSource;
+use self::kafka::KafkaSource;
 use self::objects::ObjectsSource;
 use self::stdin::StdinSource;
+use crate::pipeline::Pipeline;
 use crate::pipeline::config::SourceConfig;
 use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
 
 /// What a run asks of its sources.
 #[derive(Debug, Clone)]
 pub struct SourceOptions {
+    /// Who asks.
+    pub pipeline: Arc<str>,
     /// The pipeline's file, as commands name it.
-    pub pipeline: PathBuf,
+    pub file: PathBuf,
     /// Lanes end where there is nothing new to read, also where more may come.
     pub until_end: bool,
     /// `limits.record`: what is larger is not kept whole.
     pub record_bytes_max: usize,
+    /// What may wait inside of a source that reads ahead, in all of its lanes together.
+    pub prefetch_bytes: u64,
+}
+
+impl SourceOptions {
+    pub fn of(pipeline: &Pipeline, until_end: bool) -> Self {
+        /// What is on its way further on has the rest.
+        const PREFETCH_SHARE: u64 = 8;
+        let limits = &pipeline.limits;
+        Self {
+            pipeline: Arc::clone(&pipeline.name),
+            file: pipeline.path.clone(),
+            until_end,
+            record_bytes_max: usize::try_from(limits.record.0).unwrap_or(usize::MAX),
+            prefetch_bytes: limits.memory.0 / PREFETCH_SHARE,
+        }
+    }
 }
 
 /// Opens the source that a pipeline names.
@@ -41,6 +63,7 @@ pub async fn open(
 ) -> Result<Arc<dyn Source>, ConnectorError> {
     Ok(match config {
         SourceConfig::Generate(config) => Arc::new(GenerateSource::new(config)),
+        SourceConfig::Kafka(config) => Arc::new(KafkaSource::open(config, options)?),
         SourceConfig::Stdin(config) => Arc::new(StdinSource::new(config, options.record_bytes_max)),
         SourceConfig::Objects(config) => Arc::new(ObjectsSource::open(config, options).await?),
     })
@@ -50,6 +73,13 @@ pub async fn open(
 pub trait Source: Debug + Send + Sync {
     /// What positions of this source belong to. Asked once, before anything else.
     async fn identity(&self) -> Result<SourceId, ConnectorError>;
+
+    /// The lanes of the pipeline that its sink knows: none, if it runs for the first time. Told once, before
+    /// the first change is asked for.
+    async fn resume(&self, known: &[Lane]) -> Result<(), ConnectorError> {
+        let _ = known;
+        Ok(())
+    }
 
     /// The next lane that became ours or stopped being ours; `None` when there will be no other.
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError>;

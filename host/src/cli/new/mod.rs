@@ -24,6 +24,8 @@ pub(super) struct NewArgs {
 enum From {
     /// Made-up posts.
     Generate,
+    /// Topics.
+    Kafka,
     /// Files of a folder, or objects of a bucket.
     Objects,
     Stdin,
@@ -42,6 +44,7 @@ impl From {
     const fn template(self) -> &'static str {
         match self {
             Self::Generate => include_str!("from_generate.yaml"),
+            Self::Kafka => include_str!("from_kafka.yaml"),
             Self::Objects => include_str!("from_objects.yaml"),
             Self::Stdin => include_str!("from_stdin.yaml"),
         }

@@ -6,6 +6,7 @@
 //! cannot be without is optional here, so that the lack of one thing does not hide what is wrong with
 //! others.
 
+mod kafka;
 mod limits;
 mod rule;
 mod sink;
@@ -19,6 +20,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+pub use kafka::{
+    Brokers, KafkaMechanism, KafkaSaslConfig, KafkaSourceConfig, KafkaStart, KafkaTlsConfig,
+};
 pub use limits::{DeadLettersConfig, LimitsConfig, PluginLimitsConfig, UnitConfig};
 pub use rule::{
     FieldConfig, Fields, OutputColumn, RuleConfig, StepConfig, TestConfig, TestRecord, TestReject,

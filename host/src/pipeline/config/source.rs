@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Duration;
+use super::{Duration, KafkaSourceConfig};
 
 /// The kind is the key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceConfig {
     Generate(GenerateSourceConfig),
+    Kafka(Box<KafkaSourceConfig>),
     Objects(ObjectsSourceConfig),
     Stdin(StdinSourceConfig),
 }
@@ -19,6 +20,7 @@ impl SourceConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Generate(_) => "generate",
+            Self::Kafka(_) => "kafka",
             Self::Objects(_) => "objects",
             Self::Stdin(_) => "stdin",
         }
@@ -28,6 +30,7 @@ impl SourceConfig {
     pub fn unwrap(&self) -> Option<&str> {
         match self {
             Self::Generate(source) => source.unwrap.as_deref(),
+            Self::Kafka(source) => source.unwrap.as_deref(),
             Self::Objects(source) => source.unwrap.as_deref(),
             Self::Stdin(source) => source.unwrap.as_deref(),
         }

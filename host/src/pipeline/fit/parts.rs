@@ -1,5 +1,6 @@
 //! What can be wrong with a source, a sink or a limit by itself.
 
+use super::kafka::kafka;
 use crate::pipeline::config::{
     DeadLettersConfig, Duration, LimitsConfig, RowFormat, SinkCompression, SinkConfig,
     SourceConfig, UnitConfig,
@@ -58,6 +59,7 @@ pub(in crate::pipeline) fn source(source: &SourceConfig, at: Cursor<'_>, found: 
             let given = |value: Option<u64>| value.unwrap_or(1);
             positive(at, &[("rate", given(generate.rate)), ("keys", given(generate.keys))], found);
         }
+        SourceConfig::Kafka(source) => kafka(source, at, found),
         SourceConfig::Objects(objects) => {
             url(&objects.url, at.key("url"), found);
             if let Some(pattern) = &objects.matching

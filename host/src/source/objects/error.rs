@@ -1,16 +1,13 @@
 //! What goes wrong with objects that are read, and what to do about it.
 
-use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::Error as StoreError;
 
 use crate::objects::{ObjectRootError, class_of_io, class_of_store};
-use crate::record::{ConnectorError, ErrorClass, ObjectPosition, Position};
-
-use super::LANE;
+use crate::record::lift::Move;
+use crate::record::{ConnectorError, ErrorClass, Position};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectsSourceError {
@@ -41,14 +38,14 @@ pub enum ObjectsSourceError {
     #[error("{object} is damaged")]
     Damaged {
         object: String,
-        lift: Lift,
+        lift: Move,
         #[source]
         cause: io::Error,
     },
     #[error("{object} was planned to be read, and is gone")]
-    Vanished { object: String, lift: Lift },
+    Vanished { object: String, lift: Move },
     #[error("{object} is another one than when it was planned to be read")]
-    Changed { object: String, lift: Lift },
+    Changed { object: String, lift: Move },
     #[error("plan {plan} of the lane's journal cannot be read")]
     Plan {
         plan: u64,
@@ -132,27 +129,4 @@ impl From<ObjectsSourceError> for ConnectorError {
 /// The store's own error, if it was one that ended a read.
 pub(super) fn of_store(error: &io::Error) -> Option<&StoreError> {
     error.get_ref()?.downcast_ref()
-}
-
-/// The command that has a lane go on behind an object.
-#[derive(Debug, Clone)]
-pub struct Lift {
-    pub pipeline: PathBuf,
-    pub object: ObjectPosition,
-}
-
-impl fmt::Display for Lift {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ObjectPosition { plan, object, row: _ } = self.object;
-        let next = Position::Object(ObjectPosition { plan, object: object + 1, row: 0 });
-        let file = self.pipeline.to_string_lossy();
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%".contains(&byte);
-        f.write_str("pinhost lanes move ")?;
-        if file.bytes().all(is_plain) {
-            f.write_str(&file)?;
-        } else {
-            write!(f, "'{}'", file.replace('\'', r"'\''"))?;
-        }
-        write!(f, " {LANE} --to {next} --accept-gap")
-    }
 }

@@ -45,7 +45,7 @@ pub(super) struct Shelf {
     pub changed: Changed,
     pub compression: Compression,
     /// The pipeline's file, as commands name it.
-    pub pipeline: PathBuf,
+    pub file: PathBuf,
 }
 
 impl Shelf {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use glob::Pattern;
 
-pub use self::error::{Lift, ObjectsSourceError};
+pub use self::error::ObjectsSourceError;
 use self::look::Shelf;
 use self::reader::ObjectsReader;
 use super::{Journal, LaneChange, LaneReader, Source, SourceOptions};
@@ -74,7 +74,7 @@ impl ObjectsSource {
             settle: config.settle.0,
             changed: config.changed,
             compression: config.compression,
-            pipeline: options.pipeline.clone(),
+            file: options.file.clone(),
         };
         shelf.is_file().await?;
         Ok(Self {

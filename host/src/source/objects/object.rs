@@ -11,11 +11,13 @@ use object_store::{Error as StoreError, GetResultPayload, ObjectStoreExt as _};
 use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio_util::io::StreamReader;
 
+use super::LANE;
 use super::ObjectsSourceError;
-use super::error::{Lift, of_store};
+use super::error::of_store;
 use super::look::{Shelf, micros};
 use super::plan::Planned;
-use crate::record::ObjectPosition;
+use crate::record::lift::Move;
+use crate::record::{Lane, ObjectPosition, Position};
 use crate::source::inflate::{Input, inflate};
 
 /// What is read of an object before it is its turn. Most objects are smaller, when there are many.
@@ -102,8 +104,11 @@ impl Ticket {
         if now == (self.object.size, self.object.modified) { Ok(()) } else { Err(self.changed()) }
     }
 
-    fn lift(&self) -> Lift {
-        Lift { pipeline: self.shelf.pipeline.clone(), object: self.at }
+    /// Has the lane go on behind the object.
+    fn lift(&self) -> Move {
+        let next = ObjectPosition { object: self.at.object + 1, row: 0, ..self.at };
+        let to = Position::Object(next).to_string();
+        Move { file: self.shelf.file.clone(), lane: Lane::new(LANE), to }
     }
 
     fn name(&self) -> String {

@@ -1,14 +1,13 @@
 //! Sinks write units. One operation does it all: rows, dead letters and the lane's move in one atomic
 //! step. Where a lane starts is only ever what its sink says.
 
-mod cell;
 #[cfg(test)]
 mod conformance;
 mod letter;
 pub mod objects;
 pub mod sqlite;
 pub mod stdout;
-mod version;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::pipeline::config::StdoutSinkConfig;
 use crate::record::{
-    Batch, ConnectorError, EncodedRows, ErrorClass, Generation, Lane, Position, Rows, SourceId,
-    Unit, ndjson,
+    Batch, ConnectorError, EncodedRows, ErrorClass, Generation, Lane, Position, RowBytes, Rows,
+    SourceId, Unit, ndjson,
 };
 
 /// Dead letters of a unit that are told one by one.
@@ -238,7 +238,9 @@ impl Sink for StdoutSink {
 fn lines(rows: &Rows, part: &crate::record::UnitPart) -> Vec<Bytes> {
     match rows {
         Rows::Encoded(encoded) => encoded.iter().map(|rows| rows.bytes.clone()).collect(),
-        Rows::Columns(batch) => vec![ndjson::encode(batch).into()],
+        Rows::Columns(batch) | Rows::Bytes(RowBytes { columns: batch, .. }) => {
+            vec![ndjson::encode(batch).into()]
+        }
         Rows::Raw => {
             let values = part.origins.iter().map(|origin| part.raw.value(*origin as usize));
             values

@@ -5,6 +5,7 @@
 mod conformance;
 mod letter;
 pub mod objects;
+pub mod postgres;
 pub mod sqlite;
 pub mod stdout;
 mod table;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::objects::ObjectsSink;
+use self::postgres::PostgresSink;
 use self::sqlite::SqliteSink;
 use self::stdout::StdoutSink;
 use crate::pipeline::config::SinkConfig;
@@ -47,6 +49,7 @@ pub async fn open(
     context: SinkContext,
 ) -> Result<Arc<dyn Sink>, ConnectorError> {
     Ok(match config {
+        SinkConfig::Postgres(config) => Arc::new(PostgresSink::open(config, context)?),
         SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
         SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context)?),
         SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)),

@@ -6,6 +6,7 @@
 mod claims;
 mod letters;
 mod units;
+mod writer;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use bytes::{Bytes, BytesMut};
 pub(crate) use self::claims::*;
 pub(crate) use self::letters::*;
 pub(crate) use self::units::*;
+pub(crate) use self::writer::*;
 use super::{Claim, Committed, Sink, SinkContext, Stored};
 use crate::record::{
     Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawHeader, RawRecord,

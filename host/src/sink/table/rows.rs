@@ -84,6 +84,11 @@ impl<'a> RowPart<'a> {
         self.origins[row]
     }
 
+    /// Whether the sink is to write them as bytes that it never made.
+    pub(crate) fn lacks_bytes(&self) -> bool {
+        self.encoded.is_none() && !self.origins.is_empty()
+    }
+
     pub(crate) fn record(&self, row: usize) -> &'a RawRecord {
         &self.raw.records[self.origins[row] as usize]
     }
@@ -141,6 +146,10 @@ impl Candidates {
 
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     pub(crate) fn at(&self, candidate: u32) -> RowAt {

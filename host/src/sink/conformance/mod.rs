@@ -6,6 +6,7 @@
 mod claims;
 mod letters;
 mod units;
+mod upserts;
 mod writer;
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 pub(crate) use self::claims::*;
 pub(crate) use self::letters::*;
 pub(crate) use self::units::*;
+pub(crate) use self::upserts::*;
 pub(crate) use self::writer::*;
 use super::{Claim, Committed, Sink, SinkContext, Stored};
 use crate::record::{

@@ -152,9 +152,14 @@ impl Database {
     async fn end_blockers(&self, pid: i32) -> Result<(), PostgresFault> {
         let mut connection = self.connect().await?;
         let mut transaction = begin(&mut connection).await?;
+        // Materialised: who is to be ended is known before anybody is. Whoever waits in the same line is
+        // not to blame for it.
         let ended: Vec<i32> = sqlx::query_scalar(
-            "SELECT pid FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1)) \
-             AND usename = session_user AND pg_terminate_backend(pid)",
+            "WITH blockers AS MATERIALIZED ( \
+                 SELECT a.pid FROM unnest(pg_blocking_pids($1)) AS b (pid) \
+                 JOIN pg_stat_activity a USING (pid) \
+                 WHERE a.usename = session_user AND cardinality(pg_blocking_pids(a.pid)) = 0) \
+             SELECT pid FROM blockers WHERE pg_terminate_backend(pid)",
         )
         .persistent(false)
         .bind(pid)

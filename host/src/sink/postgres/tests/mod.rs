@@ -1,4 +1,7 @@
+mod faults;
+mod refusals;
 mod server;
+mod tables;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +16,8 @@ use crate::pipeline::config::{DatabaseUrl, NulCharacters, PostgresSinkConfig};
 use crate::record::{Field, Kind};
 use crate::sink::Sink;
 use crate::sink::conformance::{
-    Opening, Store, TestSink, Writer, columns, conformance_tests, context, stored,
+    Opening, Store, TableStore, TestSink, Upserts, Writer, columns, conformance_tests, context,
+    stored, upsert_tests,
 };
 
 /// A database of its own.
@@ -53,6 +57,10 @@ impl TestDatabase {
         }
     }
 
+    fn keyed(&self) -> PostgresSinkConfig {
+        PostgresSinkConfig { key: vec!["id".to_owned()], ..self.config("t") }
+    }
+
     /// Somebody else's connection.
     async fn connection(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.unwrap()
@@ -86,6 +94,35 @@ impl Store for TestDatabase {
 
 conformance_tests!(TestDatabase::new().await);
 
+#[async_trait]
+impl TableStore for TestDatabase {
+    type Sink = PostgresSink;
+
+    const VERSIONS: &str = "pinhost.version";
+    const CASES: u32 = 12;
+
+    async fn make() -> Self {
+        Self::new().await
+    }
+
+    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> PostgresSink {
+        let Upserts { newest, provenance } = upserts;
+        let newest = newest.map(str::to_owned);
+        let config = PostgresSinkConfig { newest, provenance, ..self.keyed() };
+        opened(&config, &columns(fields)).await
+    }
+
+    async fn execute(&self, sql: &str) {
+        self.execute(sql).await;
+    }
+
+    async fn query(&self, sql: &str) -> Vec<String> {
+        self.query(sql).await
+    }
+}
+
+upsert_tests!(TestDatabase);
+
 impl TestSink for PostgresSink {
     fn columns(&self) -> Arc<[Field]> {
         self.context.columns.clone().unwrap()
@@ -96,13 +133,4 @@ async fn opened(config: &PostgresSinkConfig, columns: &Arc<[Field]>) -> Postgres
     let sink = PostgresSink::open(config, context(columns)).unwrap();
     sink.prepare().await.unwrap();
     sink
-}
-
-#[tokio::test]
-async fn smoke() {
-    let database = TestDatabase::new().await;
-    let sink = opened(&database.config("t"), &columns(&[("id", Kind::Integer)])).await;
-    let mut writer = Writer::new(&sink, "a").await;
-    assert_eq!(writer.write_rows(&[r#"{"id": 1}"#]).await, stored(1, 0, &[]));
-    assert_eq!(database.query("SELECT id AS v FROM t").await, ["1"]);
 }

@@ -1,7 +1,6 @@
 mod refusals;
 mod state;
 mod tables;
-mod upserts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +13,8 @@ use super::SqliteSink;
 use crate::pipeline::config::SqliteSinkConfig;
 use crate::record::{Field, Kind, Lane, Position, UnitPart};
 use crate::sink::conformance::{
-    Opening, Store, TestSink, Writer, columns, conformance_tests, context, stored,
+    Opening, Store, TableStore, TestSink, Upserts, Writer, columns, conformance_tests, context,
+    stored, upsert_tests,
 };
 use crate::sink::{Claim, Committed, Sink, SinkContext};
 
@@ -76,6 +76,35 @@ impl Store for TestFile {
 }
 
 conformance_tests!(TestFile::new());
+
+#[async_trait]
+impl TableStore for TestFile {
+    type Sink = SqliteSink;
+
+    const VERSIONS: &str = "pinhost_version";
+    const CASES: u32 = 40;
+
+    async fn make() -> Self {
+        Self::new()
+    }
+
+    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> SqliteSink {
+        let Upserts { newest, provenance } = upserts;
+        let (key, newest) = (vec!["id".to_owned()], newest.map(str::to_owned));
+        let config = SqliteSinkConfig { key, newest, provenance, ..self.config("t") };
+        opened(&config, &columns(fields)).await
+    }
+
+    async fn execute(&self, sql: &str) {
+        self.execute(sql).await;
+    }
+
+    async fn query(&self, sql: &str) -> Vec<String> {
+        self.query(sql).await
+    }
+}
+
+upsert_tests!(TestFile);
 
 impl TestSink for SqliteSink {
     fn columns(&self) -> Arc<[Field]> {

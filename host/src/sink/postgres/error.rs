@@ -54,6 +54,9 @@ pub enum PostgresFault {
     #[error("it has version {found} of PostgreSQL, and pinhost wants {least} or newer")]
     OldServer { found: u32, least: u32 },
 
+    #[error("its encoding is {encoding}, and texts are UTF-8")]
+    Encoding { encoding: String },
+
     #[error("table {table} cannot take the rows: {why}")]
     Unfit { table: String, why: String, ddl: String },
     #[error("column {column} of table {table} may not be null, and the rule does not give it")]
@@ -73,6 +76,7 @@ impl PostgresFault {
             Self::Unreachable(_) | Self::Silent | Self::Client(_) => ErrorClass::Transient,
             Self::Tls(_)
             | Self::OldServer { .. }
+            | Self::Encoding { .. }
             | Self::Unfit { .. }
             | Self::NotGiven { .. }
             | Self::OtherTable { .. } => ErrorClass::Systemic,
@@ -82,6 +86,21 @@ impl PostgresFault {
             | Self::OwnSchema
             | Self::LongName { .. } => ErrorClass::Fatal,
             Self::Table(fault) => fault.class(),
+        }
+    }
+
+    /// What keeps a connection from being made. Certificates are files, and rustls says by an
+    /// input error that it does not trust one.
+    pub(super) fn connecting(error: sqlx::Error) -> Self {
+        use io::ErrorKind::{InvalidData, NotFound, PermissionDenied};
+        match error {
+            sqlx::Error::Io(error)
+                if matches!(error.kind(), InvalidData | NotFound | PermissionDenied) =>
+            {
+                Self::Tls(error.to_string())
+            }
+            sqlx::Error::Configuration(error) => Self::Tls(error.to_string()),
+            error => error.into(),
         }
     }
 
@@ -104,6 +123,9 @@ impl PostgresFault {
                     .to_owned()
             }
             Self::OldServer { .. } => "upgrade the server".to_owned(),
+            Self::Encoding { .. } => {
+                "make one by CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0".to_owned()
+            }
             Self::Unfit { ddl, .. } | Self::NotGiven { ddl, .. } => {
                 format!("this mends it:\n{ddl}")
             }
@@ -228,7 +250,6 @@ impl From<sqlx::Error> for PostgresFault {
         match error {
             sqlx::Error::Io(error) => Self::Unreachable(error),
             sqlx::Error::Tls(error) => Self::Tls(error.to_string()),
-            sqlx::Error::Configuration(_) => Self::Tls(error.to_string()),
             error => Self::Client(error),
         }
     }

@@ -32,6 +32,9 @@ impl Lanes<'_> {
         lane: &Lane,
         start: Position,
     ) -> Result<Claim, PostgresFault> {
+        // One claim at a time: of two first claimers from other sources, the second meets the first.
+        let alone = query("SELECT pg_advisory_xact_lock(hashtextextended('pinhost ' || $1, 0))");
+        answered(alone.bind(self.pipeline).execute(&mut *connection)).await?;
         self.check_identity(connection, source).await?;
         let token = Uuid::new_v4();
         let claim = sqlx::query_scalar(
@@ -49,9 +52,7 @@ impl Lanes<'_> {
         .bind(self.target)
         .bind(start.to_string())
         .bind(token);
-        let stored: String = answered(claim.fetch_one(&mut *connection)).await?;
-        // Of two first claimers that came at once, each for another lane.
-        self.check_identity(connection, source).await?;
+        let stored: String = answered(claim.fetch_one(connection)).await?;
         Ok(Claim { lane: lane.clone(), token, position: position(&stored)? })
     }
 

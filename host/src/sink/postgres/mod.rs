@@ -106,6 +106,7 @@ impl PostgresSink {
         }
         let mut lease = self.database.lease().await?;
         let mut transaction = begin(&mut lease).await?;
+        state::check_encoding(&mut transaction).await?;
         state::lock(&mut transaction).await?;
         state::migrate(&mut transaction, state::MIGRATIONS).await?;
         let plan = Arc::new(self.table.prepare(&mut transaction).await?);

@@ -120,7 +120,8 @@ impl Database {
 
     async fn connect(&self) -> Result<PgConnection, PostgresFault> {
         let connected = timeout(CONNECT_TIMEOUT, self.options.connect()).await;
-        let connection = connected.map_err(|_| PostgresFault::Silent)??;
+        let connected = connected.map_err(|_| PostgresFault::Silent)?;
+        let connection = connected.map_err(PostgresFault::connecting)?;
         match connection.server_version_num() {
             Some(found) if found < VERSION_LEAST => {
                 let (found, least) = (found / 10_000, VERSION_LEAST / 10_000);

@@ -23,6 +23,13 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), PostgresFa
     Ok(())
 }
 
+/// Texts are UTF-8, and a database of another encoding cannot keep all of them.
+pub(super) async fn check_encoding(connection: &mut PgConnection) -> Result<(), PostgresFault> {
+    let encoding = sqlx::query_scalar("SELECT current_setting('server_encoding')");
+    let encoding: String = answered(encoding.persistent(false).fetch_one(connection)).await?;
+    if encoding == "UTF8" { Ok(()) } else { Err(PostgresFault::Encoding { encoding }) }
+}
+
 /// Whether pinhost has ever written to the database.
 pub(super) async fn is_there(connection: &mut PgConnection) -> Result<bool, PostgresFault> {
     let there = sqlx::query_scalar("SELECT to_regclass('pinhost.meta') IS NOT NULL");

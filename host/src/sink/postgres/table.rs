@@ -58,7 +58,7 @@ impl Table {
             return Err(fault.into());
         }
         let fits = self.fits(&found)?;
-        Ok(Plan::new(self, &found, fits))
+        Ok(Plan::new(self, &found, &fits))
     }
 
     async fn make(&self, connection: &mut PgConnection) -> Result<Found, PostgresFault> {

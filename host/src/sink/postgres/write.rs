@@ -50,7 +50,7 @@ struct Stage {
 
 impl Plan {
     /// `fits` has the rule's columns in their order.
-    pub(super) fn new(table: &Table, found: &Found, fits: Vec<Fit>) -> Self {
+    pub(super) fn new(table: &Table, found: &Found, fits: &[Fit]) -> Self {
         let target = &table.target;
         let layout = target.layout(|column| found.column(column).is_some());
         let mut columns = target.written(layout);
@@ -66,7 +66,7 @@ impl Plan {
             let mut given: Vec<_> = target
                 .columns
                 .iter()
-                .zip(&fits)
+                .zip(fits)
                 .map(|(field, fit)| match fit {
                     Fit::Same | Fit::Assigned => format!("r.{}", quoted(&field.name)),
                     Fit::Read(kind) => format!("r.{}::{kind}", quoted(&field.name)),

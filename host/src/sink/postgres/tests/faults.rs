@@ -119,7 +119,8 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, lost: Arc<Mutex<Opti
                     return;
                 }
                 if lost == Some(Some(Lost::Answer)) {
-                    server.read(&mut answered).await.unwrap();
+                    // It is committed once there is one.
+                    server.readable().await.unwrap();
                     return;
                 }
             }

@@ -224,6 +224,18 @@ async fn a_table_that_cannot_take_the_rows_is_said_with_what_mends_it() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_keep_all_texts_is_refused() {
+    let database = TestDatabase::new().await;
+    let name = format!("{}_latin", database.name);
+    let make = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    database.execute(&format!("CREATE DATABASE {name} {make}")).await;
+    let latin = TestDatabase { address: database.address.clone(), name };
+    let error = refused(&latin.config("t"), &FIELDS).await;
+    assert!(error.to_string().ends_with("its encoding is LATIN1, and texts are UTF-8"), "{error}");
+    assert_eq!(error.class, ErrorClass::Systemic);
+}
+
+#[tokio::test]
 async fn names_are_names_whatever_they_hold() {
     let database = TestDatabase::new().await;
     let table = "x\"; DROP TABLE y; --";

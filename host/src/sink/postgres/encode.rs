@@ -144,3 +144,21 @@ pub(super) fn sized<E>(
     bytes[start..start + NULL.len()].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_becomes_infinity() {
+        for (micros, expected) in [
+            (0, -EPOCH),
+            (EPOCH, 0),
+            (i64::MAX, i64::MAX - EPOCH),
+            (i64::MIN, i64::MIN + 1),
+            (i64::MIN + EPOCH, i64::MIN + 1),
+        ] {
+            assert_eq!(timestamp(micros), expected);
+        }
+    }
+}

@@ -39,6 +39,8 @@ pub enum Rows {
     Columns(Batch),
     /// As the sink asked for them.
     Encoded(Vec<EncodedRows>),
+    /// As the sink asked for them, each row by itself.
+    Bytes(RowBytes),
     /// There is no rule: the records themselves, each origin's value.
     Raw,
 }
@@ -50,6 +52,24 @@ pub struct EncodedRows {
     pub partition: Arc<str>,
     pub rows: u32,
     pub bytes: Bytes,
+}
+
+/// Rows as bytes that can be written in any order, and the columns that they were made of.
+#[derive(Debug, Clone)]
+pub struct RowBytes {
+    pub columns: Batch,
+    pub bytes: Bytes,
+    /// Where each row ends in `bytes`; the next one begins there.
+    pub ends: Vec<u32>,
+    /// Rows that have no such form, ascending, and why.
+    pub refused: Vec<(u32, String)>,
+}
+
+impl RowBytes {
+    pub fn row(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.bytes[start as usize..self.ends[row] as usize]
+    }
 }
 
 /// A record that could not be cleaned or stored.

@@ -1,15 +1,15 @@
 //! Sinks write units. One operation does it all: rows, dead letters and the lane's move in one atomic
 //! step. Where a lane starts is only ever what its sink says.
 
-mod cell;
 mod columns;
 #[cfg(test)]
 mod conformance;
 mod letter;
 pub mod objects;
+pub mod postgres;
 pub mod sqlite;
 pub mod stdout;
-mod version;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::objects::ObjectsSink;
+use self::postgres::PostgresSink;
 use self::sqlite::SqliteSink;
 use self::stdout::StdoutSink;
 use crate::pipeline::config::SinkConfig;
@@ -49,6 +50,7 @@ pub async fn open(
     context: SinkContext,
 ) -> Result<Arc<dyn Sink>, ConnectorError> {
     Ok(match config {
+        SinkConfig::Postgres(config) => Arc::new(PostgresSink::open(config, context)?),
         SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
         SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context)?),
         SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)?),

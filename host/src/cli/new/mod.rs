@@ -33,7 +33,9 @@ enum From {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum To {
-    /// A table.
+    /// A table on a server.
+    Postgres,
+    /// A table in a file.
     Sqlite,
     /// Files in a folder, or objects in a bucket.
     Objects,
@@ -54,6 +56,7 @@ impl From {
 impl To {
     const fn template(self) -> &'static str {
         match self {
+            Self::Postgres => include_str!("to_postgres.yaml"),
             Self::Sqlite => include_str!("to_sqlite.yaml"),
             Self::Objects => include_str!("to_objects.yaml"),
             Self::Stdout => include_str!("to_stdout.yaml"),

@@ -28,13 +28,14 @@ pub use rule::{
     FieldConfig, Fields, OutputColumn, RuleConfig, StepConfig, TestConfig, TestRecord, TestReject,
 };
 pub use sink::{
-    ObjectsSinkConfig, RowFormat, SinkCompression, SinkConfig, SqliteSinkConfig, StdoutSinkConfig,
+    NulCharacters, ObjectsSinkConfig, PostgresSinkConfig, RowFormat, SinkCompression, SinkConfig,
+    SqliteSinkConfig, StdoutSinkConfig,
 };
 pub use source::{
     Changed, Compression, GenerateProfile, GenerateSourceConfig, ObjectsSourceConfig, SourceConfig,
     StdinSourceConfig,
 };
-pub use values::{Duration, Size};
+pub use values::{DatabaseUrl, Duration, Size};
 
 /// A pipeline file: where records come from, the rule that cleans them, where rows go.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Size;
+use super::{DatabaseUrl, Size};
 
 /// The kind is the key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SinkConfig {
+    Postgres(PostgresSinkConfig),
     Sqlite(SqliteSinkConfig),
     Objects(ObjectsSinkConfig),
     Stdout(StdoutSinkConfig),
@@ -18,11 +19,57 @@ impl SinkConfig {
     /// The key.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Postgres(_) => "postgres",
             Self::Sqlite(_) => "sqlite",
             Self::Objects(_) => "objects",
             Self::Stdout(_) => "stdout",
         }
     }
+}
+
+/// A table in a PostgreSQL database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresSinkConfig {
+    /// Like `postgres://me:${PASSWORD}@db.example.com:5432/pins`. What encrypts the connection is part of
+    /// it: `?sslmode=verify-full&sslrootcert=ca.pem`.
+    pub url: DatabaseUrl,
+    /// `pin`, or `lake.pin` in a schema of its own. Names are taken as they are written, upper case and
+    /// lower case too.
+    pub table: String,
+    /// The columns that tell which row it is: a row whose key is there already takes its place. Left out,
+    /// rows are appended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
+    /// The column that tells which of two rows of one key is newer; left out, the record's time and place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<String>,
+    /// Make the table, and columns that the rule gains later.
+    #[serde(default)]
+    pub create: bool,
+    /// Keep with each row of a table that pinhost makes which record it was made of.
+    #[serde(default = "yes")]
+    pub provenance: bool,
+    #[serde(default)]
+    pub nul: NulCharacters,
+    /// Connections at most. A commit holds one; lanes beyond that wait for their turn.
+    #[serde(default = "pool")]
+    pub pool: u32,
+}
+
+fn pool() -> u32 {
+    8
+}
+
+/// What becomes of texts with a U+0000, which PostgreSQL does not keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NulCharacters {
+    /// The row is a dead letter.
+    #[default]
+    Reject,
+    /// It is left out.
+    Strip,
 }
 
 /// A table in an SQLite database, which is made if it is not there.

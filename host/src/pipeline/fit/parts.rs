@@ -11,11 +11,23 @@ use crate::pipeline::tree::Cursor;
 pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut Vec<Finding>) {
     let at = at.key("sink").key(sink.kind());
     match sink {
-        SinkConfig::Sqlite(sqlite) => {
-            if sqlite.newest.is_some() && sqlite.key.is_empty() {
-                let told = at.key("newest").finding("without a `key` no row takes another's place");
-                found.push(told.help("name the columns that tell which row it is: `key: [id]`"));
+        SinkConfig::Postgres(postgres) => {
+            newest(postgres.newest.as_deref(), &postgres.key, at, found);
+            let url = postgres.url.reveal();
+            if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+                let told = at.key("url").finding("here should be the URL of a database");
+                found.push(told.help("like `postgres://me:${PASSWORD}@db.example.com:5432/pins`"));
             }
+            if postgres.table.is_empty() {
+                found.push(at.key("table").finding("a table needs a name"));
+            } else if postgres.table.starts_with("pinhost.") {
+                let told = at.key("table").finding("tables of schema `pinhost` are pinhost's own");
+                found.push(told.help("name a table of another schema"));
+            }
+            positive(at, &[("pool", u64::from(postgres.pool))], found);
+        }
+        SinkConfig::Sqlite(sqlite) => {
+            newest(sqlite.newest.as_deref(), &sqlite.key, at, found);
             if sqlite.table.is_empty() {
                 found.push(at.key("table").finding("a table needs a name"));
             } else if sqlite.table.to_ascii_lowercase().starts_with("pinhost_") {
@@ -49,6 +61,13 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
             );
         }
         SinkConfig::Stdout(_) => {}
+    }
+}
+
+fn newest(newest: Option<&str>, key: &[String], at: Cursor<'_>, found: &mut Vec<Finding>) {
+    if newest.is_some() && key.is_empty() {
+        let told = at.key("newest").finding("without a `key` no row takes another's place");
+        found.push(told.help("name the columns that tell which row it is: `key: [id]`"));
     }
 }
 

@@ -7,6 +7,8 @@
 mod claims;
 mod letters;
 mod units;
+mod upserts;
+mod writer;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use bytes::{Bytes, BytesMut};
 pub(crate) use self::claims::*;
 pub(crate) use self::letters::*;
 pub(crate) use self::units::*;
+pub(crate) use self::upserts::*;
+pub(crate) use self::writer::*;
 use super::{Claim, Committed, Sink, SinkContext, Stored};
 use crate::record::{
     Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawHeader, RawRecord,

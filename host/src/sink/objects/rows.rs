@@ -13,7 +13,7 @@ use super::compress::Codec;
 use super::parquet::{self, ParquetOptions};
 use super::partition::Partitions;
 use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, SinkCompression};
-use crate::record::{Batch, DeadLetter, EncodedRows, Field, Rows, UnitPart, ndjson};
+use crate::record::{Batch, DeadLetter, EncodedRows, Field, RowBytes, Rows, UnitPart, ndjson};
 
 /// Folders of one unit: each is an object to be written, copied and deleted.
 const FOLDERS_MAX: usize = 1_000;
@@ -210,7 +210,7 @@ impl Shape {
         };
         match &part.rows {
             Rows::Encoded(encoded) => encoded.iter().cloned().for_each(push),
-            Rows::Columns(batch) => {
+            Rows::Columns(batch) | Rows::Bytes(RowBytes { columns: batch, .. }) => {
                 if let Format::Parquet(_) = self.format {
                     let split = self.partitions.split(batch);
                     for (name, rows) in split.folders {

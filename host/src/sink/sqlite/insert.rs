@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Encode, Sqlite, Type};
 
-use super::ddl::{quoted, quoted_list};
 use super::error::SqliteFault;
+use crate::sink::table::ddl::{quoted, quoted_list};
 
 /// Rows of a statement. Few sizes, so that all their statements stay prepared.
 const SIZES: [usize; 4] = [256, 32, 4, 1];

@@ -7,9 +7,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::error::{SqliteFault, parsed};
+use super::error::SqliteFault;
 use super::{lineage, time};
 use crate::record::{Lane, Position, SourceId, Unit};
+use crate::sink::table::{TableFault, parsed};
 use crate::sink::{Claim, LaneState};
 
 const TABLE: &str = "pinhost_position";
@@ -75,11 +76,11 @@ impl Lanes<'_> {
             None => Ok(()),
             Some((known, _)) if known != source.as_str() => {
                 let here = source.to_string();
-                Err(SqliteFault::OtherSource { pipeline, known, here })
+                Err(TableFault::OtherSource { pipeline, known, here }.into())
             }
             Some((_, known)) => {
                 let here = self.target.to_owned();
-                Err(SqliteFault::OtherTarget { pipeline, known, here })
+                Err(TableFault::OtherTarget { pipeline, known, here }.into())
             }
         }
     }
@@ -220,9 +221,9 @@ fn state(row: &SqliteRow) -> Result<LaneState, SqliteFault> {
 }
 
 fn position(text: &str) -> Result<Position, SqliteFault> {
-    parsed(TABLE, "position", text)
+    Ok(parsed(TABLE, "position", text)?)
 }
 
 fn read_time(text: &str) -> Result<SystemTime, SqliteFault> {
-    parsed(TABLE, "time", text).map(Timestamp::into)
+    Ok(parsed::<Timestamp>(TABLE, "time", text)?.into())
 }

@@ -14,7 +14,6 @@ mod journal;
 mod lane;
 mod letters;
 mod lineage;
-mod rows;
 mod session;
 mod state;
 mod table;
@@ -34,6 +33,7 @@ pub use self::error::{SqliteFault, SqliteSinkError};
 use self::lane::Lanes;
 use self::session::Database;
 use self::table::Table;
+use super::table::TableFault;
 use super::{
     Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
     StoredDeadLetter,
@@ -58,8 +58,8 @@ impl SqliteSink {
     /// Checks what can be checked without the database.
     pub fn open(config: &SqliteSinkConfig, context: SinkContext) -> Result<Self, ConnectorError> {
         let open = || {
-            let columns = context.columns.clone().ok_or(SqliteFault::NoRule)?;
-            Ok((Table::new(config, columns)?, Database::new(&config.path)?))
+            let table = Table::new(config, context.columns.clone())?;
+            Ok((table, Database::new(&config.path)?))
         };
         let path = config.path.clone();
         match open() {
@@ -71,7 +71,7 @@ impl SqliteSink {
     }
 
     fn own_lanes(&self) -> Lanes<'_> {
-        Lanes { pipeline: &self.context.pipeline, target: &self.table.name }
+        Lanes { pipeline: &self.context.pipeline, target: self.table.name() }
     }
 
     async fn told<T>(
@@ -120,7 +120,7 @@ impl Sink for SqliteSink {
 
     async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
         let claim = async {
-            let source = self.context.source.as_ref().ok_or(SqliteFault::NoSource)?;
+            let source = self.context.source.as_ref().ok_or(TableFault::NoSource)?;
             let mut lease = self.database.session().await?;
             let mut transaction = lease.session().begin().await?;
             let claim = self.own_lanes().claim(&mut transaction, source, lane, start).await?;
@@ -208,7 +208,8 @@ impl Sink for SqliteSink {
     ) -> Result<bool, ConnectorError> {
         let move_lane = async {
             if !from.is_comparable(&to) {
-                return Err(SqliteFault::Backwards { lane: lane.clone(), from, to });
+                let lane = lane.clone();
+                return Err(TableFault::Backwards { lane, from, to }.into());
             }
             let Some(mut lease) = self.database.session_to_read().await? else {
                 return Ok(false);

@@ -1,26 +1,23 @@
 //! Writes the rows of a unit, and finds those that the table would not take.
 
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::future::join;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::ddl::{quoted, quoted_list};
 use super::error::{SqliteFault, refusal};
 use super::insert::{Binder, Insert, returned};
-use super::rows::{Candidates, RowAt, RowPart};
-use super::table::{LANE, Layout, POSITION, Table, VERSION, Versions};
 use crate::record::Rfc3339;
-use crate::sink::cell::Cell;
+use crate::sink::table::cell::Cell;
+use crate::sink::table::commit::{RowsToWrite, Written};
+use crate::sink::table::ddl::on_conflict;
+use crate::sink::table::rows::{Candidates, Refusal, RowAt, RowPart};
+use crate::sink::table::{Layout, Search, Target, Versions};
 
 /// Rows that are written again if one of them is refused.
 const GROUP: usize = 4096;
-
-/// A group that has a refused row is written in so many parts.
-const PARTS: usize = 8;
 
 /// Source bytes of a statement's rows, about: bound values are copies.
 const STATEMENT_BYTES: usize = 4 << 20;
@@ -35,71 +32,46 @@ pub(super) struct Plan {
     table: String,
 }
 
-/// What became of rows.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    pub(super) stored: u64,
-    pub(super) superseded: u64,
-    pub(super) refused: Vec<(RowAt, String)>,
-}
-
 impl Plan {
-    pub(super) fn new(table: &Table, layout: Layout) -> Self {
-        let mut columns: Vec<&str> = table.columns.iter().map(|field| &*field.name).collect();
-        if layout.provenance {
-            columns.extend([LANE, POSITION]);
-        }
-        if layout.versions == Versions::Column {
-            columns.push(VERSION);
-        }
+    pub(super) fn new(target: &Target, layout: Layout) -> Self {
+        let columns = target.written(layout);
+        let on_conflict = on_conflict(&target.name, target, layout);
         Self {
             layout,
-            rows: Insert::new(&table.name, &columns, &on_conflict(table, layout, &columns)),
-            // A record that comes again has the version that is there already: what its rule made of it
-            // now takes the place of what the rule made of it before.
+            rows: Insert::new(&target.name, &columns, &on_conflict),
             versions: Insert::new(
                 "pinhost_version",
                 &["target", "key", "version"],
                 "ON CONFLICT (target, key) DO UPDATE SET version = excluded.version \
                  WHERE excluded.version >= pinhost_version.version RETURNING key",
             ),
-            table: table.name.clone(),
+            table: target.name.clone(),
         }
     }
 
     pub(super) async fn write(
         &self,
         connection: &mut SqliteConnection,
-        parts: &[RowPart<'_>],
-        candidates: &Candidates,
+        rows: &RowsToWrite<'_>,
     ) -> Result<Written, SqliteFault> {
-        let mut order = candidates.newest();
-        let mut written = Written::default();
-        let mut todo: Vec<Range<usize>> = pieces(0..order.len(), GROUP).rev().collect();
-        while let Some(group) = todo.pop() {
+        let RowsToWrite { parts, candidates } = rows;
+        let mut search = Search::new(candidates, GROUP);
+        let (mut stored, mut refused) = (0, Vec::new());
+        while let Some(group) = search.next() {
             execute(connection, "SAVEPOINT pinhost_rows").await?;
-            match self.group(connection, parts, candidates, &order[group.clone()]).await {
-                Ok(stored) => written.stored += stored,
+            match self.group(connection, parts, candidates, search.rows(&group)).await {
+                Ok(rows) => stored += rows,
                 Err(error) => {
                     let reason = refusal(&error).ok_or(error)?;
                     execute(connection, "ROLLBACK TO pinhost_rows").await?;
-                    if group.len() > 1 {
-                        todo.extend(pieces(group.clone(), group.len().div_ceil(PARTS)).rev());
-                    } else {
-                        let refused = order[group.start];
-                        written.refused.push((candidates.at(refused), reason));
-                        if let Some(next) = candidates.next_newest(refused) {
-                            order.push(next);
-                            todo.push(order.len() - 1..order.len());
-                        }
+                    if let Some(row) = search.refused(group, candidates) {
+                        refused.push(Refusal { at: candidates.at(row), reason, detail: None });
                     }
                 }
             }
             execute(connection, "RELEASE pinhost_rows").await?;
         }
-        written.superseded =
-            candidates.len() as u64 - written.stored - written.refused.len() as u64;
-        Ok(written)
+        Ok(rows.written(stored, refused))
     }
 
     /// How many of the rows are in the table now.
@@ -195,34 +167,6 @@ impl Plan {
     }
 }
 
-fn on_conflict(table: &Table, layout: Layout, columns: &[&str]) -> String {
-    if table.key.is_empty() {
-        return String::new();
-    }
-    let key = table.key_names();
-    let on = quoted_list(key.iter().copied());
-    let set: Vec<_> = columns
-        .iter()
-        .filter(|column| !key.contains(column))
-        .map(|column| format!("{0} = excluded.{0}", quoted(column)))
-        .collect();
-    if set.is_empty() {
-        return format!("ON CONFLICT ({on}) DO NOTHING");
-    }
-    let update = format!("ON CONFLICT ({on}) DO UPDATE SET {}", set.join(", "));
-    match layout.versions {
-        Versions::Column => {
-            let (table, version) = (quoted(&table.name), quoted(VERSION));
-            // Rows that somebody else wrote have no version: they are older than all that have.
-            format!(
-                "{update} WHERE {table}.{version} IS NULL \
-                 OR excluded.{version} >= {table}.{version}"
-            )
-        }
-        Versions::None | Versions::Aside => update,
-    }
-}
-
 /// How many of the rows go into one statement, at least one.
 fn fitting(parts: &[RowPart], candidates: &Candidates, rows: &[u32]) -> usize {
     let mut bytes = 0;
@@ -232,12 +176,6 @@ fn fitting(parts: &[RowPart], candidates: &Candidates, rows: &[u32]) -> usize {
         bytes <= STATEMENT_BYTES
     });
     fitting.count().max(1)
-}
-
-fn pieces(range: Range<usize>, size: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
-    let starts =
-        (0..range.len().div_ceil(size.max(1))).map(move |piece| range.start + piece * size);
-    starts.map(move |start| start..(start + size).min(range.end))
 }
 
 async fn execute(

@@ -9,7 +9,7 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
 use super::super::columns::{compact, record_batch, schema};
-use crate::record::{Batch, EncodedRows, Field, Rows, UnitPart, ndjson};
+use crate::record::{Batch, EncodedRows, Field, RowBytes, Rows, UnitPart, ndjson};
 
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -68,7 +68,7 @@ impl RowWriter {
             Self::Arrow(writer, schema) => match &part.rows {
                 Rows::Columns(batch) if batch.rows() == 0 => Ok(()),
                 Rows::Columns(batch) => writer.write(&record_batch(schema, batch)).map_err(as_io),
-                Rows::Encoded(_) | Rows::Raw => {
+                Rows::Encoded(_) | Rows::Bytes(_) | Rows::Raw => {
                     unreachable!("rows of an Arrow stream are encoded as columns")
                 }
             },
@@ -102,7 +102,9 @@ fn as_io(error: ArrowError) -> io::Error {
 fn lines(part: &UnitPart) -> Vec<Bytes> {
     match &part.rows {
         Rows::Encoded(encoded) => encoded.iter().map(|rows| rows.bytes.clone()).collect(),
-        Rows::Columns(batch) => vec![ndjson::encode(batch).into()],
+        Rows::Columns(batch) | Rows::Bytes(RowBytes { columns: batch, .. }) => {
+            vec![ndjson::encode(batch).into()]
+        }
         Rows::Raw => {
             let values = part.origins.iter().map(|origin| part.raw.value(*origin as usize));
             values

@@ -77,7 +77,7 @@ pub(super) fn shelf(root: ObjectRoot) -> Shelf {
         settle: SETTLE,
         changed: Changed::Report,
         compression: Compression::Auto,
-        pipeline: "pins.yaml".into(),
+        file: "pins.yaml".into(),
     }
 }
 

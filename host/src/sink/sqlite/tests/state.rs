@@ -184,9 +184,9 @@ async fn a_lost_answer_is_looked_up() {
         let mut lease = sink.database.session().await.unwrap();
         let session = lease.session();
         let answer = stored(1, 0, &[]);
-        settle(session, &sink.own_lanes(), claim, &unit, SqliteFault::NoRule, answer).await
+        settle(session, &sink.own_lanes(), claim, &unit, SqliteFault::NoPath, answer).await
     };
-    assert!(matches!(settled(&claim).await, Err(SqliteFault::NoRule)), "it did not happen");
+    assert!(matches!(settled(&claim).await, Err(SqliteFault::NoPath)), "it did not happen");
     writer.write_rows(&[r#"{"id": 1}"#]).await;
     assert_eq!(settled(&claim).await.unwrap(), Committed::Done(stored(1, 0, &[])));
     Writer::new(&sink, "a").await;

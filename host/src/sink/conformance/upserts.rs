@@ -1,37 +1,92 @@
-//! Which of two rows of one key stays.
+//! Which of two rows of one key stays, in a database.
 
+use async_trait::async_trait;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use proptest::test_runner::TestRunner;
 
-use super::*;
+use super::{TestSink, Writer, stored};
+use crate::record::{Kind, Lane, Position};
+use crate::sink::Sink as _;
 
 const FIELDS: [(&str, Kind); 3] =
     [("id", Kind::Integer), ("word", Kind::Text), ("seen", Kind::Timestamp)];
 
-fn keyed(file: &TestFile) -> SqliteSinkConfig {
-    SqliteSinkConfig { key: vec!["id".to_owned()], ..file.config("t") }
+/// Makes a test of each of the suite's for a [`TableStore`].
+macro_rules! upsert_tests {
+    ($store:ty) => {
+        $crate::sink::conformance::upsert_tests! {
+            $store;
+            an_older_version_never_takes_the_place_of_a_newer
+            a_column_may_tell_what_is_newest
+            the_same_records_again_change_nothing
+            the_same_record_takes_the_place_of_what_was_made_of_it_before
+            rows_of_a_table_that_is_not_ours_give_way_and_keep_their_versions_aside
+            versions_outlive_a_change_of_provenance
+            a_row_may_be_nothing_but_its_key
+        }
+
+        #[test]
+        fn however_records_are_cut_the_newest_of_each_key_stays() {
+            $crate::sink::conformance::however_records_are_cut_the_newest_of_each_key_stays::<$store>();
+        }
+    };
+    ($store:ty; $($test:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $test() {
+                $crate::sink::conformance::$test::<$store>().await;
+            }
+        )*
+    };
 }
+pub(crate) use upsert_tests;
+
+/// A database that can be made as often as one is needed.
+#[async_trait]
+pub(crate) trait TableStore: Sync + Sized {
+    type Sink: TestSink;
+
+    /// Where versions are kept of rows in tables that have no column for them.
+    const VERSIONS: &str;
+
+    /// How many may be made for one test.
+    const CASES: u32;
+
+    async fn make() -> Self;
+
+    /// A sink of table `t` with the key `id`.
+    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Self::Sink;
+
+    async fn execute(&self, sql: &str);
+
+    /// The single column `v` of a query, as text.
+    async fn query(&self, sql: &str) -> Vec<String>;
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Upserts {
+    pub(crate) newest: Option<&'static str>,
+    pub(crate) provenance: bool,
+}
+
+const KEYED: Upserts = Upserts { newest: None, provenance: true };
+
+/// Versions are kept in the table's own column, and aside.
+const BOTH: [Upserts; 2] = [KEYED, Upserts { provenance: false, ..KEYED }];
 
 fn row(id: i64, word: &str) -> String {
     serde_json::json!({ "id": id, "word": word }).to_string()
 }
 
-async fn words(file: &TestFile) -> Vec<String> {
-    file.query("SELECT id || ' ' || word AS v FROM t ORDER BY id").await
+async fn words(store: &impl TableStore) -> Vec<String> {
+    store.query("SELECT id || ' ' || word AS v FROM t ORDER BY id").await
 }
 
-/// Where versions are kept: in the table's own column, and aside.
-fn both(file: &TestFile) -> [SqliteSinkConfig; 2] {
-    [true, false].map(|provenance| SqliteSinkConfig { provenance, ..keyed(file) })
-}
-
-#[tokio::test]
-async fn an_older_version_never_takes_the_place_of_a_newer() {
-    for config in both(&TestFile::new()) {
-        let file = TestFile::new();
-        let config = SqliteSinkConfig { path: file.config("t").path, ..config };
-        let sink = opened(&config, &columns(&FIELDS)).await;
+pub(crate) async fn an_older_version_never_takes_the_place_of_a_newer<S: TableStore>() {
+    for upserts in BOTH {
+        let store = S::make().await;
+        let sink = store.upsert(upserts, &FIELDS).await;
         let (mut one, mut two) = (Writer::new(&sink, "1").await, Writer::new(&sink, "2").await);
 
         // Within a unit, by time and not by place; of one time, by place.
@@ -39,28 +94,26 @@ async fn an_older_version_never_takes_the_place_of_a_newer() {
         let times = [Some(20), Some(10), Some(5), Some(5)];
         let rows: Vec<_> = rows.iter().map(String::as_str).zip(times).collect();
         assert_eq!(one.write(&rows).await, stored(2, 2, &[]));
-        assert_eq!(words(&file).await, ["1 late", "2 second"]);
+        assert_eq!(words(&store).await, ["1 late", "2 second"]);
 
         // Between units and lanes; of one time, by lane.
         let rows = [row(1, "older"), row(2, "of another lane"), row(3, "timeless")];
         let times = [Some(19), Some(5), None];
         let rows: Vec<_> = rows.iter().map(String::as_str).zip(times).collect();
         assert_eq!(two.write(&rows).await, stored(2, 1, &[]));
-        assert_eq!(words(&file).await, ["1 late", "2 of another lane", "3 timeless"]);
+        assert_eq!(words(&store).await, ["1 late", "2 of another lane", "3 timeless"]);
 
         // A time is newer than none.
         let rows = [row(3, "timed"), row(1, "latest")];
         let rows: Vec<_> = rows.iter().map(String::as_str).zip([Some(0), Some(21)]).collect();
         assert_eq!(one.write(&rows).await, stored(2, 0, &[]));
-        assert_eq!(words(&file).await, ["1 latest", "2 of another lane", "3 timed"]);
+        assert_eq!(words(&store).await, ["1 latest", "2 of another lane", "3 timed"]);
     }
 }
 
-#[tokio::test]
-async fn a_column_may_tell_what_is_newest() {
-    let file = TestFile::new();
-    let config = SqliteSinkConfig { newest: Some("seen".to_owned()), ..keyed(&file) };
-    let sink = opened(&config, &columns(&FIELDS)).await;
+pub(crate) async fn a_column_may_tell_what_is_newest<S: TableStore>() {
+    let store = S::make().await;
+    let sink = store.upsert(Upserts { newest: Some("seen"), ..KEYED }, &FIELDS).await;
     let mut writer = Writer::new(&sink, "a").await;
     let seen = |word: &str, seen: Option<&str>| {
         serde_json::json!({ "id": 1, "word": word, "seen": seen }).to_string()
@@ -74,93 +127,88 @@ async fn a_column_may_tell_what_is_newest() {
     ] {
         // The record's own time has no say.
         writer.write(&[(&seen(word, time), Some(0))]).await;
-        assert_eq!(words(&file).await, [expected]);
+        assert_eq!(words(&store).await, [expected]);
     }
 }
 
-#[tokio::test]
-async fn the_same_records_again_change_nothing() {
-    for config in both(&TestFile::new()) {
-        let file = TestFile::new();
-        let config = SqliteSinkConfig { path: file.config("t").path, ..config };
-        let sink = opened(&config, &columns(&FIELDS)).await;
+pub(crate) async fn the_same_records_again_change_nothing<S: TableStore>() {
+    for upserts in BOTH {
+        let store = S::make().await;
+        let sink = store.upsert(upserts, &FIELDS).await;
         let rows: Vec<_> = (0..2000).map(|at| row(at % 700, &format!("word {at}"))).collect();
         let rows: Vec<_> = rows.iter().map(String::as_str).collect();
         assert_eq!(Writer::new(&sink, "a").await.write_rows(&rows).await, stored(700, 1300, &[]));
-        let before = words(&file).await;
+        let before = words(&store).await;
         let (lane, from, to) = (Lane::new("a"), Position::Record(2000), Position::Record(0));
         assert!(sink.move_lane(&lane, from, to).await.unwrap());
         assert_eq!(Writer::new(&sink, "a").await.write_rows(&rows).await, stored(700, 1300, &[]));
-        assert_eq!(words(&file).await, before);
+        assert_eq!(words(&store).await, before);
         assert_eq!(before[699], "699 word 1399");
     }
 }
 
 /// A replay with a rule that was mended is worth nothing if it changes nothing.
-#[tokio::test]
-async fn the_same_record_takes_the_place_of_what_was_made_of_it_before() {
-    let file = TestFile::new();
-    let sink = opened(&keyed(&file), &columns(&FIELDS)).await;
+pub(crate) async fn the_same_record_takes_the_place_of_what_was_made_of_it_before<S: TableStore>() {
+    let store = S::make().await;
+    let sink = store.upsert(KEYED, &FIELDS).await;
     Writer::new(&sink, "a").await.write_rows(&[&row(1, "as the rule was")]).await;
     let (lane, from, to) = (Lane::new("a"), Position::Record(1), Position::Record(0));
     assert!(sink.move_lane(&lane, from, to).await.unwrap());
     Writer::new(&sink, "a").await.write_rows(&[&row(1, "as the rule is")]).await;
-    assert_eq!(words(&file).await, ["1 as the rule is"]);
+    assert_eq!(words(&store).await, ["1 as the rule is"]);
 }
 
-#[tokio::test]
-async fn rows_of_a_table_that_is_not_ours_give_way_and_keep_their_versions_aside() {
-    let file = TestFile::new();
-    file.execute(
-        "CREATE TABLE t (id INTEGER, word TEXT, seen TEXT, note TEXT DEFAULT 'mine'); \
+pub(crate) async fn rows_of_a_table_that_is_not_ours_give_way_and_keep_their_versions_aside<
+    S: TableStore,
+>() {
+    let store = S::make().await;
+    store
+        .execute(
+            "CREATE TABLE t (id INTEGER, word TEXT, seen TEXT, note TEXT DEFAULT 'mine'); \
          CREATE UNIQUE INDEX u ON t (id); INSERT INTO t VALUES (1, 'theirs', NULL, 'theirs')",
-    )
-    .await;
-    let sink = opened(&keyed(&file), &columns(&FIELDS)).await;
+        )
+        .await;
+    let sink = store.upsert(KEYED, &FIELDS).await;
     let mut writer = Writer::new(&sink, "a").await;
     let rows = [row(1, "ours"), row(2, "ours")];
     let rows: Vec<_> = rows.iter().map(|row| (row.as_str(), Some(5))).collect();
     assert_eq!(writer.write(&rows).await, stored(2, 0, &[]));
     assert_eq!(writer.write(&[(&row(1, "older"), Some(4))]).await, stored(0, 1, &[]));
-    let rows = file.query("SELECT id || word || note AS v FROM t ORDER BY id").await;
+    let rows = store.query("SELECT id || word || note AS v FROM t ORDER BY id").await;
     assert_eq!(rows, ["1ourstheirs", "2oursmine"]);
-    assert_eq!(file.query("SELECT count(*) AS v FROM pinhost_version").await, ["2"]);
+    let versions = format!("SELECT count(*) AS v FROM {}", S::VERSIONS);
+    assert_eq!(store.query(&versions).await, ["2"]);
 }
 
 /// Versions in the table count, whatever the pipeline says later.
-#[tokio::test]
-async fn versions_outlive_a_change_of_provenance() {
-    let file = TestFile::new();
+pub(crate) async fn versions_outlive_a_change_of_provenance<S: TableStore>() {
+    let store = S::make().await;
     for provenance in [true, false, true] {
-        let config = SqliteSinkConfig { provenance, ..keyed(&file) };
-        let sink = opened(&config, &columns(&FIELDS)).await;
+        let sink = store.upsert(Upserts { provenance, ..KEYED }, &FIELDS).await;
         let mut writer = Writer::new(&sink, "a").await;
         let time = if provenance { 10 } else { 9 };
         let word = if provenance { "new" } else { "old" };
         writer.write(&[(&row(1, word), Some(time))]).await;
-        assert_eq!(words(&file).await, ["1 new"]);
+        assert_eq!(words(&store).await, ["1 new"]);
     }
 }
 
-#[tokio::test]
-async fn a_row_may_be_nothing_but_its_key() {
-    for config in both(&TestFile::new()) {
-        let file = TestFile::new();
-        let config = SqliteSinkConfig { path: file.config("t").path, ..config };
-        let sink = opened(&config, &columns(&FIELDS[..1])).await;
+pub(crate) async fn a_row_may_be_nothing_but_its_key<S: TableStore>() {
+    for upserts in BOTH {
+        let store = S::make().await;
+        let sink = store.upsert(upserts, &FIELDS[..1]).await;
         let mut writer = Writer::new(&sink, "a").await;
         let rows = [r#"{"id": 1}"#, r#"{"id": 1}"#, r#"{"id": 2}"#];
         writer.write_rows(&rows).await;
         writer.write_rows(&rows).await;
-        assert_eq!(file.query("SELECT id AS v FROM t").await, ["1", "2"]);
+        assert_eq!(store.query("SELECT id AS v FROM t").await, ["1", "2"]);
         assert!(sink.lineage().await.unwrap()[0].sums.is_balanced());
     }
 }
 
 /// Invariant 9: a table is what its records make it, however they were cut and in whatever order lanes
 /// came.
-#[test]
-fn however_records_are_cut_the_newest_of_each_key_stays() {
+pub(crate) fn however_records_are_cut_the_newest_of_each_key_stays<S: TableStore>() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let record = (0..6i64, proptest::option::of(0..4i64));
     let records = proptest::collection::vec(record, 1..40);
@@ -168,7 +216,8 @@ fn however_records_are_cut_the_newest_of_each_key_stays() {
         let cuts = subsequence((0..=records.len()).collect::<Vec<_>>(), 0..=records.len());
         (Just(records), cuts, any::<bool>())
     });
-    let mut runner = TestRunner::new(ProptestConfig { cases: 40, ..ProptestConfig::default() });
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: S::CASES, ..ProptestConfig::default() });
     let ran = runner.run(&input, |(records, mut cuts, provenance)| {
         let mut newest = std::collections::BTreeMap::new();
         for (at, (id, time)) in records.iter().enumerate() {
@@ -178,9 +227,8 @@ fn however_records_are_cut_the_newest_of_each_key_stays() {
         }
         let expected: Vec<_> = newest.iter().map(|(id, (_, at))| format!("{id} {at}")).collect();
         let found = runtime.block_on(async {
-            let file = TestFile::new();
-            let config = SqliteSinkConfig { provenance, ..keyed(&file) };
-            let sink = opened(&config, &columns(&FIELDS)).await;
+            let store = S::make().await;
+            let sink = store.upsert(Upserts { provenance, ..KEYED }, &FIELDS).await;
             let mut writer = Writer::new(&sink, "a").await;
             cuts.push(records.len());
             let mut from = 0;
@@ -194,7 +242,7 @@ fn however_records_are_cut_the_newest_of_each_key_stays() {
             }
             let sums = sink.lineage().await.unwrap()[0].sums;
             assert_eq!(sums.read, records.len() as u64);
-            words(&file).await
+            words(&store).await
         });
         prop_assert_eq!(found, expected);
         Ok(())

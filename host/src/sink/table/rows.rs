@@ -3,36 +3,47 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::error::SqliteFault;
-use super::table::Table;
-use crate::record::{Lane, RawBatch, RawRecord, Rows, UnitPart};
-use crate::sink::cell::{Cell, CellColumn};
-use crate::sink::version::{push_cell, push_version};
+use super::cell::{Cell, CellColumn};
+use super::fault::TableFault;
+use super::target::Target;
+use super::version::{push_cell, push_version};
+use crate::record::{Lane, RawBatch, RawRecord, RowBytes, Rows, UnitPart};
 
 /// A batch of rows, and the records that they were made of.
 #[derive(Debug)]
-pub(super) struct RowPart<'a> {
-    pub(super) lane: Arc<str>,
-    pub(super) columns: Vec<CellColumn<'a>>,
+pub(crate) struct RowPart<'a> {
+    pub(crate) lane: Arc<str>,
+    pub(crate) columns: Vec<CellColumn<'a>>,
+    /// The rows as bytes, if the sink made them.
+    pub(crate) encoded: Option<&'a RowBytes>,
     origins: &'a [u32],
     raw: &'a RawBatch,
 }
 
 /// One of the rows of `parts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RowAt {
-    pub(super) part: usize,
-    pub(super) row: usize,
+pub(crate) struct RowAt {
+    pub(crate) part: usize,
+    pub(crate) row: usize,
+}
+
+/// Why a row is a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) at: RowAt,
+    /// The same for all rows with this fault.
+    pub(crate) reason: String,
+    pub(crate) detail: Option<String>,
 }
 
 /// Rows to write. Where they have keys, they stand in the order of these, the newest of a key first.
 #[derive(Debug, Default)]
-pub(super) struct Candidates {
+pub(crate) struct Candidates {
     rows: Vec<Candidate>,
     /// Keys and versions.
     bytes: Vec<u8>,
-    /// Rows that no table could tell apart, and why.
-    pub(super) refused: Vec<(RowAt, String)>,
+    /// Rows that cannot be written, or that no table could tell apart.
+    pub(crate) refused: Vec<Refusal>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,44 +56,65 @@ struct Candidate {
 }
 
 impl<'a> RowPart<'a> {
-    pub(super) fn new(table: &Table, lane: &Lane, part: &'a UnitPart) -> Result<Self, SqliteFault> {
-        let columns = match &part.rows {
-            Rows::Columns(batch) if *batch.fields() == table.columns => {
-                let columns = batch.columns().iter().zip(&*table.columns);
+    pub(crate) fn new(
+        target: &Target,
+        lane: &Lane,
+        part: &'a UnitPart,
+    ) -> Result<Self, TableFault> {
+        let (batch, encoded) = match &part.rows {
+            Rows::Columns(batch) => (Some(batch), None),
+            Rows::Bytes(rows) => (Some(&rows.columns), Some(rows)),
+            Rows::Encoded(_) | Rows::Raw => (None, None),
+        };
+        let columns = match batch {
+            Some(batch) if *batch.fields() == target.columns => {
+                let columns = batch.columns().iter().zip(&*target.columns);
                 columns.map(|(column, field)| CellColumn::new(field.kind, column)).collect()
             }
             // A batch of which nothing is left may have lost its columns too.
             _ if part.origins.is_empty() => Vec::new(),
-            _ => return Err(SqliteFault::OtherColumns),
+            _ => return Err(TableFault::OtherColumns),
         };
-        Ok(Self { lane: lane.name().into(), columns, origins: &part.origins, raw: &part.raw })
+        let (origins, raw) = (&part.origins, &part.raw);
+        Ok(Self { lane: lane.name().into(), columns, encoded, origins, raw })
     }
 
     /// Which of its batch's records a row was made of.
-    pub(super) fn origin(&self, row: usize) -> u32 {
+    pub(crate) fn origin(&self, row: usize) -> u32 {
         self.origins[row]
     }
 
-    pub(super) fn record(&self, row: usize) -> &'a RawRecord {
+    /// Whether the sink is to write them as bytes that it never made.
+    pub(crate) fn lacks_bytes(&self) -> bool {
+        self.encoded.is_none() && !self.origins.is_empty()
+    }
+
+    pub(crate) fn record(&self, row: usize) -> &'a RawRecord {
         &self.raw.records[self.origins[row] as usize]
     }
 }
 
 impl Candidates {
-    pub(super) fn new(table: &Table, parts: &[RowPart]) -> Self {
+    pub(crate) fn new(target: &Target, parts: &[RowPart]) -> Self {
         let mut candidates = Self::default();
         for (at, part) in parts.iter().enumerate() {
+            let unwritable = part.encoded.map_or(&[][..], |rows| &rows.refused);
+            let mut unwritable = unwritable.iter().peekable();
             for row in 0..part.origins.len() {
                 let at = RowAt { part: at, row };
-                match null_in_key(table, part, row) {
-                    Some(column) => {
-                        candidates.refused.push((at, format!("key column {column} is null")));
+                let unwritable = unwritable.next_if(|(refused, _)| *refused as usize == row);
+                let reason = match (unwritable, null_in_key(target, part, row)) {
+                    (Some((_, reason)), _) => reason.clone(),
+                    (None, Some(column)) => format!("key column {column} is null"),
+                    (None, None) => {
+                        candidates.push(target, part, at);
+                        continue;
                     }
-                    None => candidates.push(table, part, at),
-                }
+                };
+                candidates.refused.push(Refusal { at, reason, detail: None });
             }
         }
-        if !table.key.is_empty() {
+        if !target.key.is_empty() {
             let Self { rows, bytes, .. } = &mut candidates;
             // By key, as the table's index is: neighbours share its pages.
             rows.sort_unstable_by(|a, b| {
@@ -93,16 +125,16 @@ impl Candidates {
         candidates
     }
 
-    fn push(&mut self, table: &Table, part: &RowPart, at: RowAt) {
+    fn push(&mut self, target: &Target, part: &RowPart, at: RowAt) {
         let bytes = &mut self.bytes;
         let key = offset(bytes.len());
-        for column in &table.key {
+        for column in &target.key {
             push_cell(bytes, part.columns[*column].cell(at.row));
         }
         let version = offset(bytes.len());
-        if !table.key.is_empty() {
+        if !target.key.is_empty() {
             let record = part.record(at.row);
-            let newest = match table.newest {
+            let newest = match target.newest {
                 Some(column) => part.columns[column].cell(at.row),
                 None => record.timestamp_micros.map_or(Cell::Null, Cell::Timestamp),
             };
@@ -112,31 +144,35 @@ impl Candidates {
         self.rows.push(Candidate { part: offset(at.part), row: offset(at.row), key, version, end });
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    pub(super) fn at(&self, candidate: u32) -> RowAt {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(crate) fn at(&self, candidate: u32) -> RowAt {
         let Candidate { part, row, .. } = self.rows[candidate as usize];
         RowAt { part: part as usize, row: row as usize }
     }
 
-    pub(super) fn key(&self, candidate: u32) -> &[u8] {
+    pub(crate) fn key(&self, candidate: u32) -> &[u8] {
         self.rows[candidate as usize].key(&self.bytes)
     }
 
-    pub(super) fn version(&self, candidate: u32) -> &[u8] {
+    pub(crate) fn version(&self, candidate: u32) -> &[u8] {
         self.rows[candidate as usize].version(&self.bytes)
     }
 
     /// The newest of each key; every row, if there is no key.
-    pub(super) fn newest(&self) -> Vec<u32> {
+    pub(crate) fn newest(&self) -> Vec<u32> {
         let all = 0..offset(self.rows.len());
         all.filter(|row| *row == 0 || !self.is_same_key(row - 1, *row)).collect()
     }
 
     /// The row of the same key that counts if this one does not.
-    pub(super) fn next_newest(&self, candidate: u32) -> Option<u32> {
+    pub(crate) fn next_newest(&self, candidate: u32) -> Option<u32> {
         let next = candidate + 1;
         (next < offset(self.rows.len()) && self.is_same_key(candidate, next)).then_some(next)
     }
@@ -165,7 +201,7 @@ fn offset(at: usize) -> u32 {
     u32::try_from(at).expect("a unit is cut long before its keys have 4 GiB")
 }
 
-fn null_in_key<'a>(table: &'a Table, part: &RowPart, row: usize) -> Option<&'a str> {
+fn null_in_key<'a>(target: &'a Target, part: &RowPart, row: usize) -> Option<&'a str> {
     let is_null = |column: &&usize| matches!(part.columns[**column].cell(row), Cell::Null);
-    table.key.iter().find(is_null).map(|column| &*table.columns[*column].name)
+    target.key.iter().find(is_null).map(|column| &*target.columns[*column].name)
 }

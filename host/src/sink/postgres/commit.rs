@@ -1,0 +1,121 @@
+//! A unit in one transaction.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+
+use super::error::PostgresFault;
+use super::lane::Lanes;
+use super::letters;
+use super::lineage;
+use super::session::{answered, begin};
+use super::table::Table;
+use super::write::Plan;
+use crate::record::Unit;
+use crate::sink::table::TableFault;
+use crate::sink::table::commit::{RowsToWrite, check, outcome};
+use crate::sink::{Claim, Committed, Retry, Stored};
+
+/// A commit without an answer.
+#[derive(Debug)]
+pub(super) enum CommitError {
+    /// Nothing of it was committed.
+    Before(PostgresFault),
+    /// The server was asked to commit, and whether it did is not known.
+    Unknown(PostgresFault, Stored),
+}
+
+impl From<PostgresFault> for CommitError {
+    fn from(fault: PostgresFault) -> Self {
+        Self::Before(fault)
+    }
+}
+
+impl From<TableFault> for CommitError {
+    fn from(fault: TableFault) -> Self {
+        Self::Before(fault.into())
+    }
+}
+
+pub(super) async fn commit(
+    connection: &mut PgConnection,
+    (table, plan): (&Table, &Plan),
+    lanes: &Lanes<'_>,
+    claim: &Claim,
+    unit: &Unit,
+    forget: Option<Duration>,
+) -> Result<Committed, CommitError> {
+    check(claim, unit)?;
+    let rows = RowsToWrite::of_unit(&table.target, unit)?;
+    let mut transaction = begin(connection).await?;
+    // Whoever lost the lane long ago is told before all the work.
+    if lanes.claimed(&mut transaction, claim).await? != Some(unit.from) {
+        answered(transaction.rollback()).await?;
+        return Ok(Committed::Fenced);
+    }
+    let written = plan.write(&mut transaction, &rows).await?;
+    let letters = rows.letters(unit, &written);
+    letters::add(&mut transaction, lanes.pipeline, unit.generation, &letters).await?;
+    if let Some(keep) = forget {
+        letters::forget(&mut transaction, lanes.pipeline, keep).await?;
+    }
+    lineage::add(&mut transaction, lanes, unit, written.sums(unit)).await?;
+    // Last: it locks the lane, and a process that is stopped from here on is in the next owner's way.
+    if !lanes.advance(&mut transaction, claim, unit).await? {
+        answered(transaction.rollback()).await?;
+        return Ok(Committed::Fenced);
+    }
+    let stored = written.told();
+    match answered(transaction.commit()).await {
+        Ok(()) => Ok(Committed::Done(stored)),
+        Err(fault) => Err(CommitError::Unknown(fault, stored)),
+    }
+}
+
+/// What became of a commit whose answer was lost, in a transaction of its own: it waits until the one in
+/// question has ended.
+pub(super) async fn settle(
+    connection: &mut PgConnection,
+    lanes: &Lanes<'_>,
+    claim: &Claim,
+    unit: &Unit,
+) -> Result<Settled, PostgresFault> {
+    Ok(match lanes.claimed_alone(connection, claim).await? {
+        Some(position) if position == unit.to => Settled::Committed,
+        Some(position) if position == unit.from => Settled::Not,
+        _ => Settled::Fenced,
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    Committed,
+    Not,
+    Fenced,
+}
+
+/// Letters that went through the rule again, in one transaction: all of them, or none if one is not as it
+/// was read any more.
+pub(super) async fn retry(
+    connection: &mut PgConnection,
+    (table, plan): (&Table, &Plan),
+    pipeline: &str,
+    retry: &Retry,
+) -> Result<Committed, PostgresFault> {
+    let rows = RowsToWrite::of_retry(&table.target, retry)?;
+    let mut transaction = begin(connection).await?;
+    let written = plan.write(&mut transaction, &rows).await?;
+    let refused = rows.refused_again(&written);
+    for (at, letter) in retry.letters.iter().enumerate() {
+        let outcome = outcome(letter, refused.get(&at));
+        let (id, attempts, generation) = (letter.id.as_str(), letter.attempts, retry.generation);
+        let is_ours =
+            letters::tried(&mut transaction, pipeline, id, attempts, generation, &outcome).await?;
+        if !is_ours {
+            answered(transaction.rollback()).await?;
+            return Ok(Committed::Fenced);
+        }
+    }
+    answered(transaction.commit()).await?;
+    Ok(Committed::Done(written.told()))
+}

@@ -188,7 +188,8 @@ impl Topic {
         config.as_object_mut().expect("settings").extend(more);
         let config: KafkaSourceConfig = serde_json::from_value(config).expect("settings");
         let options = SourceOptions {
-            pipeline: pipeline.into(),
+            pipeline: format!("{pipeline}.yaml").into(),
+            name: pipeline.into(),
             until_end,
             record_bytes_max: RECORD_BYTES_MAX,
             prefetch_bytes,

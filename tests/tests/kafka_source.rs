@@ -399,7 +399,7 @@ fn assert_halts(error: &pinhost::record::ConnectorError, said: &str, lane: &Lane
     assert_eq!(error.class, ErrorClass::Systemic, "{error}");
     assert!(error.to_string().contains(said), "{error}");
     let help = error.help.as_deref().unwrap();
-    let command = format!("pinhost lanes move halts {lane} --to earliest --accept-gap");
+    let command = format!("pinhost lanes move halts.yaml {lane} --to earliest --accept-gap");
     assert!(help.ends_with(&command), "{help}");
 }
 

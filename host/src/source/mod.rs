@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod stdin;
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,8 +25,10 @@ use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Source
 /// What a run asks of its sources.
 #[derive(Debug, Clone)]
 pub struct SourceOptions {
-    /// Who asks.
-    pub pipeline: Arc<str>,
+    /// The pipeline's file, as commands name it.
+    pub pipeline: PathBuf,
+    /// What the pipeline is called.
+    pub name: Arc<str>,
     /// Lanes end where there is nothing new to read, also where more may come.
     pub until_end: bool,
     /// `limits.record`: what is larger is not kept whole.
@@ -40,7 +43,8 @@ impl SourceOptions {
         const PREFETCH_SHARE: u64 = 8;
         let limits = &pipeline.limits;
         Self {
-            pipeline: Arc::clone(&pipeline.name),
+            pipeline: pipeline.path.clone(),
+            name: Arc::clone(&pipeline.name),
             until_end,
             record_bytes_max: usize::try_from(limits.record.0).unwrap_or(usize::MAX),
             prefetch_bytes: limits.memory.0 / PREFETCH_SHARE,

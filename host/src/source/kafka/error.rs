@@ -1,7 +1,7 @@
 //! What can go wrong between us and a Kafka cluster.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -57,19 +57,19 @@ pub enum KafkaSourceError {
     #[error(
         "topic {topic} was deleted and made anew: lane {lane} stands in the one with id {was}, and this is {is}"
     )]
-    Recreated { pipeline: Arc<str>, lane: Lane, topic: String, was: Uuid, is: Uuid },
+    Recreated { file: Arc<Path>, lane: Lane, topic: String, was: Uuid, is: Uuid },
     #[error(
         "records are gone before lane {lane} has read them: it stands at {at}, and the partition begins at {begins}"
     )]
-    Removed { pipeline: Arc<str>, lane: Lane, at: i64, begins: i64 },
+    Removed { file: Arc<Path>, lane: Lane, at: i64, begins: i64 },
     #[error(
         "partition {lane} ends at {ends}, and the lane stands at {at}: records were lost that it had read"
     )]
-    Beyond { pipeline: Arc<str>, lane: Lane, at: i64, ends: i64 },
+    Beyond { file: Arc<Path>, lane: Lane, at: i64, ends: i64 },
     #[error(
         "partition {lane} was cut back by a change of its leader: what lane has read before {at} is not what is there"
     )]
-    Truncated { pipeline: Arc<str>, lane: Lane, at: i64 },
+    Truncated { file: Arc<Path>, lane: Lane, at: i64 },
 }
 
 impl KafkaSourceError {
@@ -130,12 +130,13 @@ impl KafkaSourceError {
             Self::OtherTopics { .. } => {
                 "give the pipeline another `name:`; under it, it starts anew".to_owned()
             }
-            Self::Recreated { pipeline, lane, .. }
-            | Self::Removed { pipeline, lane, .. }
-            | Self::Beyond { pipeline, lane, .. }
-            | Self::Truncated { pipeline, lane, .. } => format!(
+            Self::Recreated { file, lane, .. }
+            | Self::Removed { file, lane, .. }
+            | Self::Beyond { file, lane, .. }
+            | Self::Truncated { file, lane, .. } => format!(
                 "to go on with the oldest record that there is: \
-                 pinhost lanes move {pipeline} {lane} --to earliest --accept-gap"
+                 pinhost lanes move {file} {lane} --to earliest --accept-gap",
+                file = file.display()
             ),
             Self::File { .. }
             | Self::Settings(_)

@@ -101,7 +101,7 @@ impl KafkaSource {
         config: &KafkaSourceConfig,
         options: &SourceOptions,
     ) -> Result<Self, KafkaSourceError> {
-        let settings = settings::common(config, &options.pipeline)?;
+        let settings = settings::common(config, &options.name)?;
         let trouble = Arc::<Trouble>::default();
         let context = Context { trouble, tokens: tokens(config), lanes: None };
         let asker: Client =
@@ -109,7 +109,7 @@ impl KafkaSource {
         let asker = Arc::new(asker);
         let (told, changes) = mpsc::unbounded_channel();
         let lanes = Arc::new(Lanes::new(told));
-        let group = config.group(&options.pipeline);
+        let group = config.group(&options.name);
         Ok(Self {
             config: config.clone(),
             options: options.clone(),
@@ -137,11 +137,10 @@ impl KafkaSource {
         if *has_joined {
             return Ok(());
         }
-        let SourceOptions { pipeline, prefetch_bytes, .. } = &self.options;
+        let SourceOptions { name, prefetch_bytes, .. } = &self.options;
         let settings = self.settings.clone();
         let partitions = self.first().len();
-        let settings =
-            settings::member(settings, &self.config, pipeline, *prefetch_bytes, partitions);
+        let settings = settings::member(settings, &self.config, name, *prefetch_bytes, partitions);
         let context = Context {
             trouble: Arc::clone(&self.lanes.trouble),
             tokens: tokens(&self.config),
@@ -168,7 +167,7 @@ impl KafkaSource {
             return Err(KafkaSourceError::OtherLane { lane: lane.clone(), topics });
         };
         Ok(Place {
-            pipeline: Arc::clone(&self.options.pipeline),
+            file: self.options.pipeline.as_path().into(),
             lane: lane.clone(),
             topic: Arc::clone(topic),
             partition,
@@ -217,7 +216,7 @@ impl Source for KafkaSource {
             return Ok(());
         }
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        let (pipeline, here) = (Arc::clone(&self.options.pipeline), self.config.topics.join(", "));
+        let (pipeline, here) = (Arc::clone(&self.options.name), self.config.topics.join(", "));
         Err(KafkaSourceError::OtherTopics { pipeline, known, here }.into())
     }
 

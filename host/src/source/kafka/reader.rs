@@ -1,5 +1,6 @@
 //! Reads one partition.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ pub(super) struct KafkaReader {
 /// A partition of a pipeline.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    pub pipeline: Arc<str>,
+    /// The pipeline's.
+    pub file: Arc<Path>,
     pub lane: Lane,
     pub topic: Arc<str>,
     pub partition: i32,
@@ -138,7 +140,7 @@ impl KafkaReader {
                     Err(error) => error,
                     // The place is there, so that what lies before it must be other than it was.
                     Ok(()) => KafkaSourceError::Truncated {
-                        pipeline: Arc::clone(&self.place.pipeline),
+                        file: Arc::clone(&self.place.file),
                         lane,
                         at: self.next.offset,
                     },
@@ -164,12 +166,12 @@ impl Place {
     ) -> Result<(), KafkaSourceError> {
         self.check_topic(from, cluster.topic_id(&self.topic).await?)?;
         let extent = cluster.extent(&self.topic, self.partition).await?;
-        let (pipeline, lane, at) = (Arc::clone(&self.pipeline), self.lane.clone(), from.offset);
+        let (file, lane, at) = (Arc::clone(&self.file), self.lane.clone(), from.offset);
         if at < extent.begins {
-            return Err(KafkaSourceError::Removed { pipeline, lane, at, begins: extent.begins });
+            return Err(KafkaSourceError::Removed { file, lane, at, begins: extent.begins });
         }
         if at > extent.ends {
-            return Err(KafkaSourceError::Beyond { pipeline, lane, at, ends: extent.ends });
+            return Err(KafkaSourceError::Beyond { file, lane, at, ends: extent.ends });
         }
         Ok(())
     }
@@ -179,7 +181,7 @@ impl Place {
             return Ok(());
         }
         Err(KafkaSourceError::Recreated {
-            pipeline: Arc::clone(&self.pipeline),
+            file: Arc::clone(&self.file),
             lane: self.lane.clone(),
             topic: self.topic.to_string(),
             was: from.topic_id,

@@ -86,10 +86,13 @@ fn a_file_that_is_not_there_is_told() {
     run(folder.path(), &["check", "empty.yaml"]).refused(2, &["there is nothing in this file"]);
 }
 
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 12] = [
     ("generate", "sqlite"),
     ("generate", "objects"),
     ("generate", "stdout"),
+    ("kafka", "sqlite"),
+    ("kafka", "objects"),
+    ("kafka", "stdout"),
     ("objects", "sqlite"),
     ("objects", "objects"),
     ("objects", "stdout"),

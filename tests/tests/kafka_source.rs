@@ -667,6 +667,27 @@ sink: {{ sqlite: {{ path: pins.db, table: pins, create: true }} }}
 }
 
 #[test]
+fn a_stranger_in_the_group_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let topic = runtime.block_on(Topic::new(2));
+    runtime.block_on(topic.send(0, texts(0..1)));
+    let yaml = to_sqlite(&topic, "with-a-stranger");
+    fs::write(folder.path().join("p.yaml"), yaml).unwrap();
+    let run = || said(command(pinhost!(), folder.path()).args(["run", "--until-end", "p.yaml"]));
+    let named = "consumer group pinhost.with-a-stranger has members of others: somebody at ";
+
+    let like_us = topic.stranger("pinhost.with-a-stranger", "cooperative-sticky");
+    let ran = run().done();
+    assert!(ran.stderr.contains(named), "{}", ran.stderr);
+    drop(like_us);
+
+    let otherwise = topic.stranger("pinhost.with-a-stranger", "range");
+    run().refused(3, &[named, "share partitions in another way", "name another one by `group:`"]);
+    drop(otherwise);
+}
+
+#[test]
 fn a_position_is_of_this_source() {
     run(async {
         let topic = Topic::new(1).await;

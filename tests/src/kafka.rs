@@ -1,6 +1,8 @@
 //! Topics and records of Kafka, and sources that read them.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -157,6 +159,31 @@ impl Topic {
         Self::member(group).commit(&at, CommitMode::Sync).expect("it is taken");
     }
 
+    /// Another program in the group, which has all partitions when this returns.
+    pub fn stranger(&self, group: &str, assignor: &str) -> Stranger {
+        let member: BaseConsumer = client()
+            .set("group.id", group)
+            .set("client.id", "somebody")
+            .set("session.timeout.ms", "3000")
+            .set("partition.assignment.strategy", assignor)
+            .create()
+            .expect("a client");
+        member.subscribe(&[&self.name]).expect("a subscription");
+        let (joined, has_joined) = mpsc::channel();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let thread = thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                member.poll(Duration::from_millis(50));
+                if member.assignment().is_ok_and(|ours| ours.count() > 0) {
+                    let _ = joined.send(());
+                }
+            }
+        });
+        has_joined.recv_timeout(TIME).expect("it joins");
+        Stranger { is_over, thread: Some(thread) }
+    }
+
     /// A source that reads this topic, with more settings.
     pub fn source(&self, pipeline: &str, until_end: bool, more: &Value) -> Arc<dyn Source> {
         self.limited(pipeline, until_end, more, 16 << 20)
@@ -200,6 +227,22 @@ impl Topic {
         match open.poll(&mut context) {
             std::task::Poll::Ready(source) => source,
             std::task::Poll::Pending => panic!("opening waits for nothing"),
+        }
+    }
+}
+
+/// Leaves the group when it is dropped.
+#[derive(Debug)]
+pub struct Stranger {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("it leaves");
         }
     }
 }

@@ -399,7 +399,7 @@ fn assert_halts(error: &pinhost::record::ConnectorError, said: &str, lane: &Lane
     assert_eq!(error.class, ErrorClass::Systemic, "{error}");
     assert!(error.to_string().contains(said), "{error}");
     let help = error.help.as_deref().unwrap();
-    let command = format!("pinhost lanes move halts {lane} --to earliest --accept-gap");
+    let command = format!("pinhost lanes move halts.yaml {lane} --to earliest --accept-gap");
     assert!(help.ends_with(&command), "{help}");
 }
 
@@ -664,6 +664,27 @@ sink: {{ sqlite: {{ path: pins.db, table: pins, create: true }} }}
         kafka().brokers,
         topic.name,
     )
+}
+
+#[test]
+fn a_stranger_in_the_group_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let topic = runtime.block_on(Topic::new(2));
+    runtime.block_on(topic.send(0, texts(0..1)));
+    let yaml = to_sqlite(&topic, "with-a-stranger");
+    fs::write(folder.path().join("p.yaml"), yaml).unwrap();
+    let run = || said(command(pinhost!(), folder.path()).args(["run", "--until-end", "p.yaml"]));
+    let named = "consumer group pinhost.with-a-stranger has members of others: somebody at ";
+
+    let like_us = topic.stranger("pinhost.with-a-stranger", "cooperative-sticky");
+    let ran = run().done();
+    assert!(ran.stderr.contains(named), "{}", ran.stderr);
+    drop(like_us);
+
+    let otherwise = topic.stranger("pinhost.with-a-stranger", "range");
+    run().refused(3, &[named, "share partitions in another way", "name another one by `group:`"]);
+    drop(otherwise);
 }
 
 #[test]

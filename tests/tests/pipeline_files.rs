@@ -86,10 +86,13 @@ fn a_file_that_is_not_there_is_told() {
     run(folder.path(), &["check", "empty.yaml"]).refused(2, &["there is nothing in this file"]);
 }
 
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 12] = [
     ("generate", "sqlite"),
     ("generate", "objects"),
     ("generate", "stdout"),
+    ("kafka", "sqlite"),
+    ("kafka", "objects"),
+    ("kafka", "stdout"),
     ("objects", "sqlite"),
     ("objects", "objects"),
     ("objects", "stdout"),
@@ -97,6 +100,26 @@ const KINDS: [(&str, &str); 9] = [
     ("stdin", "objects"),
     ("stdin", "stdout"),
 ];
+
+/// Each would read some of the partitions, and nobody the others.
+#[test]
+fn pipelines_that_share_a_group_and_a_topic_are_told() {
+    let folder = folder();
+    let pipeline = |name: &str, topics: &str| {
+        format!(
+            "name: {name}\nsource: {{ kafka: {{ brokers: 'b:1', topics: {topics}, group: ours }} }}\n\
+             rule: {{ fields: {{ n: integer }} }}\nsink: {{ stdout: {{}} }}\n"
+        )
+    };
+    write(folder.path(), "a.yaml", &pipeline("a", "[posts, users]"));
+    write(folder.path(), "b.yaml", &pipeline("b", "[places]"));
+    run(folder.path(), &["check", "a.yaml", "b.yaml"]).done();
+    write(folder.path(), "b.yaml", &pipeline("b", "[places, users]"));
+    let said = run(folder.path(), &["check", "a.yaml", "b.yaml"]);
+    assert_eq!(said.code, Some(2), "{said:#?}");
+    let told = "pipeline a reads topic users in the same group, `ours`";
+    assert!(said.stderr.contains(told), "{}", said.stderr);
+}
 
 #[test]
 fn a_new_pipeline_passes_check_and_its_tests() {

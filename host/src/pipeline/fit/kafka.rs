@@ -2,6 +2,7 @@
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 use crate::pipeline::config::{KafkaMechanism, KafkaSaslConfig, KafkaSourceConfig, KafkaTlsConfig};
 use crate::pipeline::finding::Finding;
@@ -142,8 +143,14 @@ fn properties(kafka: &KafkaSourceConfig, at: Cursor<'_>, found: &mut Vec<Finding
         }
         // librdkafka knows its own settings.
         let refused = ClientConfig::new().set(name, value).create_native_config().err();
-        if let Some(KafkaError::ClientConfig(_, why, ..)) = refused {
-            found.push(at.finding(why));
+        match refused {
+            Some(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+                let told = Finding::new(format!("librdkafka has no property `{name}`"));
+                let help = "see CONFIGURATION.md of librdkafka for those that it has";
+                found.push(told.at(at.key_place()).help(help));
+            }
+            Some(KafkaError::ClientConfig(_, why, ..)) => found.push(at.finding(why)),
+            _ => {}
         }
     }
 }

@@ -169,6 +169,18 @@ impl Cluster {
         Ok(Extent { begins, ends })
     }
 
+    /// Members of the group with another name than `client`, each with its host; none if we may not know.
+    pub(super) async fn strangers(&self, group: String, client: String) -> Vec<String> {
+        let answer = self.ask(move |asker| {
+            let groups = asker.fetch_group_list(Some(&group), TIME)?;
+            let members = groups.groups().iter().flat_map(|group| group.members());
+            let others = members.filter(|member| member.client_id() != client);
+            let told = others.map(|one| format!("{} at {}", one.client_id(), one.client_host()));
+            Ok(told.collect())
+        });
+        answer.await.unwrap_or_default()
+    }
+
     /// The offset of the first record of that time or later; the end if there is none.
     pub(super) async fn at_time(
         &self,

@@ -211,6 +211,15 @@ impl Source for KafkaSource {
 
     async fn resume(&self, known: &[Lane]) -> Result<(), ConnectorError> {
         self.is_first_run.get_or_init(|| known.is_empty());
+        let group = self.config.group(&self.options.pipeline);
+        let client = self.settings.get("client.id").unwrap_or_default().to_owned();
+        let strangers = self.cluster.strangers(group.clone(), client).await;
+        if !strangers.is_empty() {
+            tracing::warn!(
+                "consumer group {group} has members of others: {}; what partitions they get is not read here",
+                strangers.join(", ")
+            );
+        }
         let known: BTreeSet<_> =
             known.iter().filter_map(partition_of).map(|(topic, _)| topic).collect();
         if known.is_empty() || self.topics.iter().any(|topic| known.contains(&**topic)) {

@@ -14,12 +14,12 @@ pub(super) fn common(
     pipeline: &str,
 ) -> Result<ClientConfig, KafkaSourceError> {
     let mut settings = ClientConfig::new();
+    settings.set("client.id", format!("pinhost-{pipeline}"));
     for (name, value) in &config.properties {
         settings.set(name, value);
     }
     settings
         .set("bootstrap.servers", config.brokers.to_string())
-        .set("client.id", format!("pinhost-{pipeline}"))
         .set("allow.auto.create.topics", "false")
         .set("isolation.level", "read_committed")
         .set("log.connection.close", "false");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::GroupInfo;
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
@@ -173,7 +174,7 @@ impl Cluster {
     pub(super) async fn strangers(&self, group: String, client: String) -> Vec<String> {
         let answer = self.ask(move |asker| {
             let groups = asker.fetch_group_list(Some(&group), TIME)?;
-            let members = groups.groups().iter().flat_map(|group| group.members());
+            let members = groups.groups().iter().flat_map(GroupInfo::members);
             let others = members.filter(|member| member.client_id() != client);
             let told = others.map(|one| format!("{} at {}", one.client_id(), one.client_host()));
             Ok(told.collect())

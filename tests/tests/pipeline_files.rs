@@ -96,6 +96,7 @@ const KINDS: [(&str, &str); 12] = [
     ("objects", "sqlite"),
     ("objects", "objects"),
     ("objects", "stdout"),
+    ("stdin", "postgres"),
     ("stdin", "sqlite"),
     ("stdin", "objects"),
     ("stdin", "stdout"),
@@ -271,6 +272,33 @@ FAIL  wrong  rule.yaml:14
 /// Long enough to be found by chance nowhere, and such as nobody writes.
 const CANARY: &str = "xyzzy-plugh-7301";
 
+/// Invariant 10: also where a password stands in the file itself, and nobody answers.
+#[test]
+fn the_password_of_a_database_is_shown_nowhere() {
+    let folder = folder();
+    let pipeline = format!(
+        "name: pins\nsource: {{ generate: {{ profile: pin }} }}\nrule: {{ fields: {{ a: text }} }}\n\
+         sink: {{ postgres: {{ url: 'postgres://me:{CANARY}@127.0.0.1:1/db?password={CANARY}&sslmode=prefer', table: t }} }}\n"
+    );
+    write(folder.path(), "pins.yaml", &pipeline);
+    for (args, code, answer) in [
+        (["check", "pins.yaml"], 0, "exactly once"),
+        (
+            ["check", "--resolved"],
+            0,
+            "postgres://me:***@127.0.0.1:1/db?password=***&sslmode=prefer",
+        ),
+        (["lanes", "pins.yaml"], 3, "db on 127.0.0.1:1: it cannot be reached"),
+    ] {
+        let args = [&args[..], &["pins.yaml"][..args[1].starts_with("--") as usize]].concat();
+        let said =
+            said(command(pinhost!(), folder.path()).args(&args).args(["--log-level", "trace"]));
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert_eq!(said.code, Some(code), "{all}");
+        assert!(all.contains(answer) && !all.contains(CANARY), "{args:?}: {all}");
+    }
+}
+
 /// Invariant 10: whatever is wrong with a value, it is not shown.
 #[test]
 fn secrets_are_shown_nowhere() {
@@ -302,6 +330,7 @@ sink: { sqlite: { path: '${CANARY_URL}', table: '${CANARY}' } }
         "rule: { fields: { a: text }, output: ['${CANARY}', a, { '${CANARY}': '${CANARY}' }] }",
         "rule: { fields: { a: text } }\nsink: { sqlite: { path: x, table: y, key: ['${CANARY}', '${CANARY}'] } }",
         "sink: { sqlite: { path: '${CANARY_URL}', key: '${CANARY_URL}' } }",
+        "sink: { postgres: { url: 'x://${CANARY}', table: '${CANARY}', pool: '${CANARY}' } }",
         "name: postgres://me:xyzzy-plugh-7301@host/db",
     ]
     .into_iter()

@@ -57,6 +57,36 @@ pub struct PostgresSinkConfig {
     pub pool: u32,
 }
 
+impl PostgresSinkConfig {
+    /// What a URL may say behind its `?`.
+    pub const PARAMETERS: [&str; 11] = [
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "options",
+    ];
+
+    pub fn has_scheme(&self) -> bool {
+        let url = self.url.reveal();
+        ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
+    }
+
+    /// Whether the URL says nothing else: what is misspelt would be left out without a word, and with it
+    /// the encryption that it asks for.
+    pub fn has_known_parameters(&self) -> bool {
+        let Some((_, parameters)) = self.url.reveal().split_once('?') else { return true };
+        let names = parameters.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        names.into_iter().all(|name| Self::PARAMETERS.contains(&name))
+    }
+}
+
 fn pool() -> u32 {
     8
 }

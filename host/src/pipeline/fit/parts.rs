@@ -2,8 +2,8 @@
 
 use super::kafka::kafka;
 use crate::pipeline::config::{
-    DeadLettersConfig, Duration, LimitsConfig, RowFormat, SinkCompression, SinkConfig,
-    SourceConfig, UnitConfig,
+    DeadLettersConfig, Duration, LimitsConfig, PostgresSinkConfig, RowFormat, SinkCompression,
+    SinkConfig, SourceConfig, UnitConfig,
 };
 use crate::pipeline::finding::Finding;
 use crate::pipeline::tree::Cursor;
@@ -13,10 +13,13 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
     match sink {
         SinkConfig::Postgres(postgres) => {
             newest(postgres.newest.as_deref(), &postgres.key, at, found);
-            let url = postgres.url.reveal();
-            if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            if !postgres.has_scheme() {
                 let told = at.key("url").finding("here should be the URL of a database");
                 found.push(told.help("like `postgres://me:${PASSWORD}@db.example.com:5432/pins`"));
+            } else if !postgres.has_known_parameters() {
+                let told = at.key("url").finding("something behind the `?` is not understood");
+                let known = PostgresSinkConfig::PARAMETERS.join(", ");
+                found.push(told.help(format!("there are {known}")));
             }
             if postgres.table.is_empty() {
                 found.push(at.key("table").finding("a table needs a name"));

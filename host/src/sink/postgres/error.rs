@@ -4,6 +4,7 @@ use std::io;
 
 use sqlx::postgres::PgDatabaseError;
 
+use crate::pipeline::config::PostgresSinkConfig;
 use crate::record::{ConnectorError, ErrorClass};
 use crate::sink::table::TableFault;
 use crate::sink::table::ddl::quoted;
@@ -34,6 +35,8 @@ pub enum PostgresFault {
     Url(sqlx::Error),
     #[error("`url:` does not begin with postgres://")]
     Scheme,
+    #[error("something behind the `?` of `url:` is not understood")]
+    Parameters,
     #[error("`{name}` is no name of a table")]
     TableName { name: String },
     #[error("tables of schema `pinhost` are pinhost's own")]
@@ -82,6 +85,7 @@ impl PostgresFault {
             | Self::OtherTable { .. } => ErrorClass::Systemic,
             Self::Url(_)
             | Self::Scheme
+            | Self::Parameters
             | Self::TableName { .. }
             | Self::OwnSchema
             | Self::LongName { .. } => ErrorClass::Fatal,
@@ -109,6 +113,7 @@ impl PostgresFault {
             Self::Url(_) | Self::Scheme => {
                 "it is written like postgres://me:${PASSWORD}@db.example.com:5432/pins".to_owned()
             }
+            Self::Parameters => format!("there are {}", PostgresSinkConfig::PARAMETERS.join(", ")),
             Self::TableName { .. } => {
                 "it is written like pin, lake.pin or \"odd.name\".pin".to_owned()
             }

@@ -66,11 +66,14 @@ pub(super) struct Lease<'a> {
 
 impl Database {
     pub(super) fn new(config: &PostgresSinkConfig, pipeline: &str) -> Result<Self, PostgresFault> {
-        let url = config.url.reveal();
-        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        if !config.has_scheme() {
             return Err(PostgresFault::Scheme);
         }
-        let options = PgConnectOptions::from_str(url)
+        // sqlx would tell the log about them, with their values.
+        if !config.has_known_parameters() {
+            return Err(PostgresFault::Parameters);
+        }
+        let options = PgConnectOptions::from_str(config.url.reveal())
             .map_err(PostgresFault::Url)?
             .application_name(&format!("pinhost {pipeline}"))
             // pgbouncer does not know it, and floats travel as bytes.

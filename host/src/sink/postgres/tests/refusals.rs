@@ -151,14 +151,10 @@ async fn a_key_that_no_index_can_hold_is_a_dead_letter() {
     let sink = opened(&config, &columns(&FIELDS)).await;
     let mut writer = Writer::new(&sink, "a").await;
     // Not the same character all over: that would be made small.
-    let long: String =
-        (0..9000_u32).map(|at| char::from(b'a' + (at * at % 97 % 26) as u8)).collect();
-    let mixed: String = (0..4).map(|_| fastrand::alphanumeric()).chain(long.chars()).collect();
-    let noise: String = (0..9000).map(|_| fastrand::alphanumeric()).collect();
-    let rows = [mixed, noise, "short".to_owned()]
+    let long: String = (0..9000).map(|_| fastrand::alphanumeric()).collect();
+    let rows = [long, "short".to_owned()]
         .map(|word| serde_json::json!({ "id": 1, "word": word }).to_string());
-    let rows = rows.each_ref().map(String::as_str);
-    let told = writer.write_rows(&rows[1..]).await;
+    let told = writer.write_rows(&rows.each_ref().map(String::as_str)).await;
     assert_eq!((told.rows, told.refused.len()), (1, 1), "{told:?}");
 }
 

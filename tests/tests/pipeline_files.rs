@@ -86,7 +86,7 @@ fn a_file_that_is_not_there_is_told() {
     run(folder.path(), &["check", "empty.yaml"]).refused(2, &["there is nothing in this file"]);
 }
 
-const KINDS: [(&str, &str); 12] = [
+const KINDS: [(&str, &str); 13] = [
     ("generate", "sqlite"),
     ("generate", "objects"),
     ("generate", "stdout"),

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 pub mod command;
 pub mod guests;
 pub mod kafka;
+pub mod ledger;
+pub mod proxy;
+pub mod running;
 pub mod services;
 pub mod table;
 

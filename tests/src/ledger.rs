@@ -91,8 +91,8 @@ impl Ledger {
         for _ in 0..records {
             let number = (self.sent.len() + on_their_way.len()) as i64;
             let key = format!("key {}", fastrand::u64(..KEYS));
-            let time_ms = self.began_ms - fastrand::i64(..SPAN_MS);
-            let partition = fastrand::i32(..self.partitions);
+            let time_ms = self.began_ms - fastrand::i64(0..SPAN_MS);
+            let partition = fastrand::i32(0..self.partitions);
             let value = json!({ "k": key, "n": number }).to_string();
             let record = FutureRecord::to(&self.topic.name)
                 .partition(partition)

@@ -44,11 +44,13 @@ impl Running {
         self.child.wait().expect("it is dead");
     }
 
-    /// Asks it to end, and waits until it did.
+    /// Asks it to end, and waits until it has committed what it read.
     #[track_caller]
     pub fn drain(mut self) {
+        const ENDED_BY_SIGTERM: i32 = 128 + 15;
         self.signal("TERM");
-        self.done(Duration::from_secs(60));
+        let code = self.ended(Duration::from_secs(60));
+        assert_eq!(code, Some(ENDED_BY_SIGTERM), "{}", self.log());
     }
 
     /// It ends by itself, and all is well.

@@ -57,7 +57,7 @@ fn a_copied_pipeline_does_not_go_on_from_where_another_stands() {
         .expect("a file");
     let mut copy =
         Running::start(pinhost!(), story.folder.path(), &["--until-end", "q.yaml"]);
-    assert_eq!(copy.ended(TIME), Some(3), "{}", copy.log());
+    assert_eq!(copy.ended(TIME), Some(1), "{}", copy.log());
     assert!(copy.log().contains("give the pipeline another `name:`"), "{}", copy.log());
     let others = "SELECT count(*) FROM pg_tables WHERE tablename = 'others'";
     let rows = match story.number(others) {

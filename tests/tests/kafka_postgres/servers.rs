@@ -1,7 +1,6 @@
 //! Servers that are killed, started again, and stopped.
 
 use std::thread::sleep;
-use std::time::Duration;
 
 use pinhost_tests::services::Server;
 

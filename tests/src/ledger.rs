@@ -37,6 +37,8 @@ pub struct Ledger {
     partitions: i32,
     producer: FutureProducer,
     began_ms: i64,
+    /// In each record, and in no row.
+    filling: String,
     pub sent: Vec<Sent>,
 }
 
@@ -73,7 +75,13 @@ impl Ledger {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         let began_ms = i64::try_from(now.as_millis()).expect("not yet");
         let (topic, producer) = (topic.clone(), topic.producer());
-        Self { topic, partitions, producer, began_ms, sent: Vec::new() }
+        let filling = String::new();
+        Self { topic, partitions, producer, began_ms, filling, sent: Vec::new() }
+    }
+
+    /// Makes records so much larger.
+    pub fn fill(&mut self, bytes: usize) {
+        self.filling = "z".repeat(bytes);
     }
 
     /// Sends more records, and waits until the broker has them.
@@ -93,7 +101,7 @@ impl Ledger {
             let key = format!("key {}", fastrand::u64(..KEYS));
             let time_ms = self.began_ms - fastrand::i64(0..SPAN_MS);
             let partition = fastrand::i32(0..self.partitions);
-            let value = json!({ "k": key, "n": number }).to_string();
+            let value = json!({ "k": key, "n": number, "filling": self.filling }).to_string();
             let record = FutureRecord::to(&self.topic.name)
                 .partition(partition)
                 .timestamp(time_ms)

@@ -37,6 +37,7 @@ fn nothing_piles_up_before_a_database_that_is_stopped() {
     let story = Story::between(brokers, database.said("PG_URL"), Mode::Upsert, 2);
     story.change("unit:", "limits: { memory: 32MiB }\nunit:");
     let mut ledger = story.ledger();
+    ledger.fill(2_000);
     story.send(&mut ledger, 5_000);
     let process = story.start();
     story.reads(5_000, &process);
@@ -51,8 +52,10 @@ fn nothing_piles_up_before_a_database_that_is_stopped() {
     database.go_on();
 
     let ledger = feed.stop(story.runtime.handle());
-    println!("{} records waited, {} MiB more", ledger.sent.len() - 5_000, grown >> 20);
-    assert!(grown < 64 << 20, "{grown} bytes more");
+    let waited = (ledger.sent.len() - 5_000) * 2_000;
+    println!("{} MiB waited, the process took {} MiB more", waited >> 20, grown >> 20);
+    assert!(waited > 64 << 20, "only {waited} bytes waited");
+    assert!(grown < 32 << 20, "{grown} bytes more");
     assert_eq!(members, 1, "it stayed in the group");
     story.reads(ledger.sent.len(), &process);
     assert_eq!(story.claims(), claims, "the lanes stayed with it");

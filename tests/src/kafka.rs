@@ -30,23 +30,42 @@ pub const MOST: Most = Most { records: 1000, bytes: 1 << 20 };
 #[derive(Debug, Clone)]
 pub struct Topic {
     pub name: String,
-}
-
-fn client() -> ClientConfig {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", kafka().brokers);
-    client
-}
-
-fn admin() -> AdminClient<DefaultClientContext> {
-    client().create().expect("a client")
+    brokers: String,
 }
 
 impl Topic {
     pub async fn new(partitions: i32) -> Self {
-        let topic = Self { name: format!("t-{:016x}", fastrand::u64(..)) };
+        Self::on(kafka().brokers, partitions).await
+    }
+
+    /// On a broker of the test's own.
+    pub async fn on(brokers: &str, partitions: i32) -> Self {
+        let name = format!("t-{:016x}", fastrand::u64(..));
+        let topic = Self { name, brokers: brokers.to_owned() };
         topic.make(partitions).await;
         topic
+    }
+
+    /// Nobody made it.
+    pub fn none() -> Self {
+        Self { name: "there-is-none".to_owned(), brokers: kafka().brokers.to_owned() }
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.brokers);
+        client
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("a client")
+    }
+
+    /// For records in their order, also while brokers are away.
+    pub fn producer(&self) -> FutureProducer {
+        let mut client = self.client();
+        client.set("enable.idempotence", "true").set("linger.ms", "5");
+        client.create().expect("a client")
     }
 
     pub fn lane(&self, partition: i32) -> Lane {
@@ -58,7 +77,7 @@ impl Topic {
         // A topic that was just deleted may still be there.
         for _ in 0..100 {
             let made =
-                admin().create_topics([&new], &AdminOptions::new()).await.expect("an answer");
+                self.admin().create_topics([&new], &AdminOptions::new()).await.expect("an answer");
             if made[0].is_ok() {
                 return self.wait_for(partitions.unsigned_abs() as usize).await;
             }
@@ -70,7 +89,7 @@ impl Topic {
     /// What is made is not known everywhere at once.
     async fn wait_for(&self, partitions: usize) {
         loop {
-            let known = admin().inner().fetch_metadata(Some(&self.name), TIME).expect("metadata");
+            let known = self.admin().inner().fetch_metadata(Some(&self.name), TIME).expect("metadata");
             if known.topics()[0].partitions().len() == partitions {
                 return;
             }
@@ -80,14 +99,14 @@ impl Topic {
 
     /// Deletes the topic and makes another one of its name.
     pub async fn make_anew(&self, partitions: i32) {
-        let gone = admin().delete_topics(&[&self.name], &AdminOptions::new()).await;
+        let gone = self.admin().delete_topics(&[&self.name], &AdminOptions::new()).await;
         gone.expect("an answer")[0].as_ref().expect("it is deleted");
         self.make(partitions).await;
     }
 
     pub async fn widen(&self, partitions: usize) {
         let more = NewPartitions::new(&self.name, partitions);
-        let made = admin().create_partitions([&more], &AdminOptions::new()).await;
+        let made = self.admin().create_partitions([&more], &AdminOptions::new()).await;
         made.expect("an answer")[0].as_ref().expect("partitions");
         self.wait_for(partitions).await;
     }
@@ -95,7 +114,7 @@ impl Topic {
     /// Deletes the records before an offset, as retention does.
     pub async fn cut(&self, partition: i32, before: i64) {
         let offsets = self.at(partition, before);
-        admin().delete_records(&offsets, &AdminOptions::new()).await.expect("records are deleted");
+        self.admin().delete_records(&offsets, &AdminOptions::new()).await.expect("records are deleted");
     }
 
     fn at(&self, partition: i32, offset: i64) -> TopicPartitionList {
@@ -106,12 +125,12 @@ impl Topic {
 
     /// Values in their order.
     pub async fn send(&self, partition: i32, values: impl IntoIterator<Item = impl AsRef<str>>) {
-        let producer: FutureProducer = client().set("linger.ms", "1").create().expect("a client");
+        let producer: FutureProducer = self.client().set("linger.ms", "1").create().expect("a client");
         send(&producer, &self.name, partition, values).await;
     }
 
     pub async fn send_record(&self, record: FutureRecord<'_, [u8], [u8]>) {
-        let producer: FutureProducer = client().create().expect("a client");
+        let producer: FutureProducer = self.client().create().expect("a client");
         if let Err((error, _)) = producer.send(record, TIME).await {
             panic!("it is not taken: {error}");
         }
@@ -120,7 +139,7 @@ impl Topic {
     /// Values that come and go in transactions; `true` are those that are committed.
     pub async fn transact(&self, partition: i32, transactions: &[(&[&str], bool)]) {
         let producer: FutureProducer =
-            client().set("transactional.id", &self.name).create().expect("a client");
+            self.client().set("transactional.id", &self.name).create().expect("a client");
         let producer = tokio::task::spawn_blocking(move || {
             producer.init_transactions(TIME).map(|()| producer)
         });
@@ -140,14 +159,14 @@ impl Topic {
         }
     }
 
-    fn member(group: &str) -> BaseConsumer {
-        client().set("group.id", group).create().expect("a client")
+    fn member(&self, group: &str) -> BaseConsumer {
+        self.client().set("group.id", group).create().expect("a client")
     }
 
     /// What the group is told of the partition.
     pub fn committed(&self, group: &str, partition: i32) -> Option<i64> {
         let asked = self.at(partition, 0);
-        let told = Self::member(group).committed_offsets(asked, TIME).expect("an answer");
+        let told = self.member(group).committed_offsets(asked, TIME).expect("an answer");
         match told.elements()[0].offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
@@ -156,12 +175,19 @@ impl Topic {
 
     pub fn commit(&self, group: &str, partition: i32, offset: i64) {
         let at = self.at(partition, offset);
-        Self::member(group).commit(&at, CommitMode::Sync).expect("it is taken");
+        self.member(group).commit(&at, CommitMode::Sync).expect("it is taken");
+    }
+
+    /// How many members the group has.
+    pub fn members(&self, group: &str) -> usize {
+        let admin = self.admin();
+        let groups = admin.inner().fetch_group_list(Some(group), TIME).expect("an answer");
+        groups.groups().iter().map(|group| group.members().len()).sum()
     }
 
     /// Another program in the group, which has all partitions when this returns.
     pub fn stranger(&self, group: &str, assignor: &str) -> Stranger {
-        let member: BaseConsumer = client()
+        let member: BaseConsumer = self.client()
             .set("group.id", group)
             .set("client.id", "somebody")
             .set("session.timeout.ms", "3000")
@@ -207,7 +233,7 @@ impl Topic {
         prefetch_bytes: u64,
     ) -> Result<Arc<dyn Source>, ConnectorError> {
         let mut config = json!({
-            "brokers": kafka().brokers,
+            "brokers": self.brokers,
             "topics": [self.name],
             "session_timeout": "3s",
         });

@@ -3,9 +3,13 @@
 use std::env;
 use std::path::PathBuf;
 
+pub mod answers;
 pub mod command;
 pub mod guests;
 pub mod kafka;
+pub mod ledger;
+pub mod proxy;
+pub mod running;
 pub mod services;
 pub mod table;
 

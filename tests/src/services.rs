@@ -11,6 +11,8 @@ use std::{env, fs};
 /// A server that ends with this process, however that ends.
 #[derive(Debug)]
 pub struct Server {
+    script: &'static str,
+    pid_name: &'static str,
     pub pid: u32,
     said: BTreeMap<String, String>,
 }
@@ -18,11 +20,17 @@ pub struct Server {
 impl Server {
     /// # Panics
     /// If the server does not start: its script says why on stderr.
-    fn start(script: &str, pid: &str) -> Self {
+    fn start(script: &'static str, pid: &'static str) -> Self {
+        Self::start_in(script, pid, None)
+    }
+
+    /// With data that are there already, and under the address that it had; or anew.
+    fn start_in(script: &'static str, pid_name: &'static str, data: Option<&str>) -> Self {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("services");
         let output = Command::new("bash")
             .arg(scripts.join(script))
             .arg(folder())
+            .args(data)
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
@@ -34,14 +42,59 @@ impl Server {
             .filter_map(|line| line.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let pid = said[pid].parse().expect("a process id");
+        let pid = said[pid_name].parse().expect("a process id");
         leash(pid);
-        Self { pid, said }
+        Self { script, pid_name, pid, said }
     }
 
-    fn said(&self, name: &str) -> &str {
+    /// A PostgreSQL of its own for a test that does it harm.
+    pub fn postgres() -> Self {
+        Self::start("start-postgres.sh", "PG_PID")
+    }
+
+    /// A Kafka broker of its own for a test that does it harm.
+    pub fn kafka() -> Self {
+        Self::start("start-kafka.sh", "KAFKA_PID")
+    }
+
+    /// Kills it, and starts it again as it was.
+    pub fn restart(&mut self) {
+        signal(self.pid, "KILL");
+        let data = if self.pid_name == "PG_PID" { "PG_DATA" } else { "KAFKA_DATA" };
+        *self = Self::start_in(self.script, self.pid_name, Some(self.said(data)));
+    }
+
+    /// Stops it where it stands, with every process that it has.
+    pub fn stop(&self) {
+        signal(self.pid, "STOP");
+        self.children().for_each(|child| signal(child, "STOP"));
+    }
+
+    pub fn go_on(&self) {
+        self.children().for_each(|child| signal(child, "CONT"));
+        signal(self.pid, "CONT");
+    }
+
+    fn children(&self) -> impl Iterator<Item = u32> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid));
+        let children = children.expect("Linux, and a process that is there");
+        let children = children.split_whitespace().map(|child| child.parse().expect("a process id"));
+        children.collect::<Vec<_>>().into_iter()
+    }
+
+    /// What its script said: `PG_URL`, `KAFKA_BOOTSTRAP`.
+    pub fn said(&self, name: &str) -> &str {
         &self.said[name]
     }
+}
+
+/// Sends a signal to a process of ours: `STOP`, `KILL`.
+///
+/// # Panics
+/// If there is no such process.
+pub fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status();
+    assert!(sent.is_ok_and(|sent| sent.success()), "no process {process} to send SIG{name}");
 }
 
 /// Ends a server when this process is gone. A test's statics are never dropped, and a test may be killed.

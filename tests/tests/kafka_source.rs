@@ -524,7 +524,7 @@ fn who_we_are_is_proven_by_scram_over_tls() {
 #[test]
 fn a_broker_that_is_away_and_a_topic_that_is_not_there_are_told_apart() {
     run(async {
-        let topic = Topic { name: "there-is-none".to_owned() };
+        let topic = Topic::none();
         let error = topic.source("none", true, &json!({})).identity().await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Systemic);
         assert_eq!(error.to_string(), "there is no topic there-is-none");

@@ -144,12 +144,6 @@ fn move_lane(args: &MoveArgs) -> Result<Exit, CliError> {
         let lanes = sink.lanes().await.map_err(sinks::told)?;
         let known = find(&pipeline, &args.lane, &lanes)?;
         let to = resolved(&pipeline, known, args.to).await?;
-        if !known.position.is_comparable(&to) {
-            return Err(CliError::input(format!(
-                "`{to}` is no position of lane {}, which stands at {}",
-                known.lane, known.position
-            )));
-        }
         moved(&*sink, known, to).await
     })
 }
@@ -163,10 +157,15 @@ fn find<'a>(
     known.ok_or_else(|| no_lane(pipeline, lane, lanes))
 }
 
-/// Asks the source, if need be.
+/// Asks the source, if need be. What it says counts, also if the lane's topic was made anew.
 async fn resolved(pipeline: &Pipeline, known: &LaneState, to: To) -> Result<Position, CliError> {
     if let To::Position(to) = to {
-        return Ok(to);
+        if known.position.is_comparable(&to) {
+            return Ok(to);
+        }
+        let (lane, at) = (&known.lane, known.position);
+        let error = format!("`{to}` is no position of lane {lane}, which stands at {at}");
+        return Err(CliError::input(error));
     }
     let options = SourceOptions::of(pipeline, true);
     let source = source::open(&pipeline.source, &options).await.map_err(sinks::told)?;

@@ -266,6 +266,12 @@ impl Keeper {
                     return Ok(());
                 }
                 LaneEnd::Drained => return Ok(()),
+                LaneEnd::Fenced if self.shared.source.has_group() => {
+                    tracing::debug!(lane = %lane, "another process claimed the lane, which is ours; claiming it again");
+                    if self.drain.run_until_cancelled(patience.wait()).await.is_none() {
+                        return Ok(());
+                    }
+                }
                 LaneEnd::Fenced => {
                     if self.stand_by(lane).await.is_none() {
                         return Ok(());

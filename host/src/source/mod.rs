@@ -84,6 +84,12 @@ pub trait Source: Debug + Send + Sync {
     /// The next lane that became ours or stopped being ours; `None` when there will be no other.
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError>;
 
+    /// Whether somebody outside says whose each lane is, as a consumer group does. A lane that another
+    /// process claimed is then claimed again for as long as it is said to be ours.
+    fn has_group(&self) -> bool {
+        false
+    }
+
     /// Where a lane starts of which the sink knows nothing.
     async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError>;
 

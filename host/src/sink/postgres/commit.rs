@@ -48,7 +48,8 @@ pub(super) async fn commit(
     check(claim, unit)?;
     let rows = RowsToWrite::of_unit(&table.target, unit)?;
     let mut transaction = begin(connection).await?;
-    // Whoever lost the lane long ago is told before all the work.
+    // Whoever lost the lane is told before all the work. From here on the lane's next owner can end this
+    // transaction: what it wrote would be in the way of the same rows.
     if lanes.claimed(&mut transaction, claim).await? != Some(unit.from) {
         answered(transaction.rollback()).await?;
         return Ok(Committed::Fenced);
@@ -60,7 +61,6 @@ pub(super) async fn commit(
         letters::forget(&mut transaction, lanes.pipeline, keep).await?;
     }
     lineage::add(&mut transaction, lanes, unit, written.sums(unit)).await?;
-    // Last: it locks the lane, and a process that is stopped from here on is in the next owner's way.
     if !lanes.advance(&mut transaction, claim, unit).await? {
         answered(transaction.rollback()).await?;
         return Ok(Committed::Fenced);
@@ -80,7 +80,7 @@ pub(super) async fn settle(
     claim: &Claim,
     unit: &Unit,
 ) -> Result<Settled, PostgresFault> {
-    Ok(match lanes.claimed_alone(connection, claim).await? {
+    Ok(match lanes.claimed(connection, claim).await? {
         Some(position) if position == unit.to => Settled::Committed,
         Some(position) if position == unit.from => Settled::Not,
         _ => Settled::Fenced,

@@ -30,7 +30,7 @@ pub(super) async fn append(
     entry: &[u8],
 ) -> Result<bool, PostgresFault> {
     // Commits have moved the lane since this claim was made: its token alone tells whose it is.
-    if lanes.claimed_alone(connection, claim).await?.is_none() {
+    if lanes.claimed(connection, claim).await?.is_none() {
         return Ok(false);
     }
     let entries = sqlx::query_scalar(

@@ -33,12 +33,39 @@ impl Lanes<'_> {
         lane: &Lane,
         start: Position,
     ) -> Result<Claim, PostgresFault> {
-        // One claim at a time: of two first claimers from other sources, the second meets the first.
+        self.check_identity(connection, source).await?;
+        let token = Uuid::new_v4();
+        let again = sqlx::query_as(
+            "UPDATE pinhost.position SET token = $1, claimed = clock_timestamp() \
+             WHERE pipeline = $2 AND lane = $3 RETURNING position, accepted_rejects",
+        );
+        let again = again.persistent(false).bind(token).bind(self.pipeline).bind(lane.name());
+        let stored: Option<(String, i64)> = answered(again.fetch_optional(&mut *connection)).await?;
+        let (stored, accepted) = match stored {
+            Some(stored) => stored,
+            None => self.claim_first(connection, source, lane, start, token).await?,
+        };
+        let position = position(&stored)?;
+        let accepted_rejects = accepted.try_into().unwrap_or_default();
+        Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
+    }
+
+    /// Claims a lane that was not there yet, unless somebody else does at the same time: then it is theirs
+    /// first.
+    async fn claim_first(
+        &self,
+        connection: &mut PgConnection,
+        source: &SourceId,
+        lane: &Lane,
+        start: Position,
+        token: Uuid,
+    ) -> Result<(String, i64), PostgresFault> {
+        // One at a time: of two first claimers from other sources, the second meets the first. Not asked
+        // for lanes that there are, one of which a stopped process may hold up.
         let alone = query("SELECT pg_advisory_xact_lock(hashtextextended('pinhost ' || $1, 0))");
         answered(alone.bind(self.pipeline).execute(&mut *connection)).await?;
         self.check_identity(connection, source).await?;
-        let token = Uuid::new_v4();
-        let claim = sqlx::query_as(
+        let first = sqlx::query_as(
             "INSERT INTO pinhost.position \
                  (pipeline, lane, source, target, position, token, claimed, moved) \
              VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp()) \
@@ -53,10 +80,7 @@ impl Lanes<'_> {
         .bind(self.target)
         .bind(start.to_string())
         .bind(token);
-        let (stored, accepted): (String, i64) = answered(claim.fetch_one(connection)).await?;
-        let position = position(&stored)?;
-        let accepted_rejects = accepted.try_into().unwrap_or_default();
-        Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
+        answered(first.fetch_one(connection)).await
     }
 
     /// Positions are of one source and stand for what one table holds. A copied pipeline file in which
@@ -89,32 +113,22 @@ impl Lanes<'_> {
         }
     }
 
-    /// Whether the claim is the lane's, and where the lane stands if it is.
+    /// Whether the claim is the lane's, and where the lane stands if it is: once every transaction that is
+    /// about to move the lane has ended, and before another can. Whoever claims the lane next knows by it
+    /// whose transaction is in the way, wherever its process was stopped.
     pub(super) async fn claimed(
         &self,
         connection: &mut PgConnection,
         claim: &Claim,
     ) -> Result<Option<Position>, PostgresFault> {
         let stored = sqlx::query_scalar(
-            "SELECT position FROM pinhost.position WHERE pipeline = $1 AND lane = $2 AND token = $3",
+            "SELECT position FROM pinhost.position \
+             WHERE pipeline = $1 AND lane = $2 AND token = $3 FOR UPDATE",
         );
         let stored = stored.persistent(false).bind(self.pipeline).bind(claim.lane.name());
         let stored: Option<String> =
             answered(stored.bind(claim.token).fetch_optional(connection)).await?;
         stored.as_deref().map(position).transpose()
-    }
-
-    /// The same once every transaction that is about to move the lane has ended, and before another can.
-    pub(super) async fn claimed_alone(
-        &self,
-        connection: &mut PgConnection,
-        claim: &Claim,
-    ) -> Result<Option<Position>, PostgresFault> {
-        let lock =
-            query("SELECT FROM pinhost.position WHERE pipeline = $1 AND lane = $2 FOR UPDATE");
-        let lock = lock.bind(self.pipeline).bind(claim.lane.name());
-        answered(lock.execute(&mut *connection)).await?;
-        self.claimed(connection, claim).await
     }
 
     /// Compare-and-set on the claim and the position.

@@ -29,7 +29,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
 /// Whoever waits so long for a lane's position waits for a process that is stopped, or for one that the
-/// network lost: a commit holds it for an instant.
+/// network lost. A commit that only takes its time is ended as well: if its process still has the lane, it
+/// is offered again.
 const BLOCKED_MAX: Duration = Duration::from_secs(2);
 
 /// PostgreSQL 13.

@@ -34,8 +34,8 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel::{Alert, Critical, Emerg, Error, Warning};
         match level {
-            // These are told as errors, too, and then once.
-            _ if matches!(facility, "FAIL" | "ERROR") => tracing::debug!("Kafka: {message}"),
+            // The first two are told as errors, too, and then once. The last is about a hint.
+            _ if matches!(facility, "FAIL" | "ERROR" | "COMMITFAIL") => tracing::debug!("Kafka: {message}"),
             Emerg | Alert | Critical => tracing::error!("Kafka: {message}"),
             Error | Warning => tracing::warn!("Kafka: {message}"),
             _ => tracing::debug!("Kafka: {facility} {message}"),

@@ -263,6 +263,10 @@ impl Source for KafkaSource {
         }
     }
 
+    fn has_group(&self) -> bool {
+        true
+    }
+
     async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError> {
         let place = self.place(lane)?;
         let topic_id = self.cluster.topic_id(&place.topic).await?;

@@ -86,13 +86,16 @@ fn a_file_that_is_not_there_is_told() {
     run(folder.path(), &["check", "empty.yaml"]).refused(2, &["there is nothing in this file"]);
 }
 
-const KINDS: [(&str, &str); 13] = [
+const KINDS: [(&str, &str); 16] = [
+    ("generate", "postgres"),
     ("generate", "sqlite"),
     ("generate", "objects"),
     ("generate", "stdout"),
+    ("kafka", "postgres"),
     ("kafka", "sqlite"),
     ("kafka", "objects"),
     ("kafka", "stdout"),
+    ("objects", "postgres"),
     ("objects", "sqlite"),
     ("objects", "objects"),
     ("objects", "stdout"),

@@ -134,6 +134,24 @@ impl Decoder {
                 text = &text[inside];
             }
         }
+        self.append(text, record, |row, record| row.read(record))
+    }
+
+    /// Appends one row of a record that has no value, or nothing. What comes from the value is null.
+    ///
+    /// # Panics
+    /// As [`push`](Self::push) does.
+    pub fn push_surroundings(&mut self, record: &Record<'_>) -> Result<(), Reject> {
+        assert!(self.has_room(record), "a batch stays below 2 GiB");
+        self.append("", record, |row, record| row.read_surroundings(record))
+    }
+
+    fn append(
+        &mut self,
+        text: &str,
+        record: &Record<'_>,
+        read: fn(&mut Row<'_>, &Record<'_>) -> reject::Result<()>,
+    ) -> Result<(), Reject> {
         let mut row = Row {
             cursor: Cursor::new(text, self.limits.depth_max, &mut self.open),
             declared: &self.declared,
@@ -146,7 +164,7 @@ impl Decoder {
             needs_value: self.needs_value,
             has_value: false,
         };
-        if let Err(reject) = row.read(record) {
+        if let Err(reject) = read(&mut row, record) {
             for column in &mut self.columns {
                 column.truncate(self.rows);
             }

@@ -23,6 +23,7 @@ pub mod secrets;
 mod step;
 mod strays;
 mod surroundings;
+mod tombstones;
 mod tree;
 mod variables;
 
@@ -42,6 +43,7 @@ pub use load::Document;
 pub use output::Projection;
 pub use rule::{Rule, RuleTest};
 pub use step::RuleStep;
+pub use tombstones::{Deleted, Tombstones};
 
 /// A source, a rule, a sink: sound, as far as can be told without running it.
 #[derive(Debug, Clone)]

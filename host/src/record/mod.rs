@@ -29,4 +29,4 @@ pub use position::{
 };
 pub use raw::{RawBatch, RawFault, RawHeader, RawRecord, Span};
 pub(crate) use time::Rfc3339;
-pub use unit::{DeadLetter, EncodedRows, RowBytes, Rows, Unit, UnitPart};
+pub use unit::{DeadLetter, Deletes, EncodedRows, RowBytes, Rows, Unit, UnitPart};

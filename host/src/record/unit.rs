@@ -27,6 +27,8 @@ pub struct UnitPart {
     pub rows: Rows,
     /// For each row its record, as an index into `raw.records`; ascending.
     pub origins: Vec<u32>,
+    /// None if no record has told to delete a row.
+    pub deletes: Option<Deletes>,
     /// How many records the rule took out on purpose.
     pub dropped: u64,
     /// By record, ascending.
@@ -43,6 +45,15 @@ pub enum Rows {
     Bytes(RowBytes),
     /// There is no rule: the records themselves, each origin's value.
     Raw,
+}
+
+/// Rows that are to go, by their keys.
+#[derive(Debug, Clone)]
+pub struct Deletes {
+    /// The columns of the sink's `key:`, then that of its `newest:`; in the form that the sink asked for.
+    pub keys: Rows,
+    /// For each key its record, as an index into `raw.records`; ascending.
+    pub origins: Vec<u32>,
 }
 
 /// Rows as bytes, ready to be written.
@@ -92,6 +103,10 @@ impl Unit {
         self.parts.iter().map(|part| part.origins.len() as u64).sum()
     }
 
+    pub fn deletes(&self) -> u64 {
+        self.parts.iter().map(UnitPart::deletes).sum()
+    }
+
     pub fn dropped(&self) -> u64 {
         self.parts.iter().map(|part| part.dropped).sum()
     }
@@ -102,6 +117,12 @@ impl Unit {
 
     /// Every record of it ends in exactly one place (invariant 1).
     pub fn is_balanced(&self) -> bool {
-        self.records() == self.rows() + self.dropped() + self.dead_letters()
+        self.records() == self.rows() + self.deletes() + self.dropped() + self.dead_letters()
+    }
+}
+
+impl UnitPart {
+    pub fn deletes(&self) -> u64 {
+        self.deletes.as_ref().map_or(0, |deletes| deletes.origins.len() as u64)
     }
 }

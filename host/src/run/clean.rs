@@ -1,5 +1,5 @@
 //! What becomes of a batch of records: decoded, taken through the steps, brought into the form of the
-//! output. On one thread, and a function of the records and the rule alone (invariant 9).
+//! output; one without a value skips the steps, and may delete a row. On one thread, and a function of the records and the rule alone (invariant 9).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use super::chain::{Chain, ChainHalted, StepTally, only};
 use super::examples::{Example, Examples};
 use crate::decode::{DecodeLimits, Decoder, Reject};
-use crate::pipeline::{Pipeline, Rule};
-use crate::record::{Batch, DeadLetter, Digest, RawBatch, RawFault, Rows, UnitPart};
+use crate::pipeline::{Deleted, Pipeline, Rule, Tombstones};
+use crate::record::{
+    Batch, DeadLetter, Deletes, Digest, Field, RawBatch, RawFault, Record, Rows, UnitPart,
+};
 use crate::sink::Sink;
 
 /// What cleans records at the moment: a rule as it is, for a sink.
@@ -16,6 +18,8 @@ use crate::sink::Sink;
 pub struct Live {
     /// None passes records on as they came.
     pub rule: Option<Arc<Rule>>,
+    /// What becomes of records without a value, where there is a rule.
+    pub tombstones: Option<Tombstones>,
     /// The member of each record's object in which the record stands.
     pub unwrap: Option<Box<str>>,
     pub generation: Digest,
@@ -34,6 +38,7 @@ impl Live {
     ) -> Self {
         Self {
             rule: pipeline.rule.clone(),
+            tombstones: pipeline.rule.as_ref().map(|rule| Tombstones::of(rule, &pipeline.sink)),
             unwrap: pipeline.source.unwrap().map(Box::from),
             generation,
             limits: pipeline.limits.to_decode_limits(),
@@ -54,7 +59,15 @@ pub(super) struct Worker {
 struct ByRule {
     rule: Arc<Rule>,
     decoder: Decoder,
+    without_value: WithoutValue,
     chain: Chain,
+}
+
+/// Takes records that have no value.
+#[derive(Debug)]
+enum WithoutValue {
+    Delete { decoder: Box<Decoder>, columns: Arc<[Field]> },
+    Reject { reason: String },
 }
 
 /// A batch, cleaned.
@@ -70,8 +83,10 @@ pub(super) struct CleanedBatch {
 
 impl Worker {
     pub(super) fn new(live: &Arc<Live>) -> Self {
-        let by_rule = live.rule.as_ref().map(|rule| ByRule {
+        let by_rule = live.rule.as_ref().zip(live.tombstones.as_ref());
+        let by_rule = by_rule.map(|(rule, tombstones)| ByRule {
             decoder: Decoder::new(&rule.fields, live.limits).unwrapping(live.unwrap.as_deref()),
+            without_value: WithoutValue::new(tombstones, live.limits),
             chain: Chain::new(rule.steps.iter().map(|step| &step.step)),
             rule: Arc::clone(rule),
         });
@@ -96,10 +111,11 @@ impl ByRule {
         raw: &Arc<RawBatch>,
         live: &Live,
     ) -> Result<CleanedBatch, Box<ChainHalted>> {
-        let Decoded { batch: before, records: decoded, mut dead_letters } = match &raw.columns {
-            Some(columns) => as_given(raw, columns),
-            None => self.decode(raw),
-        };
+        let Decoded { batch: before, records: decoded, deleted, mut dead_letters } =
+            match &raw.columns {
+                Some(columns) => as_given(raw, columns),
+                None => self.decode(raw),
+            };
         let chained = self.chain.clean(&before)?;
         let steps = &self.rule.steps;
         let mut dropped = vec![0; steps.len()];
@@ -123,6 +139,7 @@ impl ByRule {
             raw: Arc::clone(raw),
             rows: live.sink.encode(after),
             origins,
+            deletes: self.without_value.deletes(deleted, &*live.sink),
             dropped: dropped.iter().sum(),
             dead_letters,
         };
@@ -132,11 +149,21 @@ impl ByRule {
 
     fn decode(&mut self, raw: &RawBatch) -> Decoded {
         let mut records = Vec::with_capacity(raw.records.len());
+        let mut deleted = Vec::new();
         let mut dead_letters = Vec::new();
         for (at, record) in raw.records.iter().enumerate() {
             let at = at as u32;
             if let Some(fault) = &record.fault {
                 dead_letters.push(faulty(at, fault));
+                continue;
+            }
+            if record.value.is_none() {
+                match raw.read(at as usize, |record| self.without_value.push(record)) {
+                    Ok(()) => deleted.push(at),
+                    Err(Reject { reason, detail, .. }) => {
+                        dead_letters.push(DeadLetter { record: at, step: None, reason, detail });
+                    }
+                }
                 continue;
             }
             match raw.read(at as usize, |record| self.decoder.push(record)) {
@@ -148,15 +175,50 @@ impl ByRule {
                 }
             }
         }
-        Decoded { batch: self.decoder.finish(), records, dead_letters }
+        Decoded { batch: self.decoder.finish(), records, deleted, dead_letters }
     }
 }
 
-/// The records that became rows, and those that cannot.
+impl WithoutValue {
+    fn new(tombstones: &Tombstones, limits: DecodeLimits) -> Self {
+        match tombstones {
+            Tombstones::Delete(Deleted { fields, columns }) => Self::Delete {
+                decoder: Box::new(Decoder::new(fields, limits)),
+                columns: Arc::clone(columns),
+            },
+            Tombstones::Reject(why) => {
+                Self::Reject { reason: format!("record has no value, and {why}") }
+            }
+        }
+    }
+
+    fn push(&mut self, record: &Record<'_>) -> Result<(), Reject> {
+        match self {
+            Self::Delete { decoder, .. } => decoder.push_surroundings(record),
+            Self::Reject { reason } => {
+                Err(Reject { reason: reason.clone(), detail: None, offset: None })
+            }
+        }
+    }
+
+    fn deletes(&mut self, origins: Vec<u32>, sink: &dyn Sink) -> Option<Deletes> {
+        let Self::Delete { decoder, columns } = self else { return None };
+        if origins.is_empty() {
+            return None;
+        }
+        let keys = decoder.finish();
+        let keys = Batch::new(keys.rows(), Arc::clone(columns), keys.columns().to_vec());
+        Some(Deletes { keys: sink.encode(keys), origins })
+    }
+}
+
+/// The records that became rows, those that delete some, and those that cannot do either.
 struct Decoded {
     batch: Batch,
     /// For each row its record.
     records: Vec<u32>,
+    /// The records whose rows are to go.
+    deleted: Vec<u32>,
     dead_letters: Vec<DeadLetter>,
 }
 
@@ -168,7 +230,7 @@ fn as_given(raw: &RawBatch, columns: &Batch) -> Decoded {
     } else {
         only(columns, raw.records.iter().map(|record| record.fault.is_none()).collect())
     };
-    Decoded { batch, records, dead_letters }
+    Decoded { batch, records, deleted: Vec::new(), dead_letters }
 }
 
 fn without_faults(raw: &RawBatch) -> (Vec<u32>, Vec<DeadLetter>) {
@@ -192,7 +254,14 @@ fn faulty(record: u32, fault: &RawFault) -> DeadLetter {
 fn passed_on(raw: &Arc<RawBatch>) -> CleanedBatch {
     let (origins, dead_letters) = without_faults(raw);
     CleanedBatch {
-        part: UnitPart { raw: Arc::clone(raw), rows: Rows::Raw, origins, dropped: 0, dead_letters },
+        part: UnitPart {
+            raw: Arc::clone(raw),
+            rows: Rows::Raw,
+            origins,
+            deletes: None,
+            dropped: 0,
+            dead_letters,
+        },
         tallies: Vec::new(),
         dropped: Vec::new(),
         examples: Vec::new(),

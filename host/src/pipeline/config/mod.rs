@@ -29,7 +29,7 @@ pub use rule::{
 };
 pub use sink::{
     NulCharacters, ObjectsSinkConfig, PostgresSinkConfig, RowFormat, SinkCompression, SinkConfig,
-    SqliteSinkConfig, StdoutSinkConfig,
+    SqliteSinkConfig, StdoutSinkConfig, Upsert,
 };
 pub use source::{
     Changed, Compression, GenerateProfile, GenerateSourceConfig, ObjectsSourceConfig, SourceConfig,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DatabaseUrl, Size};
+use super::{DatabaseUrl, Duration, Size};
 
 /// The kind is the key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +25,23 @@ impl SinkConfig {
             Self::Stdout(_) => "stdout",
         }
     }
+
+    /// How a row takes another's place, if one can.
+    pub fn upsert(&self) -> Option<Upsert<'_>> {
+        let (key, newest) = match self {
+            Self::Postgres(PostgresSinkConfig { key, newest, .. })
+            | Self::Sqlite(SqliteSinkConfig { key, newest, .. }) => (key, newest),
+            Self::Objects(_) | Self::Stdout(_) => return None,
+        };
+        (!key.is_empty()).then_some(Upsert { key, newest: newest.as_deref() })
+    }
+}
+
+/// The columns that tell which row it is, and the one that tells which of two is newer.
+#[derive(Debug, Clone, Copy)]
+pub struct Upsert<'a> {
+    pub key: &'a [String],
+    pub newest: Option<&'a str>,
 }
 
 /// A table in a PostgreSQL database.
@@ -44,6 +61,11 @@ pub struct PostgresSinkConfig {
     /// The column that tells which of two rows of one key is newer; left out, the record's time and place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<String>,
+    /// How long a delete is remembered, so that no older record brings the row back. A record without a
+    /// value, Kafka's tombstone, deletes the row with its key if all columns of `key` come `from: $key` and
+    /// no step writes them; otherwise it is a dead letter.
+    #[serde(default = "keep_deletes")]
+    pub keep_deletes: Duration,
     /// Make the table, and columns that the rule gains later.
     #[serde(default)]
     pub create: bool,
@@ -87,6 +109,10 @@ impl PostgresSinkConfig {
     }
 }
 
+fn keep_deletes() -> Duration {
+    Duration::secs(7 * 24 * 60 * 60)
+}
+
 fn pool() -> u32 {
     8
 }
@@ -116,6 +142,11 @@ pub struct SqliteSinkConfig {
     /// The column that tells which of two rows of one key is newer; left out, the record's time and place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<String>,
+    /// How long a delete is remembered, so that no older record brings the row back. A record without a
+    /// value, Kafka's tombstone, deletes the row with its key if all columns of `key` come `from: $key` and
+    /// no step writes them; otherwise it is a dead letter.
+    #[serde(default = "keep_deletes")]
+    pub keep_deletes: Duration,
     /// Make the table, and columns that the rule gains later.
     #[serde(default = "yes")]
     pub create: bool,

@@ -158,7 +158,7 @@ fn part(sink: &dyn Sink, range: Range<u64>, fate: impl Fn(u64) -> Fate) -> UnitP
     let ids: Vec<i64> =
         origins.iter().map(|index| range.start.cast_signed() + i64::from(*index)).collect();
     let rows = sink.encode(batch(&ids));
-    UnitPart { raw: Arc::new(raw(range)), rows, origins, dropped, dead_letters }
+    UnitPart { raw: Arc::new(raw(range)), rows, origins, deletes: None, dropped, dead_letters }
 }
 
 fn batch(ids: &[i64]) -> Batch {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 use proptest::test_runner::TestRunner;
 
+use super::Change::{Delete, Put};
 use super::{TestSink, Writer, stored};
 use crate::record::{Kind, Lane, Position};
 use crate::sink::Sink as _;
@@ -24,6 +25,11 @@ macro_rules! upsert_tests {
             rows_of_a_table_that_is_not_ours_give_way_and_keep_their_versions_aside
             versions_outlive_a_change_of_provenance
             a_row_may_be_nothing_but_its_key
+            a_delete_takes_its_row_and_no_newer_one
+            no_older_row_comes_back_after_a_delete
+            the_same_delete_again_changes_nothing
+            rows_of_a_table_that_is_not_ours_are_deleted_too
+            deletes_are_forgotten_in_the_end
         }
 
         #[test]
@@ -74,6 +80,16 @@ const KEYED: Upserts = Upserts { newest: None, provenance: true };
 
 /// Versions are kept in the table's own column, and aside.
 const BOTH: [Upserts; 2] = [KEYED, Upserts { provenance: false, ..KEYED }];
+
+/// By their ids.
+const KEYS: [&str; 6] = [
+    r#"{"id": 0}"#,
+    r#"{"id": 1}"#,
+    r#"{"id": 2}"#,
+    r#"{"id": 3}"#,
+    r#"{"id": 4}"#,
+    r#"{"id": 5}"#,
+];
 
 fn row(id: i64, word: &str) -> String {
     serde_json::json!({ "id": id, "word": word }).to_string()
@@ -206,11 +222,115 @@ pub(crate) async fn a_row_may_be_nothing_but_its_key<S: TableStore>() {
     }
 }
 
+pub(crate) async fn a_delete_takes_its_row_and_no_newer_one<S: TableStore>() {
+    for upserts in BOTH {
+        let store = S::make().await;
+        let sink = store.upsert(upserts, &FIELDS).await;
+        let (mut one, mut two) = (Writer::new(&sink, "1").await, Writer::new(&sink, "2").await);
+        let rows: Vec<_> = (1..=5).map(|id| row(id, "old")).collect();
+        let rows: Vec<_> = rows.iter().map(|row| (row.as_str(), Some(10))).collect();
+        one.write(&rows).await;
+
+        // Newer, of the same time in a later lane, older; of nothing; the oldest of a unit and the newest.
+        let (put, last) = (row(4, "new"), row(5, "new"));
+        let changes = [
+            (Delete(KEYS[1]), Some(11)),
+            (Delete(KEYS[2]), Some(10)),
+            (Delete(KEYS[3]), Some(9)),
+            (Delete(KEYS[0]), Some(1)),
+            (Delete(KEYS[4]), Some(12)),
+            (Put(&put), Some(13)),
+            (Put(&last), Some(12)),
+            (Delete(KEYS[5]), Some(13)),
+        ];
+        assert_eq!(two.change(&changes).await, stored(5, 3, &[]));
+        assert_eq!(words(&store).await, ["3 old", "4 new"]);
+        let lineage = sink.lineage().await.unwrap();
+        assert!(lineage.iter().all(|range| range.sums.is_balanced()), "{lineage:?}");
+    }
+}
+
+pub(crate) async fn no_older_row_comes_back_after_a_delete<S: TableStore>() {
+    for upserts in BOTH {
+        let store = S::make().await;
+        let sink = store.upsert(upserts, &FIELDS).await;
+        let (mut one, mut two) = (Writer::new(&sink, "1").await, Writer::new(&sink, "2").await);
+        let changes = [(Delete(KEYS[1]), Some(10)), (Delete(KEYS[2]), Some(10))];
+        assert_eq!(two.change(&changes).await, stored(2, 0, &[]));
+
+        let older = [row(1, "older"), row(2, "older"), row(3, "another")];
+        let older: Vec<_> = older.iter().map(|row| (row.as_str(), Some(9))).collect();
+        assert_eq!(one.write(&older).await, stored(1, 2, &[]));
+        assert_eq!(words(&store).await, ["3 another"]);
+
+        // Nor after a delete that is older than the one that counts.
+        assert_eq!(one.change(&[(changes[0].0, Some(8))]).await, stored(0, 1, &[]));
+        assert_eq!(one.write(&[(&row(1, "older"), Some(9))]).await, stored(0, 1, &[]));
+
+        assert_eq!(one.write(&[(&row(1, "newer"), Some(11))]).await, stored(1, 0, &[]));
+        assert_eq!(words(&store).await, ["1 newer", "3 another"]);
+        assert_eq!(one.change(&[(changes[0].0, Some(10))]).await, stored(0, 1, &[]));
+        assert_eq!(words(&store).await, ["1 newer", "3 another"]);
+    }
+}
+
+pub(crate) async fn the_same_delete_again_changes_nothing<S: TableStore>() {
+    for upserts in BOTH {
+        let store = S::make().await;
+        let sink = store.upsert(upserts, &FIELDS).await;
+        let put = row(1, "a");
+        let changes = [(Put(&put), Some(1)), (Delete(KEYS[1]), Some(2))];
+        for _ in 0..2 {
+            let mut writer = Writer::new(&sink, "a").await;
+            for change in changes {
+                assert_eq!(writer.change(&[change]).await.refused.len(), 0);
+            }
+            assert!(words(&store).await.is_empty());
+            let (lane, from, to) = (Lane::new("a"), Position::Record(2), Position::Record(0));
+            assert!(sink.move_lane(&lane, from, to).await.unwrap());
+        }
+    }
+}
+
+pub(crate) async fn rows_of_a_table_that_is_not_ours_are_deleted_too<S: TableStore>() {
+    let store = S::make().await;
+    let make = "CREATE TABLE t (id INTEGER, word TEXT, seen TEXT); CREATE UNIQUE INDEX u ON t (id); \
+                INSERT INTO t VALUES (1, 'theirs', NULL), (2, 'theirs', NULL)";
+    store.execute(make).await;
+    let sink = store.upsert(KEYED, &FIELDS).await;
+    let mut writer = Writer::new(&sink, "a").await;
+    assert_eq!(writer.change(&[(Delete(KEYS[1]), Some(5))]).await, stored(1, 0, &[]));
+    assert_eq!(words(&store).await, ["2 theirs"]);
+}
+
+pub(crate) async fn deletes_are_forgotten_in_the_end<S: TableStore>() {
+    for upserts in BOTH {
+        let store = S::make().await;
+        let sink = store.upsert(upserts, &FIELDS).await;
+        let mut writer = Writer::new(&sink, "a").await;
+        let put = row(2, "a");
+        writer.change(&[(Delete(KEYS[1]), Some(10)), (Put(&put), Some(10))]).await;
+        let deletes = format!("SELECT count(deleted) AS v FROM {}", S::VERSIONS);
+        assert_eq!(store.query(&deletes).await, ["1"]);
+
+        let past = format!(
+            "UPDATE {} SET deleted = '2020-01-01T00:00:00Z' WHERE deleted > '2020-01-01'",
+            S::VERSIONS
+        );
+        store.execute(&past).await;
+        let sink = store.upsert(upserts, &FIELDS).await;
+        let mut writer = Writer::new(&sink, "a").await;
+        writer.write(&[(&row(3, "b"), Some(10))]).await;
+        assert_eq!(store.query(&deletes).await, ["0"]);
+        assert_eq!(words(&store).await, ["2 a", "3 b"]);
+    }
+}
+
 /// Invariant 9: a table is what its records make it, however they were cut and in whatever order lanes
 /// came.
 pub(crate) fn however_records_are_cut_the_newest_of_each_key_stays<S: TableStore>() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let record = (0..6i64, proptest::option::of(0..4i64));
+    let record = (0..6i64, proptest::option::of(0..4i64), proptest::bool::weighted(0.3));
     let records = proptest::collection::vec(record, 1..40);
     let input = records.prop_flat_map(|records| {
         let cuts = subsequence((0..=records.len()).collect::<Vec<_>>(), 0..=records.len());
@@ -220,12 +340,13 @@ pub(crate) fn however_records_are_cut_the_newest_of_each_key_stays<S: TableStore
         TestRunner::new(ProptestConfig { cases: S::CASES, ..ProptestConfig::default() });
     let ran = runner.run(&input, |(records, mut cuts, provenance)| {
         let mut newest = std::collections::BTreeMap::new();
-        for (at, (id, time)) in records.iter().enumerate() {
-            let version = (*time, at);
+        for (at, (id, time, is_delete)) in records.iter().enumerate() {
+            let version = (*time, at, *is_delete);
             let stays = newest.entry(*id).or_insert(version);
             *stays = version.max(*stays);
         }
-        let expected: Vec<_> = newest.iter().map(|(id, (_, at))| format!("{id} {at}")).collect();
+        let stay = newest.iter().filter(|(_, (.., is_delete))| !is_delete);
+        let expected: Vec<_> = stay.map(|(id, (_, at, _))| format!("{id} {at}")).collect();
         let found = runtime.block_on(async {
             let store = S::make().await;
             let sink = store.upsert(Upserts { provenance, ..KEYED }, &FIELDS).await;
@@ -233,11 +354,14 @@ pub(crate) fn however_records_are_cut_the_newest_of_each_key_stays<S: TableStore
             cuts.push(records.len());
             let mut from = 0;
             for to in cuts {
-                let piece: Vec<_> = (from..to)
-                    .map(|at| (row(records[at].0, &at.to_string()), records[at].1))
-                    .collect();
-                let piece: Vec<_> = piece.iter().map(|(row, time)| (row.as_str(), *time)).collect();
-                writer.write(&piece).await;
+                let rows: Vec<_> =
+                    (from..to).map(|at| row(records[at].0, &at.to_string())).collect();
+                let changes =
+                    rows.iter().zip(&records[from..to]).map(|(row, (id, time, is_delete))| {
+                        let change = if *is_delete { Delete(KEYS[*id as usize]) } else { Put(row) };
+                        (change, *time)
+                    });
+                writer.change(&changes.collect::<Vec<_>>()).await;
                 from = to;
             }
             let sums = sink.lineage().await.unwrap()[0].sums;

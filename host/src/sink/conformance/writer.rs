@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use self::Change::{Delete, Put};
 use crate::record::json::{JsonRow, batch};
 use crate::record::{
-    Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, SourceId, Unit, UnitPart,
+    Deletes, Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, SourceId, Unit, UnitPart,
 };
 use crate::sink::{Claim, Committed, Sink, SinkContext, Stored};
 
@@ -26,6 +27,14 @@ pub(crate) fn context(columns: &Arc<[Field]>) -> SinkContext {
     }
 }
 
+/// What a record does, as JSON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change<'a> {
+    Put(&'a str),
+    /// The row with this first column, which is the key.
+    Delete(&'a str),
+}
+
 /// A lane that goes on where its last unit ended.
 pub(crate) struct Writer<'a, S> {
     sink: &'a S,
@@ -42,10 +51,13 @@ impl<'a, S: TestSink> Writer<'a, S> {
 
     /// A row for each JSON object; `at` is its record's time.
     pub(crate) fn part(&self, rows: &[(&str, Option<i64>)]) -> UnitPart {
+        let records: Vec<_> = rows.iter().map(|(row, time)| (Put(row), *time)).collect();
+        self.part_of(&records)
+    }
+
+    fn part_of(&self, given: &[(Change<'_>, Option<i64>)]) -> UnitPart {
         let Position::Record(from) = self.claim.position else { unreachable!() };
-        let json: Vec<JsonRow> =
-            rows.iter().map(|(row, _)| serde_json::from_str(row).unwrap()).collect();
-        let records = rows.iter().zip(from..).map(|((_, time), at)| RawRecord {
+        let records = given.iter().zip(from..).map(|((_, time), at)| RawRecord {
             timestamp_micros: *time,
             ..RawRecord::value(Position::Record(at), 0..0)
         });
@@ -57,19 +69,37 @@ impl<'a, S: TestSink> Writer<'a, S> {
             partition: None,
             columns: None,
             from: self.claim.position,
-            to: Position::Record(from + rows.len() as u64),
+            to: Position::Record(from + given.len() as u64),
         };
+        let (mut rows, mut origins) = (Vec::<JsonRow>::new(), Vec::new());
+        let (mut keys, mut deleted) = (Vec::<JsonRow>::new(), Vec::new());
+        for ((change, _), at) in given.iter().zip(0..) {
+            let (json, of) = match change {
+                Put(row) => (row, (&mut rows, &mut origins)),
+                Delete(key) => (key, (&mut keys, &mut deleted)),
+            };
+            of.0.push(serde_json::from_str(json).unwrap());
+            of.1.push(at);
+        }
+        let deletes = (!keys.is_empty()).then(|| Deletes {
+            keys: self.sink.encode(batch(&keys, &self.columns[..1].into()).unwrap()),
+            origins: deleted,
+        });
         UnitPart {
             raw: Arc::new(raw),
-            rows: self.sink.encode(batch(&json, &self.columns).unwrap()),
-            origins: (0..rows.len() as u32).collect(),
+            rows: self.sink.encode(batch(&rows, &self.columns).unwrap()),
+            origins,
+            deletes,
             dropped: 0,
             dead_letters: Vec::new(),
         }
     }
 
     pub(crate) fn unit(&self, rows: &[(&str, Option<i64>)]) -> Unit {
-        let part = self.part(rows);
+        self.unit_of(self.part(rows))
+    }
+
+    fn unit_of(&self, part: UnitPart) -> Unit {
         Unit {
             lane: self.claim.lane.clone(),
             from: part.raw.from,
@@ -82,6 +112,15 @@ impl<'a, S: TestSink> Writer<'a, S> {
 
     pub(crate) async fn write(&mut self, rows: &[(&str, Option<i64>)]) -> Stored {
         let unit = self.unit(rows);
+        self.commit(unit).await
+    }
+
+    pub(crate) async fn change(&mut self, changes: &[(Change<'_>, Option<i64>)]) -> Stored {
+        let unit = self.unit_of(self.part_of(changes));
+        self.commit(unit).await
+    }
+
+    async fn commit(&mut self, unit: Unit) -> Stored {
         let committed = self.sink.commit(&self.claim, &unit).await.unwrap();
         let Committed::Done(stored) = committed else { panic!("fenced") };
         self.claim.position = unit.to;

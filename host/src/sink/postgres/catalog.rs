@@ -10,6 +10,7 @@ use super::error::PostgresFault;
 use super::name::TableName;
 use super::session::{answered, query};
 use crate::record::Kind;
+use crate::sink::table::ddl::quoted;
 
 #[derive(Debug)]
 pub(super) struct Found {
@@ -144,6 +145,16 @@ impl Found {
         // Enums, network addresses, and what is called user-defined: uuid, json, jsonb, xml.
         let is_read = matches!(&*column.category, "E" | "I" | "U") && column.base != BYTEA;
         (given == TEXT && is_read).then(|| Fit::Read(column.shown.clone()))
+    }
+}
+
+impl Fit {
+    /// The value of this column in `r`, where it has the type that the rule gives.
+    pub(super) fn given(&self, column: &str) -> String {
+        match self {
+            Self::Same | Self::Assigned => format!("r.{}", quoted(column)),
+            Self::Read(kind) => format!("r.{}::{kind}", quoted(column)),
+        }
     }
 }
 

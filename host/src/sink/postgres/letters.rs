@@ -11,9 +11,8 @@ use super::lane::time;
 use super::session::{answered, query};
 use crate::record::Digest;
 use crate::sink::letter::stored_text;
-use crate::sink::table::letters::{
-    FORGOTTEN_MAX, LetterRow, NewLetter, Outcome, replaced, state_name,
-};
+use crate::sink::table::FORGOTTEN_MAX;
+use crate::sink::table::letters::{LetterRow, NewLetter, Outcome, replaced, state_name};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 const TABLE: &str = "pinhost.dead_letter";

@@ -7,6 +7,7 @@
 
 mod catalog;
 mod commit;
+mod copy;
 mod ddl;
 mod encode;
 mod error;
@@ -21,10 +22,11 @@ mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backon::{ConstantBuilder, Retryable as _};
@@ -37,16 +39,13 @@ use self::lane::Lanes;
 use self::session::{Database, answered, begin, pid};
 use self::table::Table;
 use self::write::Plan;
-use super::table::TableFault;
+use super::table::{Forgetting, Keep, TableFault};
 use super::{
     Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext, Stored,
     StoredDeadLetter,
 };
 use crate::pipeline::config::{NulCharacters, PostgresSinkConfig};
 use crate::record::{Batch, ConnectorError, ErrorClass, Generation, Lane, Position, Rows, Unit};
-
-/// How often dead letters are looked through for old ones.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// How long a commit asks what became of it, before it says that it does not know: servers start again
 /// within such a time.
@@ -62,7 +61,7 @@ pub struct PostgresSink {
     database: Database,
     /// How rows are written, once it is known what the table looks like.
     plan: Mutex<Option<Arc<Plan>>>,
-    forgot: Mutex<Option<Instant>>,
+    forgetting: Forgetting,
 }
 
 impl PostgresSink {
@@ -76,6 +75,7 @@ impl PostgresSink {
             let (shown, table) = ("sink.postgres".to_owned(), config.table.clone());
             Place { shown, database: String::new(), role: String::new(), table }.told(fault)
         })?;
+        let keep = Keep { letters: context.keep_dead_letters, deletes: config.keep_deletes.0 };
         Ok(Self {
             context,
             place: database.place(table.name.quoted()),
@@ -83,7 +83,7 @@ impl PostgresSink {
             nul: config.nul,
             database,
             plan: Mutex::default(),
-            forgot: Mutex::default(),
+            forgetting: Forgetting::new(keep),
         })
     }
 
@@ -118,17 +118,6 @@ impl PostgresSink {
 
     fn set_plan(&self, plan: Option<Arc<Plan>>) {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
-    }
-
-    /// How long dead letters are kept, now and then.
-    fn forget(&self) -> Option<Duration> {
-        let keep = self.context.keep_dead_letters?;
-        let mut forgot = self.forgot.lock().unwrap_or_else(PoisonError::into_inner);
-        if forgot.is_some_and(|then| then.elapsed() < FORGET_EVERY) {
-            return None;
-        }
-        *forgot = Some(Instant::now());
-        Some(keep)
     }
 
     /// Finds out what became of a commit whose answer was lost.
@@ -210,7 +199,7 @@ impl Sink for PostgresSink {
         let commit = async {
             let plan = self.plan().await?;
             let mut lease = self.database.lease().await?;
-            let (lanes, forget) = (self.own_lanes(), self.forget());
+            let (lanes, forget) = (self.own_lanes(), self.forgetting.due());
             let into = (&self.table, &*plan);
             match commit::commit(&mut lease, into, &lanes, claim, unit, forget).await {
                 Ok(committed) => {

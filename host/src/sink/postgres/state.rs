@@ -10,7 +10,7 @@ use super::session::{answered, query};
 use crate::sink::table::TableFault;
 
 /// Migration `n`, counted from 0, makes format `n + 1`.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("state/1.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("state/1.sql"), include_str!("state/2.sql")];
 
 /// `pinhost` as a number: whoever makes or changes tables holds this lock until the end of its
 /// transaction, so that several processes can start on an empty database.

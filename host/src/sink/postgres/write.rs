@@ -1,4 +1,4 @@
-//! Writes the rows of a unit, and finds those that the table would not take.
+//! Writes the rows of a unit, deletes those that are to go, and finds those that the table would not take.
 //!
 //! Rows go straight into the table if they are appended and its columns have the rule's types. Otherwise
 //! they go into a temporary table first, and from there by one statement: what takes whose place, and what
@@ -10,24 +10,25 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::catalog::{Fit, Found};
+use super::copy::{GroupError, copy, tried};
 use super::ddl::{POSTGRES, column_type};
-use super::encode::{HEADER, TRAILER, push_bytes, sized};
-use super::error::{PostgresFault, Refused, refused};
+use super::encode::{push_bytes, sized};
+use super::error::{PostgresFault, Refused};
 use super::session::answered;
 use super::table::Table;
+use super::versions::{self, VersionPlan};
 use crate::sink::table::commit::{RowsToWrite, Written};
 use crate::sink::table::ddl::{on_conflict, quoted, quoted_list};
 use crate::sink::table::rows::{Candidates, Refusal, RowAt, RowPart};
 use crate::sink::table::{Layout, Search, TableFault, VERSION, Versions};
 
-/// Bytes of a message, about.
-const CHUNK: usize = 256 << 10;
-
 /// Where rows wait. It is there for the transaction only, on whichever connection.
 const STAGE: &str = "pg_temp.pinhost_rows";
 
+const EMPTY_STAGE: &str = "TRUNCATE pg_temp.pinhost_rows";
+
 /// A row's key there, where versions are kept aside.
-const KEY: &str = "_pinhost_key";
+pub(super) const KEY: &str = "_pinhost_key";
 
 /// The statements that write rows.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Plan {
     fields: i16,
     copy: String,
     stage: Option<Stage>,
+    /// None if rows are appended.
+    versions: Option<VersionPlan>,
     /// The table's name and its schema's.
     table: (String, String),
     target: String,
@@ -67,10 +70,7 @@ impl Plan {
                 .columns
                 .iter()
                 .zip(fits)
-                .map(|(field, fit)| match fit {
-                    Fit::Same | Fit::Assigned => format!("r.{}", quoted(&field.name)),
-                    Fit::Read(kind) => format!("r.{}::{kind}", quoted(&field.name)),
-                })
+                .map(|(field, fit)| fit.given(&field.name))
                 .collect();
             for column in &columns[target.columns.len()..] {
                 let kind = if *column == VERSION { POSTGRES.bytes } else { POSTGRES.text };
@@ -89,7 +89,8 @@ impl Plan {
                 Versions::Aside => format!(
                     "WITH newer AS (INSERT INTO pinhost.version AS v (target, key, version) \
                      SELECT $1, {KEY}, {VERSION} FROM {STAGE} \
-                     ON CONFLICT (target, key) DO UPDATE SET version = excluded.version \
+                     ON CONFLICT (target, key) DO UPDATE \
+                     SET version = excluded.version, deleted = NULL \
                      WHERE excluded.version >= v.version RETURNING v.key) \
                      {rows} JOIN newer n ON n.key = r.{KEY} {conflict}"
                 ),
@@ -107,6 +108,7 @@ impl Plan {
             fields: i16::try_from(columns.len()).unwrap_or(i16::MAX),
             copy: format!("COPY {into} ({listed}) FROM STDIN (FORMAT binary)"),
             stage,
+            versions: VersionPlan::new(table, layout, fits),
             table: (found.schema.clone(), table.name.table.clone()),
             target: target.name.clone(),
         }
@@ -125,18 +127,28 @@ impl Plan {
         if let (Some(stage), false) = (&self.stage, candidates.is_empty()) {
             execute(connection, &stage.make).await?;
         }
+        let deletes = self.versions.as_ref().filter(|_| rows.has_deletes());
+        if let Some(versions) = deletes {
+            execute(connection, &versions.make).await?;
+        }
         let mut search = Search::new(candidates, candidates.len());
         let (mut stored, mut letters) = (0, Vec::new());
         let mut is_first = true;
         while let Some(group) = search.next() {
             execute(connection, "SAVEPOINT pinhost_rows").await?;
-            if self.stage.is_some() && !is_first {
-                execute(connection, "TRUNCATE pg_temp.pinhost_rows").await?;
+            if !is_first {
+                if self.stage.is_some() {
+                    execute(connection, EMPTY_STAGE).await?;
+                }
+                if deletes.is_some() {
+                    execute(connection, versions::EMPTY_STAGES).await?;
+                }
             }
             is_first = false;
-            match self.group(connection, rows, search.rows(&group)).await? {
-                Ok(rows) => stored += rows,
-                Err(Refused { reason, detail, table }) => {
+            match self.group(connection, rows, search.rows(&group)).await {
+                Ok(group) => stored += group,
+                Err(GroupError::Fault(fault)) => return Err(fault),
+                Err(GroupError::Refused(Refused { reason, detail, table })) => {
                     execute(connection, "ROLLBACK TO pinhost_rows").await?;
                     if let Some(table) = table {
                         self.is_ours(connection, &table, &reason).await?;
@@ -151,22 +163,49 @@ impl Plan {
         Ok(rows.written(stored, letters))
     }
 
-    /// How many of the rows are in the table now, or why one of them cannot be.
+    /// How many of the rows are in the table now, or are gone if they were to go.
     async fn group(
         &self,
         connection: &mut PgConnection,
         rows: &RowsToWrite<'_>,
         group: &[u32],
-    ) -> Result<Result<u64, Refused>, PostgresFault> {
-        let copied = async { judged(self.copy(connection, rows, group).await) };
-        let copied = answered(copied).await?;
-        let (Ok(_), Some(stage)) = (&copied, &self.stage) else { return Ok(copied) };
+    ) -> Result<u64, GroupError> {
+        let Some(versions) = &self.versions else {
+            let copied = self.copy(connection, rows, group).await?;
+            return match &self.stage {
+                Some(stage) => self.insert(connection, stage).await,
+                None => Ok(copied),
+            };
+        };
+        let (mut inserts, deletes) = rows.apart(group);
+        self.copy(connection, rows, &inserts).await?;
+        versions.copy(connection, rows, &deletes).await?;
+        // As late as can be: others may wait for it.
+        versions.lock(connection, rows.has_deletes()).await?;
+        if versions.drop_deleted(connection, &rows.candidates, &mut inserts).await? {
+            execute(connection, EMPTY_STAGE).await?;
+            self.copy(connection, rows, &inserts).await?;
+        }
+        let mut stored = 0;
+        if let (Some(stage), false) = (&self.stage, inserts.is_empty()) {
+            stored += self.insert(connection, stage).await?;
+        }
+        if !deletes.is_empty() {
+            stored += versions.delete(connection).await?;
+        }
+        Ok(stored)
+    }
+
+    async fn insert(
+        &self,
+        connection: &mut PgConnection,
+        stage: &Stage,
+    ) -> Result<u64, GroupError> {
         let mut insert = sqlx::query(AssertSqlSafe(stage.insert.as_str())).persistent(false);
         if self.layout.versions == Versions::Aside {
             insert = insert.bind(&self.target);
         }
-        let insert = async { judged(insert.execute(connection).await) };
-        Ok(answered(insert).await?.map(|done| done.rows_affected()))
+        Ok(tried(insert.execute(connection)).await?.rows_affected())
     }
 
     async fn copy(
@@ -174,21 +213,12 @@ impl Plan {
         connection: &mut PgConnection,
         rows: &RowsToWrite<'_>,
         group: &[u32],
-    ) -> Result<u64, sqlx::Error> {
-        let mut copy = connection.copy_in_raw(&self.copy).await?;
-        let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 4);
-        chunk.extend_from_slice(HEADER);
-        for row in group {
-            let RowAt { part, row: at } = rows.candidates.at(*row);
-            self.push(&mut chunk, &rows.parts[part], at, &rows.candidates, *row);
-            if chunk.len() >= CHUNK {
-                copy.send(chunk.as_slice()).await?;
-                chunk.clear();
-            }
-        }
-        chunk.extend_from_slice(TRAILER);
-        copy.send(chunk.as_slice()).await?;
-        copy.finish().await
+    ) -> Result<u64, GroupError> {
+        let push = |chunk: &mut Vec<u8>, row: u32| {
+            let RowAt { part, row: at } = rows.candidates.at(row);
+            self.push(chunk, &rows.parts[part], at, &rows.candidates, row);
+        };
+        copy(connection, &self.copy, group, push).await
     }
 
     /// The row as it was encoded, and what is known of it only now.
@@ -240,14 +270,10 @@ impl Plan {
     }
 }
 
-fn judged<T>(answer: Result<T, sqlx::Error>) -> Result<Result<T, Refused>, sqlx::Error> {
-    match answer {
-        Ok(done) => Ok(Ok(done)),
-        Err(error) => Ok(Err(refused(&error).ok_or(error)?)),
-    }
-}
-
-async fn execute(connection: &mut PgConnection, statement: &str) -> Result<(), PostgresFault> {
+pub(super) async fn execute(
+    connection: &mut PgConnection,
+    statement: &str,
+) -> Result<(), PostgresFault> {
     answered(sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection)).await?;
     Ok(())
 }

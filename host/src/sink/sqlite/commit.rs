@@ -1,16 +1,15 @@
 //! A unit in one transaction.
 
-use std::time::Duration;
-
 use super::error::SqliteFault;
 use super::lane::Lanes;
 use super::letters;
 use super::lineage;
 use super::session::Session;
 use super::table::Table;
+use super::versions;
 use crate::record::Unit;
-use crate::sink::table::TableFault;
 use crate::sink::table::commit::{RowsToWrite, check, outcome};
+use crate::sink::table::{Keep, TableFault};
 use crate::sink::{Claim, Committed, Retry, Stored};
 
 /// A commit without an answer.
@@ -46,7 +45,7 @@ pub(super) async fn commit(
     lanes: &Lanes<'_>,
     claim: &Claim,
     unit: &Unit,
-    forget: Option<Duration>,
+    forget: Option<Keep>,
 ) -> Result<Committed, CommitError> {
     check(claim, unit)?;
     let plan = session.plan(table).await?;
@@ -60,8 +59,11 @@ pub(super) async fn commit(
     let written = plan.write(&mut transaction, &rows).await?;
     let letters = rows.letters(unit, &written);
     letters::add(&mut transaction, lanes.pipeline, unit.generation, &letters).await?;
-    if let Some(keep) = forget {
-        letters::forget(&mut transaction, lanes.pipeline, keep).await?;
+    if let Some(Keep { letters, deletes }) = forget {
+        if let Some(keep) = letters {
+            letters::forget(&mut transaction, lanes.pipeline, keep).await?;
+        }
+        versions::forget(&mut transaction, lanes.target, deletes).await?;
     }
     lineage::add(&mut transaction, lanes, unit, written.sums(unit)).await?;
 

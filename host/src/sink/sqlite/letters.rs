@@ -7,14 +7,12 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::SqliteFault;
-use super::insert::{Binder, Insert};
+use super::insert::{Binder, Statement};
 use super::time;
 use crate::record::Digest;
 use crate::sink::letter::stored_text;
-use crate::sink::table::letters::{
-    FORGOTTEN_MAX, LetterRow, NewLetter, Outcome, replaced, state_name,
-};
-use crate::sink::table::parsed;
+use crate::sink::table::letters::{LetterRow, NewLetter, Outcome, replaced, state_name};
+use crate::sink::table::{FORGOTTEN_MAX, parsed};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 const TABLE: &str = "pinhost_dead_letter";
@@ -48,7 +46,7 @@ pub(super) async fn add(
     if letters.is_empty() {
         return Ok(());
     }
-    let insert = Insert::new(TABLE, &COLUMNS, &replaced(TABLE, &COLUMNS));
+    let insert = Statement::insert(TABLE, &COLUMNS, &replaced(TABLE, &COLUMNS));
     let (generation, now) = (generation.to_string(), time::now());
     let bind = |binder: &mut Binder, new: &NewLetter| {
         let NewLetter { lane, raw, letter } = new;
@@ -72,7 +70,7 @@ pub(super) async fn add(
             .push(raw.topic.as_deref().map(stored_text))
             .push(raw.partition);
     };
-    insert.all(connection, letters, bind).await
+    Ok(insert.all(connection, letters, bind).await?)
 }
 
 /// Forgets letters that are older than they are to be kept, not all of them at once.

@@ -20,29 +20,24 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod time;
+mod versions;
 mod write;
-
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::Mutex;
 
 use self::commit::CommitError;
 pub use self::error::{SqliteFault, SqliteSinkError};
 use self::lane::Lanes;
 use self::session::Database;
 use self::table::Table;
-use super::table::TableFault;
+use super::table::{Forgetting, Keep, TableFault};
 use super::{
     Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
     StoredDeadLetter,
 };
 use crate::pipeline::config::SqliteSinkConfig;
 use crate::record::{ConnectorError, Generation, Lane, Position, Unit};
-
-/// How often dead letters are looked through for old ones.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct SqliteSink {
@@ -51,7 +46,7 @@ pub struct SqliteSink {
     path: String,
     table: Table,
     database: Database,
-    forgot: Mutex<Option<Instant>>,
+    forgetting: Forgetting,
 }
 
 impl SqliteSink {
@@ -64,7 +59,10 @@ impl SqliteSink {
         let path = config.path.clone();
         match open() {
             Ok((table, database)) => {
-                Ok(Self { context, path, table, database, forgot: Mutex::new(None) })
+                let keep =
+                    Keep { letters: context.keep_dead_letters, deletes: config.keep_deletes.0 };
+                let forgetting = Forgetting::new(keep);
+                Ok(Self { context, path, table, database, forgetting })
             }
             Err(fault) => Err(SqliteSinkError { path, fault }.into()),
         }
@@ -79,17 +77,6 @@ impl SqliteSink {
         work: impl Future<Output = Result<T, SqliteFault>>,
     ) -> Result<T, ConnectorError> {
         work.await.map_err(|fault| SqliteSinkError { path: self.path.clone(), fault }.into())
-    }
-
-    /// How long dead letters are kept, now and then.
-    async fn forget(&self) -> Option<Duration> {
-        let keep = self.context.keep_dead_letters?;
-        let mut forgot = self.forgot.lock().await;
-        if forgot.is_some_and(|then| then.elapsed() < FORGET_EVERY) {
-            return None;
-        }
-        *forgot = Some(Instant::now());
-        Some(keep)
     }
 }
 
@@ -132,7 +119,7 @@ impl Sink for SqliteSink {
     }
 
     async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError> {
-        let forget = self.forget().await;
+        let forget = self.forgetting.due();
         let commit = async {
             let (lanes, table) = (self.own_lanes(), &self.table);
             let mut lease = self.database.session().await?;

@@ -24,7 +24,7 @@ impl Table {
         config: &SqliteSinkConfig,
         columns: Option<Arc<[Field]>>,
     ) -> Result<Self, SqliteFault> {
-        let SqliteSinkConfig { path: _, table, key, newest, create, provenance } = config;
+        let SqliteSinkConfig { table, key, newest, create, provenance, .. } = config;
         SQLITE.takes_name(table, &["sqlite_", "pinhost_"])?;
         let newest = newest.as_deref();
         let config = TargetConfig { key, newest, create: *create, provenance: *provenance };

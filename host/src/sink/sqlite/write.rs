@@ -1,16 +1,13 @@
-//! Writes the rows of a unit, and finds those that the table would not take.
+//! Writes the rows of a unit, deletes those that are to go, and finds those that the table would not take.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::join;
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::{SqliteFault, refusal};
-use super::insert::{Binder, Insert, returned};
-use crate::record::Rfc3339;
-use crate::sink::table::cell::Cell;
+use super::insert::{Binder, Statement};
+use super::versions::VersionPlan;
 use crate::sink::table::commit::{RowsToWrite, Written};
 use crate::sink::table::ddl::on_conflict;
 use crate::sink::table::rows::{Candidates, Refusal, RowAt, RowPart};
@@ -26,10 +23,9 @@ const STATEMENT_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Plan {
     layout: Layout,
-    rows: Insert,
-    /// Where versions are kept aside: those that are newer than what is there, and says which.
-    versions: Insert,
-    table: String,
+    rows: Statement,
+    /// None if rows are appended.
+    versions: Option<VersionPlan>,
 }
 
 impl Plan {
@@ -38,14 +34,8 @@ impl Plan {
         let on_conflict = on_conflict(&target.name, target, layout);
         Self {
             layout,
-            rows: Insert::new(&target.name, &columns, &on_conflict),
-            versions: Insert::new(
-                "pinhost_version",
-                &["target", "key", "version"],
-                "ON CONFLICT (target, key) DO UPDATE SET version = excluded.version \
-                 WHERE excluded.version >= pinhost_version.version RETURNING key",
-            ),
-            table: target.name.clone(),
+            rows: Statement::insert(&target.name, &columns, &on_conflict),
+            versions: VersionPlan::new(target, layout),
         }
     }
 
@@ -54,13 +44,13 @@ impl Plan {
         connection: &mut SqliteConnection,
         rows: &RowsToWrite<'_>,
     ) -> Result<Written, SqliteFault> {
-        let RowsToWrite { parts, candidates } = rows;
+        let candidates = &rows.candidates;
         let mut search = Search::new(candidates, GROUP);
         let (mut stored, mut refused) = (0, Vec::new());
         while let Some(group) = search.next() {
             execute(connection, "SAVEPOINT pinhost_rows").await?;
-            match self.group(connection, parts, candidates, search.rows(&group)).await {
-                Ok(rows) => stored += rows,
+            match self.group(connection, rows, search.rows(&group)).await {
+                Ok(group) => stored += group,
                 Err(error) => {
                     let reason = refusal(&error).ok_or(error)?;
                     execute(connection, "ROLLBACK TO pinhost_rows").await?;
@@ -74,19 +64,21 @@ impl Plan {
         Ok(rows.written(stored, refused))
     }
 
-    /// How many of the rows are in the table now.
+    /// How many of the rows are in the table now, or are gone if they were to go.
     async fn group(
         &self,
         connection: &mut SqliteConnection,
-        parts: &[RowPart<'_>],
-        candidates: &Candidates,
-        rows: &[u32],
+        rows: &RowsToWrite<'_>,
+        group: &[u32],
     ) -> Result<u64, sqlx::Error> {
-        if self.layout.versions != Versions::Aside {
-            return self.insert(connection, parts, candidates, rows).await;
-        }
-        let newer = self.newer(connection, candidates, rows).await?;
-        self.insert(connection, parts, candidates, &newer).await
+        let RowsToWrite { parts, candidates } = rows;
+        let Some(versions) = &self.versions else {
+            return self.insert(connection, parts, candidates, group).await;
+        };
+        let (inserts, deletes) = rows.apart(group);
+        let inserts = versions.newer(connection, candidates, inserts).await?;
+        let stored = self.insert(connection, parts, candidates, &inserts).await?;
+        Ok(stored + versions.delete(connection, rows, deletes).await?)
     }
 
     async fn insert(
@@ -122,15 +114,7 @@ impl Plan {
         let RowAt { part, row: at } = candidates.at(row);
         let part = &parts[part];
         for column in &part.columns {
-            match column.cell(at) {
-                Cell::Null => binder.push(None::<i64>),
-                Cell::Boolean(value) => binder.push(value),
-                Cell::Integer(value) => binder.push(value),
-                Cell::Float(value) => binder.push(value),
-                Cell::Text(text) => binder.push(Arc::<str>::from(text)),
-                Cell::Timestamp(micros) => binder.push(Rfc3339(micros).to_string()),
-                Cell::List(list) => binder.push(list.json()),
-            };
+            binder.push_cell(column.cell(at));
         }
         if self.layout.provenance {
             let place = part.record(at).position.place();
@@ -139,31 +123,6 @@ impl Plan {
         if self.layout.versions == Versions::Column {
             binder.push(candidates.version(row).to_vec());
         }
-    }
-
-    /// Those rows whose versions are newer than the ones kept aside, which they replace.
-    async fn newer(
-        &self,
-        connection: &mut SqliteConnection,
-        candidates: &Candidates,
-        rows: &[u32],
-    ) -> Result<Vec<u32>, sqlx::Error> {
-        let mut newer = Vec::with_capacity(rows.len());
-        let mut left = rows;
-        while !left.is_empty() {
-            let (size, statement) = self.versions.of(left.len());
-            let (now, later) = left.split_at(size);
-            let mut binder = Binder::default();
-            for row in now {
-                binder.push(&*self.table).push(candidates.key(*row)).push(candidates.version(*row));
-            }
-            let returned = returned(connection, statement, binder).await?;
-            let keys = returned.iter().map(|row| row.try_get::<&[u8], _>(0));
-            let keys: HashSet<&[u8]> = keys.collect::<Result<_, _>>()?;
-            newer.extend(now.iter().filter(|row| keys.contains(candidates.key(**row))));
-            left = later;
-        }
-        Ok(newer)
     }
 }
 

@@ -9,7 +9,7 @@ use super::target::Target;
 use crate::record::{DeadLetter, Lane, Unit, UnitPart};
 use crate::sink::{Claim, LineageSums, RetriedLetter, Retry, Stored};
 
-/// Rows that a transaction writes: of a unit, or of letters that are tried again.
+/// Rows that a transaction writes, and those that it deletes: of a unit, or of letters that are tried again.
 #[derive(Debug)]
 pub(crate) struct RowsToWrite<'a> {
     pub(crate) parts: Vec<RowPart<'a>>,
@@ -18,21 +18,35 @@ pub(crate) struct RowsToWrite<'a> {
 
 impl<'a> RowsToWrite<'a> {
     pub(crate) fn of_unit(target: &Target, unit: &'a Unit) -> Result<Self, TableFault> {
-        Self::new(target, unit.parts.iter().map(|part| (&unit.lane, part)))
+        let parts = unit.parts.iter().enumerate();
+        Self::new(target, parts.map(|(at, part)| (at, &unit.lane, part)))
     }
 
     pub(crate) fn of_retry(target: &Target, retry: &'a Retry) -> Result<Self, TableFault> {
-        Self::new(target, retry.letters.iter().map(|letter| (&letter.lane, &letter.part)))
+        let letters = retry.letters.iter().enumerate();
+        Self::new(target, letters.map(|(at, letter)| (at, &letter.lane, &letter.part)))
     }
 
     fn new(
         target: &Target,
-        parts: impl Iterator<Item = (&'a Lane, &'a UnitPart)>,
+        parts: impl Iterator<Item = (usize, &'a Lane, &'a UnitPart)>,
     ) -> Result<Self, TableFault> {
         let parts: Vec<_> =
-            parts.map(|(lane, part)| RowPart::new(target, lane, part)).collect::<Result<_, _>>()?;
+            parts.map(|part| RowPart::of(target, part)).collect::<Result<_, _>>()?;
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
         let candidates = Candidates::new(target, &parts);
         Ok(Self { parts, candidates })
+    }
+
+    /// Whether some row may have to go.
+    pub(crate) fn has_deletes(&self) -> bool {
+        self.parts.iter().any(|part| part.is_delete)
+    }
+
+    /// Those of the candidates that are rows, and those that are deletes.
+    pub(crate) fn apart(&self, candidates: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let is_row = |at: &u32| !self.parts[self.candidates.at(*at).part].is_delete;
+        candidates.iter().partition(|at| is_row(at))
     }
 
     /// What became of them: `refused` are those that the table did not take.
@@ -58,7 +72,7 @@ impl<'a> RowsToWrite<'a> {
             letters.extend(part.dead_letters.iter().map(new));
         }
         for refusal in &written.refused {
-            let raw = &unit.parts[refusal.at.part].raw;
+            let raw = &unit.parts[self.parts[refusal.at.part].of].raw;
             letters.push(NewLetter { lane, raw, letter: self.letter(refusal) });
         }
         letters
@@ -67,13 +81,15 @@ impl<'a> RowsToWrite<'a> {
     /// The letters of refused rows, by the number of the letter that was tried again.
     pub(crate) fn refused_again(&self, written: &Written) -> BTreeMap<usize, DeadLetter> {
         let refused = written.refused.iter();
-        refused.map(|refusal| (refusal.at.part, self.letter(refusal))).collect()
+        let letter = |refusal: &Refusal| (self.parts[refusal.at.part].of, self.letter(refusal));
+        refused.map(letter).collect()
     }
 }
 
 /// What became of rows.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
+    /// Deletes too.
     pub(crate) stored: u64,
     pub(crate) superseded: u64,
     pub(crate) refused: Vec<Refusal>,
@@ -121,9 +137,10 @@ pub(crate) fn check(claim: &Claim, unit: &Unit) -> Result<(), TableFault> {
     }
     if !unit.is_balanced() {
         let sums = format!(
-            "{} read, {} rows, {} dropped, {} dead letters",
+            "{} read, {} rows, {} deletes, {} dropped, {} dead letters",
             unit.records(),
             unit.rows(),
+            unit.deletes(),
             unit.dropped(),
             unit.dead_letters()
         );

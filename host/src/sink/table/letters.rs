@@ -9,9 +9,6 @@ use crate::record::{DeadLetter, Lane, RawBatch, RawRecord};
 use crate::sink::letter::{headers_from_json, headers_to_json, id};
 use crate::sink::{DeadLetterState, StoredDeadLetter};
 
-/// Letters that go in one commit because they are too old.
-pub(crate) const FORGOTTEN_MAX: i64 = 10_000;
-
 /// A letter, and the record that it is about.
 #[derive(Debug)]
 pub(crate) struct NewLetter<'a> {

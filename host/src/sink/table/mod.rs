@@ -6,6 +6,7 @@ pub(crate) mod cell;
 pub(crate) mod commit;
 pub(crate) mod ddl;
 mod fault;
+mod forget;
 pub(crate) mod generation;
 pub(crate) mod letters;
 pub(crate) mod lineage;
@@ -16,5 +17,6 @@ mod version;
 
 pub use self::fault::TableFault;
 pub(crate) use self::fault::parsed;
+pub(crate) use self::forget::{FORGOTTEN_MAX, Forgetting, Keep};
 pub(crate) use self::search::Search;
 pub(crate) use self::target::{Layout, Target, TargetConfig, VERSION, Versions};

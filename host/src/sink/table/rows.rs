@@ -1,4 +1,4 @@
-//! The rows of a unit, and which of them to write: all, or the newest of each key.
+//! The rows of a unit and its deletes, and which of them to write: all, or the newest of each key.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,27 +7,34 @@ use super::cell::{Cell, CellColumn};
 use super::fault::TableFault;
 use super::target::Target;
 use super::version::{push_cell, push_version};
-use crate::record::{Lane, RawBatch, RawRecord, RowBytes, Rows, UnitPart};
+use crate::record::{Deletes, Field, Lane, RawBatch, RawRecord, RowBytes, Rows, UnitPart};
 
-/// A batch of rows, and the records that they were made of.
+/// A batch of rows, or of the keys of rows that are to go; and the records that they were made of.
 #[derive(Debug)]
 pub(crate) struct RowPart<'a> {
+    /// Which of the unit's parts it is of, or which of the letters that are tried again.
+    pub(crate) of: usize,
+    pub(crate) is_delete: bool,
     pub(crate) lane: Arc<str>,
+    /// Those of the target; of a delete, those that tell which row it is, and when.
     pub(crate) columns: Vec<CellColumn<'a>>,
+    /// Which of the columns.
+    key: Vec<usize>,
+    newest: Option<usize>,
     /// The rows as bytes, if the sink made them.
     pub(crate) encoded: Option<&'a RowBytes>,
     origins: &'a [u32],
     raw: &'a RawBatch,
 }
 
-/// One of the rows of `parts`.
+/// One of the rows or keys of `parts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowAt {
     pub(crate) part: usize,
     pub(crate) row: usize,
 }
 
-/// Why a row is a dead letter.
+/// Why a row, or a delete, is a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) at: RowAt,
@@ -56,27 +63,48 @@ struct Candidate {
 }
 
 impl<'a> RowPart<'a> {
-    pub(crate) fn new(
+    /// The rows of a part, and the keys of those that are to go.
+    pub(crate) fn of(
         target: &Target,
-        lane: &Lane,
-        part: &'a UnitPart,
-    ) -> Result<Self, TableFault> {
-        let (batch, encoded) = match &part.rows {
-            Rows::Columns(batch) => (Some(batch), None),
-            Rows::Bytes(rows) => (Some(&rows.columns), Some(rows)),
-            Rows::Encoded(_) | Rows::Raw => (None, None),
+        (of, lane, part): (usize, &Lane, &'a UnitPart),
+    ) -> Result<Vec<Self>, TableFault> {
+        let lane: Arc<str> = lane.name().into();
+        let (columns, encoded) = cells(&part.rows, &part.origins, &target.columns)?;
+        let rows = Self {
+            of,
+            is_delete: false,
+            lane: Arc::clone(&lane),
+            columns,
+            key: target.key.clone(),
+            newest: target.newest,
+            encoded,
+            origins: &part.origins,
+            raw: &part.raw,
         };
-        let columns = match batch {
-            Some(batch) if *batch.fields() == target.columns => {
-                let columns = batch.columns().iter().zip(&*target.columns);
-                columns.map(|(column, field)| CellColumn::new(field.kind, column)).collect()
-            }
-            // A batch of which nothing is left may have lost its columns too.
-            _ if part.origins.is_empty() => Vec::new(),
-            _ => return Err(TableFault::OtherColumns),
+        let Some(Deletes { keys, origins }) = &part.deletes else { return Ok(vec![rows]) };
+        if target.key.is_empty() {
+            return Err(TableFault::OtherColumns);
+        }
+        let given = target.deleted();
+        let fields: Vec<_> = given.iter().map(|at| target.columns[*at].clone()).collect();
+        let (columns, encoded) = cells(keys, origins, &fields)?;
+        let deletes = Self {
+            of,
+            is_delete: true,
+            lane,
+            columns,
+            key: (0..target.key.len()).collect(),
+            newest: target.newest.and_then(|newest| given.iter().position(|at| *at == newest)),
+            encoded,
+            origins,
+            raw: &part.raw,
         };
-        let (origins, raw) = (&part.origins, &part.raw);
-        Ok(Self { lane: lane.name().into(), columns, encoded, origins, raw })
+        Ok(vec![rows, deletes])
+    }
+
+    /// The values that tell which row it is.
+    pub(crate) fn key(&self, row: usize) -> impl Iterator<Item = Cell<'a>> {
+        self.key.iter().map(move |column| self.columns[*column].cell(row))
     }
 
     /// Which of its batch's records a row was made of.
@@ -92,6 +120,29 @@ impl<'a> RowPart<'a> {
     pub(crate) fn record(&self, row: usize) -> &'a RawRecord {
         &self.raw.records[self.origins[row] as usize]
     }
+}
+
+/// As cells, and as bytes if the sink made some.
+fn cells<'a>(
+    rows: &'a Rows,
+    origins: &[u32],
+    fields: &[Field],
+) -> Result<(Vec<CellColumn<'a>>, Option<&'a RowBytes>), TableFault> {
+    let (batch, encoded) = match rows {
+        Rows::Columns(batch) => (Some(batch), None),
+        Rows::Bytes(rows) => (Some(&rows.columns), Some(rows)),
+        Rows::Encoded(_) | Rows::Raw => (None, None),
+    };
+    let columns = match batch {
+        Some(batch) if **batch.fields() == *fields => {
+            let columns = batch.columns().iter().zip(fields);
+            columns.map(|(column, field)| CellColumn::new(field.kind, column)).collect()
+        }
+        // A batch of which nothing is left may have lost its columns too.
+        _ if origins.is_empty() => Vec::new(),
+        _ => return Err(TableFault::OtherColumns),
+    };
+    Ok((columns, encoded))
 }
 
 impl Candidates {
@@ -128,13 +179,13 @@ impl Candidates {
     fn push(&mut self, target: &Target, part: &RowPart, at: RowAt) {
         let bytes = &mut self.bytes;
         let key = offset(bytes.len());
-        for column in &target.key {
-            push_cell(bytes, part.columns[*column].cell(at.row));
+        for cell in part.key(at.row) {
+            push_cell(bytes, cell);
         }
         let version = offset(bytes.len());
         if !target.key.is_empty() {
             let record = part.record(at.row);
-            let newest = match target.newest {
+            let newest = match part.newest {
                 Some(column) => part.columns[column].cell(at.row),
                 None => record.timestamp_micros.map_or(Cell::Null, Cell::Timestamp),
             };
@@ -202,6 +253,6 @@ fn offset(at: usize) -> u32 {
 }
 
 fn null_in_key<'a>(target: &'a Target, part: &RowPart, row: usize) -> Option<&'a str> {
-    let is_null = |column: &&usize| matches!(part.columns[**column].cell(row), Cell::Null);
-    target.key.iter().find(is_null).map(|column| &*target.columns[*column].name)
+    let null = part.key(row).position(|cell| matches!(cell, Cell::Null));
+    null.map(|at| &*target.columns[target.key[at]].name)
 }

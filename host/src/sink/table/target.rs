@@ -91,6 +91,12 @@ impl Target {
         self.key.iter().map(|at| &*self.columns[*at].name).collect()
     }
 
+    /// The columns of keys whose rows are to go.
+    pub(crate) fn deleted(&self) -> Vec<usize> {
+        let newest = self.newest.filter(|newest| !self.key.contains(newest));
+        self.key.iter().copied().chain(newest).collect()
+    }
+
     pub(crate) fn layout(&self, has: impl Fn(&str) -> bool) -> Layout {
         Layout {
             provenance: has(LANE) && has(POSITION),

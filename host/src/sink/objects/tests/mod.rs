@@ -239,6 +239,7 @@ fn unit_of(sink: &dyn Sink, from: u64, rows: Batch) -> Unit {
         raw: raw(from, from + count),
         rows: sink.encode(rows),
         origins: (0..count as u32).collect(),
+        deletes: None,
         dropped: 0,
         dead_letters: Vec::new(),
     };

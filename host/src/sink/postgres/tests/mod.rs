@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use self::server::{SHARED, Server};
 use super::PostgresSink;
-use crate::pipeline::config::{DatabaseUrl, NulCharacters, PostgresSinkConfig};
+use crate::pipeline::config::{DatabaseUrl, Duration, NulCharacters, PostgresSinkConfig};
 use crate::record::{Field, Kind};
 use crate::sink::Sink;
 use crate::sink::conformance::{
@@ -52,6 +52,7 @@ impl TestDatabase {
             newest: None,
             create: true,
             provenance: true,
+            keep_deletes: Duration::secs(60),
             nul: NulCharacters::Reject,
             pool: 4,
         }

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 use super::SqliteSink;
-use crate::pipeline::config::SqliteSinkConfig;
+use crate::pipeline::config::{Duration, SqliteSinkConfig};
 use crate::record::{Field, Kind, Lane, Position, UnitPart};
 use crate::sink::conformance::{
     Opening, Store, TableStore, TestSink, Upserts, Writer, columns, conformance_tests, context,
@@ -40,6 +40,7 @@ impl TestFile {
             newest: None,
             create: true,
             provenance: true,
+            keep_deletes: Duration::secs(60),
         }
     }
 

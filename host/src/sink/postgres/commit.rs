@@ -55,13 +55,17 @@ pub(super) async fn commit(
         return Ok(Committed::Fenced);
     }
     let written = plan.write(&mut transaction, &rows).await?;
+    if let Some(reasons) = written.too_many(unit) {
+        answered(transaction.rollback()).await?;
+        return Ok(Committed::Refused(reasons));
+    }
     let letters = rows.letters(unit, &written);
     letters::add(&mut transaction, lanes.pipeline, unit.generation, &letters).await?;
     if let Some(keep) = forget {
         letters::forget(&mut transaction, lanes.pipeline, keep).await?;
     }
     lineage::add(&mut transaction, lanes, unit, written.sums(unit)).await?;
-    if !lanes.advance(&mut transaction, claim, unit).await? {
+    if !lanes.advance(&mut transaction, claim, unit, written.rejects(unit)).await? {
         answered(transaction.rollback()).await?;
         return Ok(Committed::Fenced);
     }

@@ -54,10 +54,12 @@ impl Plan {
         connection: &mut SqliteConnection,
         rows: &RowsToWrite<'_>,
     ) -> Result<Written, SqliteFault> {
-        let RowsToWrite { parts, candidates } = rows;
+        let RowsToWrite { parts, candidates, .. } = rows;
         let mut search = Search::new(candidates, GROUP);
         let (mut stored, mut refused) = (0, Vec::new());
-        while let Some(group) = search.next() {
+        while !rows.are_too_many(&refused)
+            && let Some(group) = search.next()
+        {
             execute(connection, "SAVEPOINT pinhost_rows").await?;
             match self.group(connection, parts, candidates, search.rows(&group)).await {
                 Ok(rows) => stored += rows,

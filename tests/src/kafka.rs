@@ -89,7 +89,8 @@ impl Topic {
     /// What is made is not known everywhere at once.
     async fn wait_for(&self, partitions: usize) {
         loop {
-            let known = self.admin().inner().fetch_metadata(Some(&self.name), TIME).expect("metadata");
+            let known =
+                self.admin().inner().fetch_metadata(Some(&self.name), TIME).expect("metadata");
             if known.topics()[0].partitions().len() == partitions {
                 return;
             }
@@ -114,7 +115,10 @@ impl Topic {
     /// Deletes the records before an offset, as retention does.
     pub async fn cut(&self, partition: i32, before: i64) {
         let offsets = self.at(partition, before);
-        self.admin().delete_records(&offsets, &AdminOptions::new()).await.expect("records are deleted");
+        self.admin()
+            .delete_records(&offsets, &AdminOptions::new())
+            .await
+            .expect("records are deleted");
     }
 
     fn at(&self, partition: i32, offset: i64) -> TopicPartitionList {
@@ -125,7 +129,8 @@ impl Topic {
 
     /// Values in their order.
     pub async fn send(&self, partition: i32, values: impl IntoIterator<Item = impl AsRef<str>>) {
-        let producer: FutureProducer = self.client().set("linger.ms", "1").create().expect("a client");
+        let producer: FutureProducer =
+            self.client().set("linger.ms", "1").create().expect("a client");
         send(&producer, &self.name, partition, values).await;
     }
 
@@ -187,7 +192,8 @@ impl Topic {
 
     /// Another program in the group, which has all partitions when this returns.
     pub fn stranger(&self, group: &str, assignor: &str) -> Stranger {
-        let member: BaseConsumer = self.client()
+        let member: BaseConsumer = self
+            .client()
             .set("group.id", group)
             .set("client.id", "somebody")
             .set("session.timeout.ms", "3000")

@@ -113,7 +113,8 @@ impl Ledger {
         }
         for (delivery, key, number, time_ms) in on_their_way {
             let delivered = delivery.await.expect("an answer");
-            let delivered = delivered.unwrap_or_else(|(error, _)| panic!("it is not taken: {error}"));
+            let delivered =
+                delivered.unwrap_or_else(|(error, _)| panic!("it is not taken: {error}"));
             let (partition, offset) = (delivered.partition.into(), delivered.offset);
             self.sent.push(Sent { partition, offset, key, number, time_ms });
         }

@@ -104,7 +104,11 @@ impl Drop for Running {
 /// # Panics
 /// If it does not happen in time.
 #[track_caller]
-pub fn wait_until(time: Duration, mut happened: impl FnMut() -> bool, told: impl FnOnce() -> String) {
+pub fn wait_until(
+    time: Duration,
+    mut happened: impl FnMut() -> bool,
+    told: impl FnOnce() -> String,
+) {
     let began = Instant::now();
     while !happened() {
         assert!(began.elapsed() < time, "it did not happen in {time:?}: {}", told());

@@ -78,7 +78,8 @@ impl Server {
     fn children(&self) -> impl Iterator<Item = u32> {
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid));
         let children = children.expect("Linux, and a process that is there");
-        let children = children.split_whitespace().map(|child| child.parse().expect("a process id"));
+        let children =
+            children.split_whitespace().map(|child| child.parse().expect("a process id"));
         children.collect::<Vec<_>>().into_iter()
     }
 

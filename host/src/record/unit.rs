@@ -18,6 +18,8 @@ pub struct Unit {
     pub parts: Vec<UnitPart>,
     /// So many of its dead letters were accepted beforehand, and use that up.
     pub accepted_rejects: u64,
+    /// So many of its rows may be refused by the sink. If there are more, the records are not at fault.
+    pub refusals_max: u64,
 }
 
 /// What became of one batch.

@@ -45,6 +45,24 @@ impl Breaker {
         Ok(())
     }
 
+    /// How many dead letters more a unit may have, all of whose records were seen: `dead` of its `records`
+    /// are some already.
+    pub(super) fn room(&self, records: u64, dead: u64) -> u64 {
+        let (records, dead) = if records >= RECORDS_MIN {
+            (records, dead)
+        } else if self.is_tripped || self.records >= RECORDS_MIN {
+            (self.records.max(RECORDS_MIN), self.dead)
+        } else {
+            return u64::MAX;
+        };
+        ((self.ratio_max * records as f64) as u64).saturating_sub(dead)
+    }
+
+    /// So many of the records that were seen are dead letters as well: there was room for them.
+    pub(super) fn note_refused(&mut self, dead: u64) {
+        self.add(0, dead);
+    }
+
     /// It was, and too little was seen since to say that it is over. Few records are then enough to trip it
     /// again, if as many of a thousand would be.
     pub(super) fn is_tripped(&self) -> bool {
@@ -107,6 +125,19 @@ mod tests {
             assert_eq!(breaker.note(10, 0), Ok(()), "it goes on once the records are good");
         }
         assert!(!breaker.is_tripped());
+    }
+
+    #[test]
+    fn there_is_room_for_as_many_as_do_not_trip_it() {
+        let mut breaker = Breaker::new(0.05);
+        assert_eq!(breaker.note(300, 10), Ok(()));
+        assert_eq!(breaker.room(300, 10), u64::MAX, "few records say nothing");
+        assert_eq!(breaker.note(700, 10), Ok(()));
+        assert_eq!(breaker.room(700, 10), 30);
+        assert_eq!(breaker.room(50_000, 100), 2_400, "a large unit stands for itself");
+        breaker.note_refused(30);
+        assert_eq!(breaker.room(700, 10), 0);
+        assert_eq!(breaker.note(10, 1), Err(Tripped { records: 1_010, dead: 51 }));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Reading, cleaning and committing overlap; what is on its way is bounded by bytes. Nothing that is not
 //! committed outlives this task: whoever claims the lane next reads it again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub enum Halt {
     Stopped(#[from] Uncleanable),
     #[error("{} of the last {} records are dead letters, more than dead_letters.max_ratio allows", .0.dead, .0.records)]
     TooManyDead(Tripped),
+    #[error("the sink refuses {} of {records} rows or more, and dead_letters.max_ratio allows fewer: {}", .reasons.values().sum::<u64>(), list(.reasons))]
+    TooManyRefused { records: u64, reasons: BTreeMap<String, u64> },
     #[error("the source cannot be read: {0}")]
     Source(#[source] ConnectorError),
     #[error("the sink cannot be written: {0}")]
@@ -80,7 +83,10 @@ pub enum Halt {
 impl Halt {
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Clean { .. } | Self::Stopped(_) | Self::TooManyDead(_) => ErrorClass::Systemic,
+            Self::Clean { .. }
+            | Self::Stopped(_)
+            | Self::TooManyDead(_)
+            | Self::TooManyRefused { .. } => ErrorClass::Systemic,
             Self::Source(error) | Self::Sink(error) => error.class,
         }
     }
@@ -102,6 +108,12 @@ impl Halt {
                      next ones through: {lift}"
                 ))
             }
+            Self::TooManyRefused { records, .. } => {
+                let lift = Resume { file, lane, records: *records };
+                Some(format!(
+                    "mend what refuses them, and the lane goes on by itself; or let them become dead letters: {lift}"
+                ))
+            }
             Self::Stopped(_) | Self::Source(_) | Self::Sink(_) => self.help_of_connector(),
         }
     }
@@ -110,9 +122,16 @@ impl Halt {
     pub fn help_of_connector(&self) -> Option<String> {
         match self {
             Self::Source(error) | Self::Sink(error) => error.help.clone(),
-            Self::Clean { .. } | Self::Stopped(_) | Self::TooManyDead(_) => None,
+            Self::Clean { .. }
+            | Self::Stopped(_)
+            | Self::TooManyDead(_)
+            | Self::TooManyRefused { .. } => None,
         }
     }
+}
+
+fn list(reasons: &BTreeMap<String, u64>) -> String {
+    reasons.keys().map(String::as_str).collect::<Vec<_>>().join("; ")
 }
 
 /// Runs a lane until it ends in one way or another. A probe takes small batches, to learn at little cost
@@ -300,14 +319,18 @@ impl<'a> Run<'a> {
         let to = batches[batches.len() - 1].part.raw.to;
         let live = &self.shared.live;
         let figures = figures(live, &batches);
-        let unit = Unit {
+        let mut unit = Unit {
             lane: self.claim.lane.clone(),
             from,
             to,
             generation: live.generation,
             parts: batches.into_iter().map(|batch| batch.part).collect(),
             accepted_rejects,
+            refusals_max: u64::MAX,
         };
+        let records = unit.records();
+        let room = self.breaker.room(records, unit.dead_letters() - accepted_rejects);
+        unit.refusals_max = room.saturating_add(self.accepted_rejects);
         assert!(unit.is_balanced(), "every record of a unit ends in exactly one place");
         // The claim moves on by itself: the unit before this one is committed by now.
         let claim = Claim { position: from, ..self.claim.clone() };
@@ -318,6 +341,9 @@ impl<'a> Run<'a> {
             Ok(match committed {
                 Committed::Done(stored) => Some(Done { to, figures, stored }),
                 Committed::Fenced => None,
+                Committed::Refused(reasons) => {
+                    return Err(Halt::TooManyRefused { records, reasons });
+                }
             })
         }
         .boxed()
@@ -325,6 +351,10 @@ impl<'a> Run<'a> {
 
     fn committed(&mut self, Done { to, figures, stored }: Done) {
         self.claim.position = to;
+        let refused = stored.refused.values().sum::<u64>();
+        let accepted = refused.min(self.accepted_rejects);
+        self.accepted_rejects -= accepted;
+        self.breaker.note_refused(refused - accepted);
         self.shared.stats.committed(&self.claim.lane, to, figures, &stored);
         self.shared.source.hint(&self.claim.lane, to);
         tracing::debug!(lane = %self.claim.lane, to = %to, rows = stored.rows, "committed");

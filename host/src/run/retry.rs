@@ -63,7 +63,7 @@ pub async fn retry(
                     *retried.still_dead.entry(reason).or_default() += count;
                 }
             }
-            Committed::Fenced => retried.missed += letters.len() as u64,
+            Committed::Fenced | Committed::Refused(_) => retried.missed += letters.len() as u64,
         }
     }
     Ok(retried)

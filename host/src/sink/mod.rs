@@ -149,6 +149,9 @@ pub enum Committed {
     Done(Stored),
     /// Another owner has the lane, or this claim is older than what is stored.
     Fenced,
+    /// More rows are refused than the unit allows, by reason as far as that was looked into. Nothing of the
+    /// unit is committed.
+    Refused(BTreeMap<String, u64>),
 }
 
 /// What became of a unit's rows.

@@ -55,8 +55,7 @@ fn a_copied_pipeline_does_not_go_on_from_where_another_stands() {
     let yaml = fs::read_to_string(&file).expect("UTF-8");
     fs::write(story.folder.path().join("q.yaml"), yaml.replace("table: posts", "table: others"))
         .expect("a file");
-    let mut copy =
-        Running::start(pinhost!(), story.folder.path(), &["--until-end", "q.yaml"]);
+    let mut copy = Running::start(pinhost!(), story.folder.path(), &["--until-end", "q.yaml"]);
     assert_eq!(copy.ended(TIME), Some(1), "{}", copy.log());
     assert!(copy.log().contains("give the pipeline another `name:`"), "{}", copy.log());
     let others = "SELECT count(*) FROM pg_tables WHERE tablename = 'others'";

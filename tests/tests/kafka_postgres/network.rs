@@ -49,8 +49,7 @@ fn an_upsert_whose_answer_is_lost_is_found_out() {
 
 #[test]
 fn a_connection_that_is_cut_anywhere_is_made_again() {
-    let mut faults: Vec<_> =
-        (0..8).map(|_| Fault::CutAfter(fastrand::usize(..20_000))).collect();
+    let mut faults: Vec<_> = (0..8).map(|_| Fault::CutAfter(fastrand::usize(..20_000))).collect();
     faults.push(Fault::CutBefore(COMMIT));
     prove(Mode::Append, &faults);
 }

@@ -32,12 +32,13 @@ fn servers_that_are_killed_are_waited_for() {
 /// Invariant 8. What cannot be written is not read, and the group does not take the process for dead.
 #[test]
 fn nothing_piles_up_before_a_database_that_is_stopped() {
+    const FILLING: usize = 5_000;
     let database = Server::postgres();
     let brokers = pinhost_tests::services::kafka().brokers;
     let story = Story::between(brokers, database.said("PG_URL"), Mode::Upsert, 2);
     story.change("unit:", "limits: { memory: 32MiB }\nunit:");
     let mut ledger = story.ledger();
-    ledger.fill(2_000);
+    ledger.fill(FILLING);
     story.send(&mut ledger, 5_000);
     let process = story.start();
     story.reads(5_000, &process);
@@ -52,7 +53,7 @@ fn nothing_piles_up_before_a_database_that_is_stopped() {
     database.go_on();
 
     let ledger = feed.stop(story.runtime.handle());
-    let waited = (ledger.sent.len() - 5_000) * 2_000;
+    let waited = (ledger.sent.len() - 5_000) * FILLING;
     println!("{} MiB waited, the process took {} MiB more", waited >> 20, grown >> 20);
     assert!(waited > 64 << 20, "only {waited} bytes waited");
     assert!(grown < 32 << 20, "{grown} bytes more");

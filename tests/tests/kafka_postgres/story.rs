@@ -59,7 +59,8 @@ impl Story {
         let (server, _) = server.rsplit_once('/').expect("a URL with a database");
         let url = format!("{server}/{name}");
         if mode == Mode::Append {
-            let make = "CREATE TABLE posts (seq bigserial, part bigint, at bigint, k text, n bigint)";
+            let make =
+                "CREATE TABLE posts (seq bigserial, part bigint, at bigint, k text, n bigint)";
             execute(&runtime, &url, make);
         }
         let folder = TempDir::new().expect("a folder");
@@ -145,8 +146,10 @@ unit: {{ rows: 300, time: 50ms }}
     #[track_caller]
     pub fn read(&self) -> i64 {
         // Until the first process has started there is no such table.
-        match table::postgres(&self.url, "SELECT (to_regclass('pinhost.lineage') IS NOT NULL)::int4")
-            [0][0]
+        match table::postgres(
+            &self.url,
+            "SELECT (to_regclass('pinhost.lineage') IS NOT NULL)::int4",
+        )[0][0]
             .as_i64()
         {
             Some(1) => self.number("SELECT coalesce(sum(read), 0)::int8 FROM pinhost.lineage"),

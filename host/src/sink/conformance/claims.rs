@@ -71,6 +71,7 @@ pub(crate) async fn claimers_that_race_store_everything_once(store: &dyn Store) 
             match sink.commit(&claim, &unit(&*sink, from..from + 1)).await.unwrap() {
                 Committed::Done(stored) => own += stored.rows,
                 Committed::Fenced => tokio::task::yield_now().await,
+                refused @ Committed::Refused(_) => panic!("{refused:?}"),
             }
         }
     };

@@ -131,6 +131,7 @@ fn unit_of(sink: &dyn Sink, range: Range<u64>, generation: &str, fates: &[(u64, 
         to: at(range.end),
         generation: Digest::of(generation.as_bytes()),
         accepted_rejects: 0,
+        refusals_max: u64::MAX,
         parts: [range.start..middle, middle..range.end].map(|range| part(sink, range, fate)).into(),
     }
 }

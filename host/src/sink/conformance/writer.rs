@@ -106,6 +106,7 @@ impl<'a, S: TestSink> Writer<'a, S> {
             to: part.raw.to,
             generation: Digest::of(b"test"),
             accepted_rejects: 0,
+            refusals_max: u64::MAX,
             parts: vec![part],
         }
     }

@@ -54,6 +54,10 @@ pub(super) async fn commit(
         return Ok(Committed::Fenced);
     }
     let written = plan.write(&mut transaction, &rows).await?;
+    if let Some(reasons) = written.too_many(unit) {
+        answered(transaction.rollback()).await?;
+        return Ok(Committed::Refused(reasons));
+    }
     let letters = rows.letters(unit, &written);
     letters::add(&mut transaction, lanes.pipeline, unit.generation, &letters).await?;
     if let Some(Keep { letters, deletes }) = forget {
@@ -63,7 +67,7 @@ pub(super) async fn commit(
         versions::forget(&mut transaction, lanes.target, deletes).await?;
     }
     lineage::add(&mut transaction, lanes, unit, written.sums(unit)).await?;
-    if !lanes.advance(&mut transaction, claim, unit).await? {
+    if !lanes.advance(&mut transaction, claim, unit, written.rejects(unit)).await? {
         answered(transaction.rollback()).await?;
         return Ok(Committed::Fenced);
     }

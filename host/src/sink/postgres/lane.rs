@@ -40,7 +40,8 @@ impl Lanes<'_> {
              WHERE pipeline = $2 AND lane = $3 RETURNING position, accepted_rejects",
         );
         let again = again.persistent(false).bind(token).bind(self.pipeline).bind(lane.name());
-        let stored: Option<(String, i64)> = answered(again.fetch_optional(&mut *connection)).await?;
+        let stored: Option<(String, i64)> =
+            answered(again.fetch_optional(&mut *connection)).await?;
         let (stored, accepted) = match stored {
             Some(stored) => stored,
             None => self.claim_first(connection, source, lane, start, token).await?,
@@ -137,6 +138,7 @@ impl Lanes<'_> {
         connection: &mut PgConnection,
         claim: &Claim,
         unit: &Unit,
+        rejects: i64,
     ) -> Result<bool, PostgresFault> {
         let advance = query(
             "UPDATE pinhost.position \
@@ -145,7 +147,7 @@ impl Lanes<'_> {
              WHERE pipeline = $3 AND lane = $4 AND token = $5 AND position = $6",
         )
         .bind(unit.to.to_string())
-        .bind(i64::try_from(unit.accepted_rejects).unwrap_or(i64::MAX))
+        .bind(rejects)
         .bind(self.pipeline)
         .bind(claim.lane.name())
         .bind(claim.token)

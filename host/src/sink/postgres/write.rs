@@ -120,7 +120,7 @@ impl Plan {
         connection: &mut PgConnection,
         rows: &RowsToWrite<'_>,
     ) -> Result<Written, PostgresFault> {
-        let RowsToWrite { parts, candidates } = rows;
+        let RowsToWrite { parts, candidates, .. } = rows;
         if parts.iter().any(RowPart::lacks_bytes) {
             return Err(TableFault::OtherColumns.into());
         }
@@ -134,7 +134,9 @@ impl Plan {
         let mut search = Search::new(candidates, candidates.len());
         let (mut stored, mut letters) = (0, Vec::new());
         let mut is_first = true;
-        while let Some(group) = search.next() {
+        while !rows.are_too_many(&letters)
+            && let Some(group) = search.next()
+        {
             execute(connection, "SAVEPOINT pinhost_rows").await?;
             if !is_first {
                 if self.stage.is_some() {

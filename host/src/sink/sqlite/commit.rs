@@ -57,6 +57,10 @@ pub(super) async fn commit(
 
     let rows = RowsToWrite::of_unit(&table.target, unit)?;
     let written = plan.write(&mut transaction, &rows).await?;
+    if let Some(reasons) = written.too_many(unit) {
+        transaction.rollback().await?;
+        return Ok(Committed::Refused(reasons));
+    }
     let letters = rows.letters(unit, &written);
     letters::add(&mut transaction, lanes.pipeline, unit.generation, &letters).await?;
     if let Some(Keep { letters, deletes }) = forget {
@@ -67,7 +71,7 @@ pub(super) async fn commit(
     }
     lineage::add(&mut transaction, lanes, unit, written.sums(unit)).await?;
 
-    if !lanes.advance(&mut transaction, claim, unit).await? {
+    if !lanes.advance(&mut transaction, claim, unit, written.rejects(unit)).await? {
         transaction.rollback().await?;
         return Ok(Committed::Fenced);
     }

@@ -108,6 +108,7 @@ impl Lanes<'_> {
         connection: &mut SqliteConnection,
         claim: &Claim,
         unit: &Unit,
+        rejects: i64,
     ) -> Result<bool, SqliteFault> {
         let done = sqlx::query(
             "UPDATE pinhost_position \
@@ -117,7 +118,7 @@ impl Lanes<'_> {
         )
         .bind(unit.to.to_string())
         .bind(time::now())
-        .bind(i64::try_from(unit.accepted_rejects).unwrap_or(i64::MAX))
+        .bind(rejects)
         .bind(self.pipeline)
         .bind(claim.lane.name())
         .bind(claim.token.to_string())

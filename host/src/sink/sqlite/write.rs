@@ -47,7 +47,9 @@ impl Plan {
         let candidates = &rows.candidates;
         let mut search = Search::new(candidates, GROUP);
         let (mut stored, mut refused) = (0, Vec::new());
-        while let Some(group) = search.next() {
+        while !rows.are_too_many(&refused)
+            && let Some(group) = search.next()
+        {
             execute(connection, "SAVEPOINT pinhost_rows").await?;
             match self.group(connection, rows, search.rows(&group)).await {
                 Ok(group) => stored += group,
@@ -71,7 +73,7 @@ impl Plan {
         rows: &RowsToWrite<'_>,
         group: &[u32],
     ) -> Result<u64, sqlx::Error> {
-        let RowsToWrite { parts, candidates } = rows;
+        let RowsToWrite { parts, candidates, .. } = rows;
         let Some(versions) = &self.versions else {
             return self.insert(connection, parts, candidates, group).await;
         };

@@ -14,28 +14,36 @@ use crate::sink::{Claim, LineageSums, RetriedLetter, Retry, Stored};
 pub(crate) struct RowsToWrite<'a> {
     pub(crate) parts: Vec<RowPart<'a>>,
     pub(crate) candidates: Candidates,
+    refusals_max: u64,
 }
 
 impl<'a> RowsToWrite<'a> {
     pub(crate) fn of_unit(target: &Target, unit: &'a Unit) -> Result<Self, TableFault> {
         let parts = unit.parts.iter().enumerate();
-        Self::new(target, parts.map(|(at, part)| (at, &unit.lane, part)))
+        Self::new(target, parts.map(|(at, part)| (at, &unit.lane, part)), unit.refusals_max)
     }
 
     pub(crate) fn of_retry(target: &Target, retry: &'a Retry) -> Result<Self, TableFault> {
         let letters = retry.letters.iter().enumerate();
-        Self::new(target, letters.map(|(at, letter)| (at, &letter.lane, &letter.part)))
+        let parts = letters.map(|(at, letter)| (at, &letter.lane, &letter.part));
+        Self::new(target, parts, u64::MAX)
     }
 
     fn new(
         target: &Target,
         parts: impl Iterator<Item = (usize, &'a Lane, &'a UnitPart)>,
+        refusals_max: u64,
     ) -> Result<Self, TableFault> {
         let parts: Vec<_> =
             parts.map(|part| RowPart::of(target, part)).collect::<Result<_, _>>()?;
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         let candidates = Candidates::new(target, &parts);
-        Ok(Self { parts, candidates })
+        Ok(Self { parts, candidates, refusals_max })
+    }
+
+    /// Whether it is of no use to look for more rows that the table does not take.
+    pub(crate) fn are_too_many(&self, refused: &[Refusal]) -> bool {
+        (self.candidates.refused.len() + refused.len()) as u64 > self.refusals_max
     }
 
     /// Whether some row may have to go.
@@ -96,6 +104,17 @@ pub(crate) struct Written {
 }
 
 impl Written {
+    /// The reasons, if more rows are refused than the unit allows.
+    pub(crate) fn too_many(&self, unit: &Unit) -> Option<BTreeMap<String, u64>> {
+        (self.refused.len() as u64 > unit.refusals_max).then(|| self.told().refused)
+    }
+
+    /// How many of the dead letters that were accepted beforehand this uses up, at most.
+    pub(crate) fn rejects(&self, unit: &Unit) -> i64 {
+        let rejects = unit.accepted_rejects + self.refused.len() as u64;
+        i64::try_from(rejects).unwrap_or(i64::MAX)
+    }
+
     /// What the runtime is told.
     pub(crate) fn told(&self) -> Stored {
         let mut refused = BTreeMap::new();

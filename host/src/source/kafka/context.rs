@@ -35,7 +35,9 @@ impl ClientContext for Context {
         use RDKafkaLogLevel::{Alert, Critical, Emerg, Error, Warning};
         match level {
             // The first two are told as errors, too, and then once. The last is about a hint.
-            _ if matches!(facility, "FAIL" | "ERROR" | "COMMITFAIL") => tracing::debug!("Kafka: {message}"),
+            _ if matches!(facility, "FAIL" | "ERROR" | "COMMITFAIL") => {
+                tracing::debug!("Kafka: {message}")
+            }
             Emerg | Alert | Critical => tracing::error!("Kafka: {message}"),
             Error | Warning => tracing::warn!("Kafka: {message}"),
             _ => tracing::debug!("Kafka: {facility} {message}"),

@@ -50,7 +50,7 @@ pub(super) struct Place {
 
 /// What the queue had.
 enum Taken {
-    Batch(RawBatch),
+    Batch(Box<RawBatch>),
     Nothing,
     End,
 }
@@ -60,7 +60,7 @@ impl LaneReader for KafkaReader {
     async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError> {
         while self.read.is_none() {
             match self.take(most) {
-                Ok(Taken::Batch(batch)) => self.read = Some(batch),
+                Ok(Taken::Batch(batch)) => self.read = Some(*batch),
                 Ok(Taken::Nothing) => self.opening.ready.notified().await,
                 Ok(Taken::End) => {
                     self.lanes.ended(&self.place.lane);
@@ -122,7 +122,8 @@ impl KafkaReader {
             return Ok(if self.has_ended { Taken::End } else { Taken::Nothing });
         }
         let Place { topic, partition, .. } = &self.place;
-        Ok(Taken::Batch(self.filling.take(most, self.from, self.next, topic, *partition)))
+        let batch = self.filling.take(most, self.from, self.next, topic, *partition);
+        Ok(Taken::Batch(Box::new(batch)))
     }
 
     /// What is behind an error of the queue.

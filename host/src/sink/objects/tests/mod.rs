@@ -250,6 +250,7 @@ fn unit_of(sink: &dyn Sink, from: u64, rows: Batch) -> Unit {
         generation: Digest::of(b"one"),
         parts: vec![part],
         accepted_rejects: 0,
+        refusals_max: u64::MAX,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use pinhost_tests::command::{Said, command, said};
-use pinhost_tests::pinhost;
+use pinhost_tests::{pinhost, table};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -95,4 +95,33 @@ fn a_lane_is_moved_to_its_ends() {
     run(folder.path(), &latest).refused(2, &["where lane generate ends is not known"]);
     let other = ["lanes", "resume", "pins.yaml", "other", "--accept-rejects", "1"];
     run(folder.path(), &other).refused(2, &["has no lane `other`", "it has generate"]);
+}
+
+/// A table that takes no row was changed by somebody; the records are not at fault.
+#[test]
+fn a_lane_whose_rows_are_refused_halts_until_they_are_accepted_as_dead_letters() {
+    let folder = TempDir::new().expect("a folder");
+    let text = "\
+name: pins
+source: { generate: { profile: pin, count: 3000 } }
+rule: { fields: { index: integer } }
+sink: { sqlite: { path: pins.db, table: pin } }
+limits: { halt_time: 1ms }
+";
+    fs::write(folder.path().join("pins.yaml"), text).expect("a file");
+    let database = folder.path().join("pins.db");
+    table::change_sqlite(&database, "CREATE TABLE pin (\"index\" INTEGER CHECK (\"index\" < 0))");
+    let until_end = ["run", "pins.yaml", "--until-end"];
+    let command = "lanes resume pins.yaml generate --accept-rejects";
+    run(folder.path(), &until_end).refused(3, &["CHECK constraint failed", command]);
+    assert_eq!(lane(folder.path())["position"], "0", "nothing of it is committed");
+    assert!(table::rows(&database, "SELECT id FROM pinhost_dead_letter").is_empty());
+
+    let accept = ["lanes", "resume", "pins.yaml", "generate", "--accept-rejects", "3000"];
+    run(folder.path(), &accept).done();
+    run(folder.path(), &until_end).done();
+    let lane = lane(folder.path());
+    assert_eq!((&lane["position"], &lane["accepted_rejects"]), (&"3000".into(), &0.into()));
+    let dead = table::rows(&database, "SELECT count(*) FROM pinhost_dead_letter");
+    assert_eq!(dead, ["3000"]);
 }

@@ -160,9 +160,14 @@ unit: {{ rows: 300, time: 50ms }}
     /// Waits until the sink has so many records.
     #[track_caller]
     pub fn reads(&self, records: usize, process: &Running) {
+        self.reads_within(TIME, records, process);
+    }
+
+    #[track_caller]
+    pub fn reads_within(&self, time: Duration, records: usize, process: &Running) {
         let records = records as i64;
         let told = || format!("{} of {records} records\n{}", self.read(), process.log());
-        wait_until(TIME, || self.read() >= records, told);
+        wait_until(time, || self.read() >= records, told);
     }
 
     /// Which lanes have a claim, with its token.

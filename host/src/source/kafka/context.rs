@@ -36,7 +36,7 @@ impl ClientContext for Context {
         match level {
             // The first two are told as errors, too, and then once. The last is about a hint.
             _ if matches!(facility, "FAIL" | "ERROR" | "COMMITFAIL") => {
-                tracing::debug!("Kafka: {message}")
+                tracing::debug!("Kafka: {message}");
             }
             Emerg | Alert | Critical => tracing::error!("Kafka: {message}"),
             Error | Warning => tracing::warn!("Kafka: {message}"),

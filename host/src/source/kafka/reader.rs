@@ -50,7 +50,8 @@ pub(super) struct Place {
 
 /// What the queue had.
 enum Taken {
-    Batch(Box<RawBatch>),
+    /// A batch, which is `read` now.
+    Batch,
     Nothing,
     End,
 }
@@ -60,7 +61,7 @@ impl LaneReader for KafkaReader {
     async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError> {
         while self.read.is_none() {
             match self.take(most) {
-                Ok(Taken::Batch(batch)) => self.read = Some(*batch),
+                Ok(Taken::Batch) => {}
                 Ok(Taken::Nothing) => self.opening.ready.notified().await,
                 Ok(Taken::End) => {
                     self.lanes.ended(&self.place.lane);
@@ -122,8 +123,8 @@ impl KafkaReader {
             return Ok(if self.has_ended { Taken::End } else { Taken::Nothing });
         }
         let Place { topic, partition, .. } = &self.place;
-        let batch = self.filling.take(most, self.from, self.next, topic, *partition);
-        Ok(Taken::Batch(Box::new(batch)))
+        self.read = Some(self.filling.take(most, self.from, self.next, topic, *partition));
+        Ok(Taken::Batch)
     }
 
     /// What is behind an error of the queue.

@@ -667,6 +667,39 @@ sink: {{ sqlite: {{ path: pins.db, table: pins, create: true }} }}
 }
 
 #[test]
+fn a_tombstone_deletes_the_row_with_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let topic = runtime.block_on(Topic::new(1));
+    let yaml = to_sqlite(&topic, "with-tombstones")
+        .replace("{ n: integer,", "{ n: integer, id: { type: text, from: $key },")
+        .replace("create: true", "key: [id]");
+    fs::write(folder.path().join("p.yaml"), yaml).unwrap();
+    let send = |key: &str, value: Option<&str>| {
+        let record = FutureRecord::<[u8], [u8]>::to(&topic.name).partition(0).key(key.as_bytes());
+        let record =
+            value.into_iter().fold(record, |record, value| record.payload(value.as_bytes()));
+        runtime.block_on(topic.send_record(record));
+    };
+    let ran = || said(command(pinhost!(), folder.path()).args(["run", "--until-end", "p.yaml"]));
+    let database = folder.path().join("pins.db");
+    let rows = || table::rows(&database, "SELECT id, n FROM pins ORDER BY id");
+
+    for (key, n) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        send(key, Some(&format!("{{\"n\": {n}}}")));
+    }
+    send("a", None);
+    ran().done();
+    assert_eq!(rows(), ["b | 2", "c | 3"]);
+    send("b", None);
+    send("a", Some("{\"n\": 4}"));
+    ran().done();
+    assert_eq!(rows(), ["a | 4", "c | 3"]);
+    let dead = said(command(pinhost!(), folder.path()).args(["dead-letters", "p.yaml", "list"]));
+    assert!(!dead.done().stdout.contains("no value"));
+}
+
+#[test]
 fn a_stranger_in_the_group_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -105,6 +105,43 @@ const KINDS: [(&str, &str); 16] = [
     ("stdin", "stdout"),
 ];
 
+#[test]
+fn what_becomes_of_tombstones_stands_in_the_resolved_pipeline() {
+    let folder = folder();
+    for (rule, sink, said) in [
+        (
+            "fields: { id: { from: $key, type: text } }",
+            "key: [id]",
+            "delete the row with their key",
+        ),
+        (
+            "fields: { id: text }",
+            "key: [id]",
+            "dead letters, because key column id does not come `from: $key`",
+        ),
+        (
+            "fields: { id: { from: $key, type: text } }, steps: [{ plugin: strip-prefix, \
+             with: { column: id, prefix: x } }]",
+            "key: [id]",
+            "dead letters, because column id is written by step strip-prefix",
+        ),
+        (
+            "fields: { id: text }",
+            "create: true",
+            "dead letters, because sqlite has no `key:` to delete a row by",
+        ),
+    ] {
+        let pipeline = format!(
+            "name: a\nsource: {{ kafka: {{ brokers: 'b:1', topics: [posts] }} }}\n\
+             rule: {{ {rule} }}\nsink: {{ sqlite: {{ path: a.db, table: t, {sink} }} }}\n"
+        );
+        write(folder.path(), "a.yaml", &pipeline);
+        let resolved = run(folder.path(), &["check", "--resolved", "a.yaml"]).done().stdout;
+        let line = format!("\n# tombstones: {said}\n");
+        assert!(resolved.contains(&line), "{resolved}");
+    }
+}
+
 /// Each would read some of the partitions, and nobody the others.
 #[test]
 fn pipelines_that_share_a_group_and_a_topic_are_told() {

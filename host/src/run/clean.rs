@@ -268,3 +268,134 @@ fn passed_on(raw: &Arc<RawBatch>) -> CleanedBatch {
         took: Duration::ZERO,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::pipeline::config::SinkConfig;
+    use crate::plugin::{CacheFolder, Sandbox};
+    use crate::record::{Position, RawRecord, Span, ndjson};
+    use crate::sink::SinkContext;
+    use crate::sink::sqlite::SqliteSink;
+    use crate::sink::stdout::StdoutSink;
+
+    /// Of a rule with these lines, a sink with these.
+    fn live(rule: &str, sink: &str) -> Arc<Live> {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, rules) = (folder.path().join("a.yaml"), folder.path().join("rule.yaml"));
+        fs::write(&rules, rule).unwrap();
+        let source = "kafka: { brokers: 'localhost:9092', topics: [posts] }";
+        let pipeline =
+            format!("name: a\nsource: {{ {source} }}\nrule: rule.yaml\nsink: {{ {sink} }}\n");
+        fs::write(&path, pipeline).unwrap();
+        let sandbox = Sandbox::new(&CacheFolder::Off).unwrap();
+        let pipeline = Pipeline::load(&path, &sandbox).unwrap();
+        let context = SinkContext {
+            pipeline: "a".into(),
+            source: None,
+            columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
+            keep_dead_letters: None,
+        };
+        let sink: Arc<dyn Sink> = match &pipeline.sink {
+            SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context).unwrap()),
+            SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context).unwrap()),
+            SinkConfig::Postgres(_) | SinkConfig::Objects(_) => unreachable!(),
+        };
+        Arc::new(Live::new(&pipeline, Digest::of(b"test"), sink, 0))
+    }
+
+    /// A record for each pair of a key and a value.
+    fn raw(given: &[(Option<&str>, Option<&str>)]) -> Arc<RawBatch> {
+        let mut bytes = Vec::new();
+        let mut add = |text: &str| {
+            let from = bytes.len();
+            bytes.extend_from_slice(text.as_bytes());
+            Span::new(from..bytes.len())
+        };
+        let records = given.iter().zip(0..).map(|((key, value), at)| RawRecord {
+            key: key.map(&mut add),
+            value: value.map(&mut add),
+            timestamp_micros: Some(at),
+            ..RawRecord::value(Position::Record(at.cast_unsigned()), 0..0)
+        });
+        let records: Vec<_> = records.collect();
+        let to = Position::Record(given.len() as u64);
+        Arc::new(RawBatch {
+            bytes: Bytes::from(bytes),
+            records,
+            headers: Vec::new(),
+            columns: None,
+            topic: Some("posts".into()),
+            partition: Some(0),
+            from: Position::Record(0),
+            to,
+        })
+    }
+
+    fn cleaned(live: &Arc<Live>, raw: &Arc<RawBatch>) -> UnitPart {
+        Worker::new(live).clean(raw).unwrap().part
+    }
+
+    fn shown(rows: &Rows) -> String {
+        let Rows::Columns(batch) = rows else { panic!("{rows:?}") };
+        String::from_utf8(ndjson::encode(batch)).unwrap()
+    }
+
+    const FIELDS: &str = "fields:\n  id: { type: integer, from: $key, coerce: true }\n  \
+                          title: text\n  seen: { type: timestamp, from: $timestamp }\n";
+
+    #[test]
+    fn a_record_without_a_value_deletes_by_its_key() {
+        let rule = format!("{FIELDS}output: [title, {{ pin: id }}, seen]\n");
+        let live = live(&rule, "sqlite: { path: a.db, table: t, key: [pin], newest: seen }");
+        let raw = raw(&[
+            (Some("1"), Some(r#"{"title": "a"}"#)),
+            (Some("2"), None),
+            (Some("x"), None),
+            (Some("3"), Some("{}")),
+            (None, None),
+            (Some("1"), None),
+        ]);
+        let mut worker = Worker::new(&live);
+        // Nothing of a batch is left over for the next.
+        for _ in 0..2 {
+            let part = worker.clean(&raw).unwrap().part;
+            assert_eq!((shown(&part.rows).lines().count(), &*part.origins), (1, &[0][..]));
+            let deletes = part.deletes.as_ref().unwrap();
+            assert_eq!(deletes.origins, [1, 4, 5]);
+            let expected = "{\"pin\":2,\"seen\":\"1970-01-01T00:00:00.000001Z\"}\n\
+                            {\"pin\":null,\"seen\":\"1970-01-01T00:00:00.000004Z\"}\n\
+                            {\"pin\":1,\"seen\":\"1970-01-01T00:00:00.000005Z\"}\n";
+            assert_eq!(shown(&deletes.keys), expected);
+            let dead: Vec<_> =
+                part.dead_letters.iter().map(|dead| (dead.record, &*dead.reason)).collect();
+            assert_eq!(dead, [(2, "field id is not an integer"), (3, "all fields are null")]);
+        }
+    }
+
+    #[test]
+    fn a_record_without_a_value_that_deletes_nothing_is_a_dead_letter_that_says_why() {
+        let sqlite = |rest: &str| format!("sqlite: {{ path: a.db, table: t{rest} }}");
+        for (sink, why) in [
+            ("stdout: {}".to_owned(), "stdout has no `key:` to delete a row by"),
+            (sqlite(""), "sqlite has no `key:` to delete a row by"),
+            (sqlite(", key: [id, title]"), "key column title does not come `from: $key`"),
+            (sqlite(", key: [title]"), "key column title does not come `from: $key`"),
+            (
+                sqlite(", key: [id], newest: n"),
+                "column n, which tells what is newest, is in the value",
+            ),
+        ] {
+            let live = live(&format!("{FIELDS}  n: integer\n"), &sink);
+            let part = cleaned(&live, &raw(&[(Some("1"), Some(r#"{"n": 1}"#)), (Some("1"), None)]));
+            assert!(part.deletes.is_none());
+            assert_eq!(part.dead_letters.len(), 1);
+            assert_eq!(part.dead_letters[0].record, 1);
+            assert_eq!(part.dead_letters[0].reason, format!("record has no value, and {why}"));
+        }
+    }
+}

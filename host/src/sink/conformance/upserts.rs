@@ -27,6 +27,7 @@ macro_rules! upsert_tests {
             a_row_may_be_nothing_but_its_key
             a_delete_takes_its_row_and_no_newer_one
             no_older_row_comes_back_after_a_delete
+            an_older_row_that_comes_at_the_same_time_is_deleted_too
             the_same_delete_again_changes_nothing
             rows_of_a_table_that_is_not_ours_are_deleted_too
             deletes_are_forgotten_in_the_end
@@ -271,6 +272,25 @@ pub(crate) async fn no_older_row_comes_back_after_a_delete<S: TableStore>() {
         assert_eq!(words(&store).await, ["1 newer", "3 another"]);
         assert_eq!(one.change(&[(changes[0].0, Some(10))]).await, stored(0, 1, &[]));
         assert_eq!(words(&store).await, ["1 newer", "3 another"]);
+    }
+}
+
+/// Two lanes, of which neither sees what the other is about to commit.
+pub(crate) async fn an_older_row_that_comes_at_the_same_time_is_deleted_too<S: TableStore>() {
+    for upserts in BOTH {
+        let store = S::make().await;
+        let sink = store.upsert(upserts, &FIELDS).await;
+        let (mut one, mut two) = (Writer::new(&sink, "1").await, Writer::new(&sink, "2").await);
+        let rows: Vec<_> = (0..6).map(|id| row(id, "older")).collect();
+        for time in 0..30 {
+            // Of an odd number, half of the rows were there before.
+            let puts: Vec<_> = rows.iter().map(|row| (row.as_str(), Some(10 * time))).collect();
+            one.write(&puts[..3 * (time as usize % 2)]).await;
+            let deletes: Vec<_> =
+                KEYS.iter().map(|key| (Delete(key), Some(10 * time + 5))).collect();
+            tokio::join!(one.write(&puts), two.change(&deletes));
+            assert!(words(&store).await.is_empty(), "round {time}");
+        }
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) async fn retry(
     (table, plan): (&Table, &Plan),
     pipeline: &str,
     retry: &Retry,
-) -> Result<Committed, PostgresFault> {
+) -> Result<Committed, CommitError> {
     let rows = RowsToWrite::of_retry(&table.target, retry)?;
     let mut transaction = begin(connection).await?;
     let written = plan.write(&mut transaction, &rows).await?;
@@ -122,6 +122,29 @@ pub(super) async fn retry(
             return Ok(Committed::Fenced);
         }
     }
-    answered(transaction.commit()).await?;
-    Ok(Committed::Done(written.told()))
+    let stored = written.told();
+    match answered(transaction.commit()).await {
+        Ok(()) => Ok(Committed::Done(stored)),
+        Err(fault) => Err(CommitError::Unknown(fault, stored)),
+    }
+}
+
+/// The same as [`settle`] for letters that were tried again. All of them were, or none: one tells.
+pub(super) async fn settle_retry(
+    connection: &mut PgConnection,
+    pipeline: &str,
+    retry: &Retry,
+) -> Result<Settled, PostgresFault> {
+    let Some(letter) = retry.letters.first() else { return Ok(Settled::Not) };
+    let standing = letters::standing(connection, pipeline, &letter.id).await?;
+    Ok(match standing {
+        Some((attempts, _)) if attempts == i64::from(letter.attempts) => Settled::Not,
+        Some((attempts, generation))
+            if attempts == i64::from(letter.attempts) + 1
+                && generation == retry.generation.to_string() =>
+        {
+            Settled::Committed
+        }
+        _ => Settled::Fenced,
+    })
 }

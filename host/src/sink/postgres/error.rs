@@ -204,7 +204,7 @@ fn grants(message: &str, place: &Place) -> String {
         format!("GRANT USAGE, CREATE ON SCHEMA {} TO {role};", quoted(schema))
     } else {
         format!(
-            "GRANT SELECT, INSERT, UPDATE ON {table} TO {role};\n\
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role};\n\
              GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pinhost TO {role};"
         )
     };

@@ -189,3 +189,17 @@ pub(super) async fn tried(
     .bind(state_name(DeadLetterState::Dead));
     Ok(answered(tried.execute(connection)).await?.rows_affected() == 1)
 }
+
+/// How often a letter was tried, and by which generation the last time. Waits for those who are about to
+/// change it.
+pub(super) async fn standing(
+    connection: &mut PgConnection,
+    pipeline: &str,
+    id: &str,
+) -> Result<Option<(i64, String)>, PostgresFault> {
+    let standing = sqlx::query_as(
+        "SELECT attempts, generation FROM pinhost.dead_letter \
+         WHERE pipeline = $1 AND id = $2 FOR UPDATE",
+    );
+    answered(standing.persistent(false).bind(pipeline).bind(id).fetch_optional(connection)).await
+}

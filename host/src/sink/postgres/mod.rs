@@ -123,35 +123,48 @@ impl PostgresSink {
     /// Finds out what became of a commit whose answer was lost.
     async fn settle(
         &self,
-        claim: &Claim,
-        unit: &Unit,
+        asked: Asked<'_>,
         fault: PostgresFault,
         stored: Stored,
     ) -> Result<Committed, PostgresFault> {
         let wait = ConstantBuilder::new().with_delay(SETTLE_EVERY).with_max_times(SETTLE_TIMES);
-        let settled = (|| self.settled(claim, unit))
+        let settled = (|| self.settled(asked))
             .retry(wait)
             .when(|fault| fault.class() == ErrorClass::Transient)
             .await;
         match settled {
             Ok(Settled::Committed) => Ok(Committed::Done(stored)),
             Ok(Settled::Fenced) => Ok(Committed::Fenced),
-            // Not known: no harm is done, as the unit, offered again, meets what is stored.
+            // Not known: no harm is done, as what is offered again meets what is stored.
             Ok(Settled::Not) | Err(_) => Err(fault),
         }
     }
 
-    async fn settled(&self, claim: &Claim, unit: &Unit) -> Result<Settled, PostgresFault> {
+    async fn settled(&self, asked: Asked<'_>) -> Result<Settled, PostgresFault> {
         let mut lease = self.database.lease().await?;
         let mut transaction = begin(&mut lease).await?;
-        let pid = pid(&mut transaction).await?;
-        let lanes = self.own_lanes();
-        let settle = commit::settle(&mut transaction, &lanes, claim, unit);
-        let settled = self.database.unblocked(pid, settle).await?;
+        let settled = match asked {
+            Asked::Unit(claim, unit) => {
+                let pid = pid(&mut transaction).await?;
+                let lanes = self.own_lanes();
+                let settle = commit::settle(&mut transaction, &lanes, claim, unit);
+                self.database.unblocked(pid, settle).await?
+            }
+            Asked::Retry(retry) => {
+                commit::settle_retry(&mut transaction, &self.context.pipeline, retry).await?
+            }
+        };
         answered(transaction.commit()).await?;
         lease.keep();
         Ok(settled)
     }
+}
+
+/// What a commit was about.
+#[derive(Debug, Clone, Copy)]
+enum Asked<'a> {
+    Unit(&'a Claim, &'a Unit),
+    Retry(&'a Retry),
 }
 
 #[async_trait]
@@ -209,7 +222,7 @@ impl Sink for PostgresSink {
                 Err(CommitError::Before(fault)) => Err(fault),
                 Err(CommitError::Unknown(fault, stored)) => {
                     drop(lease);
-                    self.settle(claim, unit, fault, stored).await
+                    self.settle(Asked::Unit(claim, unit), fault, stored).await
                 }
             }
         };
@@ -364,9 +377,17 @@ impl Sink for PostgresSink {
             let plan = self.plan().await?;
             let mut lease = self.database.lease().await?;
             let into = (&self.table, &*plan);
-            let committed = commit::retry(&mut lease, into, pipeline, retry).await?;
-            lease.keep();
-            Ok(committed)
+            match commit::retry(&mut lease, into, pipeline, retry).await {
+                Ok(committed) => {
+                    lease.keep();
+                    Ok(committed)
+                }
+                Err(CommitError::Before(fault)) => Err(fault),
+                Err(CommitError::Unknown(fault, stored)) => {
+                    drop(lease);
+                    self.settle(Asked::Retry(retry), fault, stored).await
+                }
+            }
         };
         self.told(commit).await
     }

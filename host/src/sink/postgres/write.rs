@@ -155,7 +155,7 @@ impl Plan {
                     if let Some(table) = table {
                         self.is_ours(connection, &table, &reason).await?;
                     }
-                    if let Some(row) = search.refused(group, candidates) {
+                    if let Some(row) = search.refused(group, candidates, &reason)? {
                         letters.push(Refusal { at: candidates.at(row), reason, detail });
                     }
                 }

@@ -56,7 +56,7 @@ impl Plan {
                 Err(error) => {
                     let reason = refusal(&error).ok_or(error)?;
                     execute(connection, "ROLLBACK TO pinhost_rows").await?;
-                    if let Some(row) = search.refused(group, candidates) {
+                    if let Some(row) = search.refused(group, candidates, &reason)? {
                         refused.push(Refusal { at: candidates.at(row), reason, detail: None });
                     }
                 }

@@ -37,6 +37,11 @@ pub enum TableFault {
     #[error("nothing keeps the rows of table {table} apart by {key}")]
     NoUniqueKey { table: String, key: String, ddl: String },
 
+    #[error(
+        "the table refuses too many rows of a unit, {found} of them so far, the last because: {reason}"
+    )]
+    TooManyRefused { found: usize, reason: String },
+
     #[error("pipeline {pipeline} is known here with source {known}, and this is {here}")]
     OtherSource { pipeline: String, known: String, here: String },
     #[error("pipeline {pipeline} is known here with table {known}, and this is {here}")]
@@ -60,7 +65,8 @@ impl TableFault {
             Self::NoTable { .. }
             | Self::View { .. }
             | Self::NoColumns { .. }
-            | Self::NoUniqueKey { .. } => ErrorClass::Systemic,
+            | Self::NoUniqueKey { .. }
+            | Self::TooManyRefused { .. } => ErrorClass::Systemic,
             Self::NoRule
             | Self::Name { .. }
             | Self::ReservedName { .. }
@@ -87,6 +93,11 @@ impl TableFault {
             }
             Self::NoUniqueKey { ddl, .. } => format!("an index does:\n{ddl}"),
             Self::View { .. } => "name a table that the view is made of".to_owned(),
+            Self::TooManyRefused { .. } => {
+                "make the table take what the rule gives, or mend the rule; if the rows are really like that, make \
+                 units smaller by `unit: { rows: … }`: each has so many"
+                    .to_owned()
+            }
             Self::NewerFormat { .. } => "use that pinhost, or a newer one".to_owned(),
             Self::OtherSource { .. } | Self::OtherTarget { .. } => {
                 "give the pipeline another `name:`; under it, it starts anew".to_owned()

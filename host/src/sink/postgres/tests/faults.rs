@@ -7,9 +7,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::record::{ErrorClass, Lane, Position};
+use crate::record::{Digest, ErrorClass, Lane, Position};
 use crate::sink::postgres::state;
-use crate::sink::{Claim, Committed};
+use crate::sink::{Claim, Committed, RetriedLetter, Retry};
 
 const FIELDS: [(&str, Kind); 1] = [("id", Kind::Integer)];
 
@@ -40,12 +40,13 @@ async fn a_format_is_migrated_and_a_newer_one_is_left_alone() {
     let database = TestDatabase::new().await;
     opened(&database.config("t"), &columns(&FIELDS)).await;
     let mut connection = database.connection().await;
-    let later = [state::MIGRATIONS[0], "CREATE TABLE pinhost.new (x text)"];
+    let [first, second] = state::MIGRATIONS else { panic!("the formats so far") };
+    let later = [first, second, "CREATE TABLE pinhost.new (x text)"];
     for _ in 0..2 {
         state::migrate(&mut connection, &later).await.unwrap();
-        assert_eq!(database.query("SELECT value AS v FROM pinhost.meta").await, ["2"]);
+        assert_eq!(database.query("SELECT value AS v FROM pinhost.meta").await, ["3"]);
     }
-    for (format, said) in [("2", "a newer pinhost wrote it"), ("x", "which is no format")] {
+    for (format, said) in [("3", "a newer pinhost wrote it"), ("x", "which is no format")] {
         database.execute(&format!("UPDATE pinhost.meta SET value = '{format}'")).await;
         let sink = PostgresSink::open(&database.config("t"), context(&columns(&FIELDS))).unwrap();
         let error = sink.prepare().await.unwrap_err();
@@ -153,6 +154,38 @@ async fn a_commit_whose_answer_is_lost_is_done() {
     assert_eq!(database.query("SELECT id AS v FROM t").await, ["1"]);
     writer.write_rows(&[r#"{"id": 2}"#]).await;
     assert_eq!(database.query("SELECT id AS v FROM t").await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_retry_whose_answer_is_lost_is_done() {
+    let database = TestDatabase::new().await;
+    let proxy = Proxy::before(&database.address).await;
+    let behind = TestDatabase { address: proxy.address.clone(), name: database.name.clone() };
+    let sink = opened(&behind.keyed(), &columns(&FIELDS)).await;
+    let mut writer = Writer::new(&sink, "a").await;
+    writer.write_rows(&[r#"{"id": null}"#]).await;
+    let part = Writer::new(&sink, "b").await.part(&[(r#"{"id": 1}"#, None)]);
+    let retry = |generation: &[u8]| Retry {
+        generation: Digest::of(generation),
+        letters: vec![RetriedLetter {
+            id: "a:0".to_owned(),
+            attempts: 1,
+            lane: Lane::new("a"),
+            part: part.clone(),
+        }],
+    };
+
+    proxy.lose(Lost::Commit);
+    let error = sink.commit_retry(&retry(b"one")).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Transient, "{error}");
+    assert!(database.query("SELECT id AS v FROM t").await.is_empty());
+
+    proxy.lose(Lost::Answer);
+    let committed = sink.commit_retry(&retry(b"one")).await.unwrap();
+    assert_eq!(committed, Committed::Done(stored(1, 0, &[])));
+    assert!(proxy.next.lock().unwrap().is_none(), "it was lost");
+    assert_eq!(sink.commit_retry(&retry(b"two")).await.unwrap(), Committed::Fenced);
+    assert_eq!(database.query("SELECT id AS v FROM t").await, ["1"]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pinhost_tests::answers::{compare, repository};
 use pinhost_tests::command::command;
-use pinhost_tests::{pinhost, table};
+use pinhost_tests::{pinhost, services, table};
 use tempfile::TempDir;
 
 /// Runs the three pipelines into the sink that is told for each table.
@@ -34,4 +34,14 @@ fn the_published_answers_are_found_in_sqlite() {
         format!("{{ sqlite: {{ path: pins.db, table: {table}, key: [ind] }} }}")
     });
     compare(|query| table::sqlite(&folder.path().join("pins.db"), query));
+}
+
+#[test]
+fn the_published_answers_are_found_in_postgres() {
+    let folder = TempDir::new().expect("a folder");
+    let url = services::postgres();
+    load(folder.path(), |table| {
+        format!("{{ postgres: {{ url: '{url}', table: {table}, key: [ind], create: true }} }}")
+    });
+    compare(|query| table::postgres(url, query));
 }

@@ -3,14 +3,15 @@
 
     python3 tests/bench/kafka_postgres.py [--posts N] [--rounds N]
 
-The servers are started as the tests start them. pinhost's time is that of the whole process, from its start
-to its end. Then the rows that it made are taken out of the table, in binary, and go by one connection into
+The servers are started as the tests start them. pinhost's time is that of the whole process less that
+of one that finds nothing to do: starting, joining the group, leaving it. Then the rows that it made are taken out of the table, in binary, and go by one connection into
 an empty table that is like the first, with its indexes: appended rows by COPY, upserted ones by COPY into a
 temporary table and the same INSERT … ON CONFLICT. Runs take turns; what counts are the ratios.
 """
 
 import argparse
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -43,8 +44,8 @@ def main():
     services = target / "services"
     servers = []
     try:
-        kafka = started(servers, "start-kafka.sh", services, "KAFKA_PID")
-        postgres = started(servers, "start-postgres.sh", services, "PG_PID")
+        kafka = started(servers, services, "kafka", "KAFKA")
+        postgres = started(servers, services, "postgres", "PG")
         brokers, server = kafka["KAFKA_BOOTSTRAP"], postgres["PG_URL"].rsplit("/", 1)[0]
         send(kafka, brokers, posts)
         rates = {"append": ([], []), "upsert": ([], [])}
@@ -53,24 +54,28 @@ def main():
                 database = f"bench_{mode}_{turn}"
                 sql(f"{server}/postgres", f"CREATE DATABASE {database}")
                 url = f"{server}/{database}"
-                by_pinhost.append(arguments.posts / run(pinhost, mode, brokers, url))
+                took = run(pinhost, mode, brokers, url)
+                # Once more, with nothing left to do.
+                idle = run(pinhost, mode, brokers, url)
+                by_pinhost.append(arguments.posts / (took - idle))
                 by_postgres.append(arguments.posts / load(url, mode, arguments.posts))
                 sql(f"{server}/postgres", f"DROP DATABASE {database}")
         told(arguments, rates)
     finally:
-        for process in servers:
+        for process, data in servers:
             os.kill(process, signal.SIGKILL)
+            shutil.rmtree(data, ignore_errors=True)
 
 
-def started(servers, script, cache, pid):
-    script = REPOSITORY / "tests" / "services" / script
+def started(servers, cache, name, prefix):
+    script = REPOSITORY / "tests" / "services" / f"start-{name}.sh"
     cache.mkdir(exist_ok=True)
     environment = {**os.environ, "KAFKA_HEAP": "1g", "KAFKA_JVM": "-server"}
     said = subprocess.run(
         ["bash", script, cache], check=True, stdout=subprocess.PIPE, text=True, env=environment
     ).stdout
     said = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-    servers.append(int(said[pid]))
+    servers.append((int(said[f"{prefix}_PID"]), said[f"{prefix}_DATA"]))
     return said
 
 

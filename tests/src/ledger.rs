@@ -149,48 +149,55 @@ impl Ledger {
 
     /// Rows of `part, at, k, n` in the order in which they were written: one for each record.
     pub fn compare_all(&self, rows: &[Vec<Value>]) -> Verdict {
-        let mut verdict = Verdict { records: self.sent.len() as u64, ..Verdict::default() };
-        let expected: HashMap<_, _> =
-            self.sent.iter().map(|sent| ((sent.partition, sent.offset), sent)).collect();
-        let mut found = HashSet::new();
-        let mut last: HashMap<i64, i64> = HashMap::new();
-        for row in rows {
-            let (partition, offset) = place(row);
-            let says = expected.get(&(partition, offset)).map(|sent| says(sent));
-            verdict.other += u64::from(says.as_deref() != Some(&row[2..]));
-            verdict.repeated += u64::from(!found.insert((partition, offset)));
-            let before = last.insert(partition, offset);
-            verdict.reordered += u64::from(before.is_some_and(|before| before > offset));
-        }
-        verdict.lost = expected.keys().filter(|place| !found.contains(*place)).count() as u64;
-        verdict
+        compare_all(&self.sent, rows)
     }
 
     /// Rows of `part, at, k, n`: one for each key, of its newest record.
     pub fn compare_newest(&self, rows: &[Vec<Value>]) -> Verdict {
-        let mut verdict = Verdict { records: self.sent.len() as u64, ..Verdict::default() };
-        let mut newest: HashMap<&str, &Sent> = HashMap::new();
-        let version = |sent: &Sent| (sent.time_ms, sent.partition, sent.offset);
-        for sent in &self.sent {
-            let known = newest.entry(&sent.key).or_insert(sent);
-            if version(sent) > version(known) {
-                *known = sent;
-            }
-        }
-        let mut found = HashSet::new();
-        for row in rows {
-            let key = row[2].as_str().expect("a key");
-            verdict.repeated += u64::from(!found.insert(key));
-            let expected = newest.get(key);
-            let is_newest =
-                expected.is_some_and(|sent| place(row) == (sent.partition, sent.offset));
-            verdict.reordered += u64::from(!is_newest);
-            let says = expected.map(|sent| says(sent));
-            verdict.other += u64::from(is_newest && says.as_deref() != Some(&row[2..]));
-        }
-        verdict.lost = newest.keys().filter(|key| !found.contains(*key)).count() as u64;
-        verdict
+        compare_newest(&self.sent, rows)
     }
+}
+
+fn compare_all(sent: &[Sent], rows: &[Vec<Value>]) -> Verdict {
+    let mut verdict = Verdict { records: sent.len() as u64, ..Verdict::default() };
+    let expected: HashMap<_, _> =
+        sent.iter().map(|sent| ((sent.partition, sent.offset), sent)).collect();
+    let mut found = HashSet::new();
+    let mut last: HashMap<i64, i64> = HashMap::new();
+    for row in rows {
+        let (partition, offset) = place(row);
+        let says = expected.get(&(partition, offset)).map(|sent| says(sent));
+        verdict.other += u64::from(says.as_deref() != Some(&row[2..]));
+        verdict.repeated += u64::from(!found.insert((partition, offset)));
+        let before = last.insert(partition, offset);
+        verdict.reordered += u64::from(before.is_some_and(|before| before > offset));
+    }
+    verdict.lost = expected.keys().filter(|place| !found.contains(*place)).count() as u64;
+    verdict
+}
+
+fn compare_newest(sent: &[Sent], rows: &[Vec<Value>]) -> Verdict {
+    let mut verdict = Verdict { records: sent.len() as u64, ..Verdict::default() };
+    let mut newest: HashMap<&str, &Sent> = HashMap::new();
+    let version = |sent: &Sent| (sent.time_ms, sent.partition, sent.offset);
+    for sent in sent {
+        let known = newest.entry(&sent.key).or_insert(sent);
+        if version(sent) > version(known) {
+            *known = sent;
+        }
+    }
+    let mut found = HashSet::new();
+    for row in rows {
+        let key = row[2].as_str().expect("a key");
+        verdict.repeated += u64::from(!found.insert(key));
+        let expected = newest.get(key);
+        let is_newest = expected.is_some_and(|sent| place(row) == (sent.partition, sent.offset));
+        verdict.reordered += u64::from(!is_newest);
+        let says = expected.map(|sent| says(sent));
+        verdict.other += u64::from(is_newest && says.as_deref() != Some(&row[2..]));
+    }
+    verdict.lost = newest.keys().filter(|key| !found.contains(*key)).count() as u64;
+    verdict
 }
 
 fn place(row: &[Value]) -> (i64, i64) {
@@ -215,5 +222,51 @@ impl Feed {
     pub fn stop(self, runtime: &Handle) -> Ledger {
         self.is_over.store(true, Ordering::Relaxed);
         runtime.block_on(self.feeding).expect("records are taken")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys come again; the newest `a` is not the last one.
+    fn sent() -> Vec<Sent> {
+        let sent = [(0, 0, "a", 5), (0, 1, "b", 1), (1, 0, "a", 9), (0, 2, "a", 7)];
+        let sent = (0..).zip(sent).map(|(number, (partition, offset, key, time_ms))| {
+            let key = key.to_owned();
+            Sent { partition, offset, key, number, time_ms }
+        });
+        sent.collect()
+    }
+
+    fn rows(which: &[usize]) -> Vec<Vec<Value>> {
+        let sent = sent();
+        let row = |sent: &Sent| [vec![sent.partition.into(), sent.offset.into()], says(sent)];
+        which.iter().map(|at| row(&sent[*at]).concat()).collect()
+    }
+
+    fn verdict(lost: u64, repeated: u64, reordered: u64, other: u64) -> Verdict {
+        Verdict { records: 4, lost, repeated, reordered, other }
+    }
+
+    #[test]
+    fn whatever_is_wrong_with_rows_is_seen() {
+        let all = |which: &[usize]| compare_all(&sent(), &rows(which));
+        assert_eq!(all(&[0, 2, 1, 3]), verdict(0, 0, 0, 0), "partitions have no common order");
+        assert_eq!(all(&[0, 1, 3]), verdict(1, 0, 0, 0));
+        assert_eq!(all(&[0, 1, 1, 2, 3]), verdict(0, 1, 0, 0));
+        assert_eq!(all(&[1, 0, 2, 3]), verdict(0, 0, 1, 0));
+        let mut rows = rows(&[0, 1, 2, 3]);
+        rows[2][3] = 7.into();
+        assert_eq!(compare_all(&sent(), &rows), verdict(0, 0, 0, 1));
+    }
+
+    #[test]
+    fn whatever_is_wrong_with_the_newest_rows_is_seen() {
+        let newest = |which: &[usize]| compare_newest(&sent(), &rows(which));
+        assert_eq!(newest(&[1, 2]), verdict(0, 0, 0, 0));
+        assert_eq!(newest(&[2]), verdict(1, 0, 0, 0));
+        assert_eq!(newest(&[1, 3]), verdict(0, 0, 1, 0));
+        assert_eq!(newest(&[1, 2, 2]), verdict(0, 1, 0, 0));
     }
 }

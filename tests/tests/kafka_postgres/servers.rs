@@ -45,12 +45,12 @@ fn nothing_piles_up_before_a_database_that_is_stopped() {
     let claims = story.claims();
 
     let before = process.resident_bytes();
-    database.stop();
+    let stopped = database.stop();
     let feed = ledger.feed(story.runtime.handle(), 20_000);
     sleep(3 * SESSION);
     let grown = process.resident_bytes().saturating_sub(before);
     let members = story.topic.members(&story.group());
-    database.go_on();
+    drop(stopped);
 
     let ledger = feed.stop(story.runtime.handle());
     let waited = (ledger.sent.len() - 5_000) * FILLING;

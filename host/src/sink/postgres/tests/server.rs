@@ -31,9 +31,13 @@ impl Server {
         let said = said.lines().filter_map(|line| line.split_once('='));
         let said = said.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let server = Self { said };
-        // A test's statics are never dropped, and a test may be killed.
+        // A test's statics are never dropped, and a test may be killed. The server's children live on for a
+        // moment.
         let (tests, server_id) = (process::id(), server.said("PG_PID"));
-        let watch = format!("while kill -0 {tests}; do sleep 0.2; done; kill -9 {server_id}");
+        let watch = format!(
+            "while kill -0 {tests}; do sleep 0.2; done; kill -9 {server_id}; sleep 1; rm -rf '{}'",
+            server.said("PG_DATA")
+        );
         let mut leash = Command::new("setsid");
         leash.args(["--fork", "sh", "-c", &watch]).stdin(Stdio::null());
         leash.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();

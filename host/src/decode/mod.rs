@@ -134,7 +134,7 @@ impl Decoder {
                 text = &text[inside];
             }
         }
-        self.append(text, record, |row, record| row.read(record))
+        self.append(Some(text), record)
     }
 
     /// Appends one row of a record that has no value, or nothing. What comes from the value is null.
@@ -143,17 +143,12 @@ impl Decoder {
     /// As [`push`](Self::push) does.
     pub fn push_surroundings(&mut self, record: &Record<'_>) -> Result<(), Reject> {
         assert!(self.has_room(record), "a batch stays below 2 GiB");
-        self.append("", record, |row, record| row.read_surroundings(record))
+        self.append(None, record)
     }
 
-    fn append(
-        &mut self,
-        text: &str,
-        record: &Record<'_>,
-        read: fn(&mut Row<'_>, &Record<'_>) -> reject::Result<()>,
-    ) -> Result<(), Reject> {
+    fn append(&mut self, text: Option<&str>, record: &Record<'_>) -> Result<(), Reject> {
         let mut row = Row {
-            cursor: Cursor::new(text, self.limits.depth_max, &mut self.open),
+            cursor: Cursor::new(text.unwrap_or_default(), self.limits.depth_max, &mut self.open),
             declared: &self.declared,
             shape: &mut self.shape,
             columns: &mut self.columns,
@@ -164,7 +159,11 @@ impl Decoder {
             needs_value: self.needs_value,
             has_value: false,
         };
-        if let Err(reject) = read(&mut row, record) {
+        let read = match text {
+            Some(_) => row.read(record),
+            None => row.read_surroundings(record),
+        };
+        if let Err(reject) = read {
             for column in &mut self.columns {
                 column.truncate(self.rows);
             }

@@ -146,7 +146,6 @@ impl Decoder {
         self.append(None, record)
     }
 
-    /// Without a text the record has no value.
     fn append(&mut self, text: Option<&str>, record: &Record<'_>) -> Result<(), Reject> {
         let mut row = Row {
             cursor: Cursor::new(text.unwrap_or_default(), self.limits.depth_max, &mut self.open),

@@ -60,6 +60,26 @@ fn rows_that_are_upserted_are_the_newest_ones() {
     prove(Mode::Upsert);
 }
 
+/// Where a commit begins, before its rows go out, and when they are written.
+#[test]
+fn a_commit_may_be_killed_anywhere() {
+    let story = Story::new(Mode::Append, 2);
+    let feed = story.ledger().feed(story.runtime.handle(), 300);
+    let mut process = story.start();
+    story.reads(300, &process);
+    for table in ["pinhost.position", "posts", "pinhost.lineage"] {
+        story.at_table(table, &process, || process.signal("KILL"));
+        process.kill();
+        process = story.start();
+        let before = story.read() as usize;
+        story.reads(before + 300, &process);
+    }
+    let ledger = feed.stop(story.runtime.handle());
+    story.reads(ledger.sent.len(), &process);
+    process.drain();
+    story.is_sound(&ledger);
+}
+
 /// With the shipped defaults: whoever is left has the lanes of a process that died.
 #[test]
 fn the_lanes_of_a_dead_process_go_on_in_time() {

@@ -133,8 +133,19 @@ unit: {{ rows: 300, time: 50ms }}
         execute(&self.runtime, &self.url, sql);
     }
 
-    pub fn connect(&self) -> PgConnection {
-        connect(&self.runtime, &self.url)
+    /// Holds the process up where it comes to a table in a transaction, and does this to it meanwhile.
+    #[track_caller]
+    pub fn at_table(&self, table: &str, process: &Running, done: impl FnOnce()) {
+        let mut lock = connect(&self.runtime, &self.url);
+        let hold = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        let held = self.runtime.block_on(lock.execute(AssertSqlSafe(hold)));
+        held.expect("a lock");
+        let waiting = "SELECT count(*) FROM pg_locks \
+                       WHERE NOT granted AND database = (SELECT oid FROM pg_database \
+                       WHERE datname = current_database())";
+        wait_until(TIME, || self.number(waiting) > 0, || process.log());
+        done();
+        self.runtime.block_on(lock.execute("ROLLBACK")).expect("no lock");
     }
 
     #[track_caller]

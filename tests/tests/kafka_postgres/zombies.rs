@@ -4,7 +4,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use pinhost_tests::running::{Running, wait_until};
-use sqlx::Executor as _;
 
 use super::story::{Mode, SESSION, Story, TIME};
 
@@ -49,33 +48,18 @@ fn a_process_that_was_stopped_commits_nothing_that_another_has() {
     comes_back(Mode::Append, |_, zombie| zombie.signal("STOP"));
 }
 
-/// Holds its commits up by a lock on the table, until `stopped` has been told and it is stopped.
-fn stop_in_a_transaction(story: &Story, zombie: &Running) {
-    let mut lock = story.connect();
-    let held = lock.execute("BEGIN; LOCK TABLE posts IN ACCESS EXCLUSIVE MODE");
-    story.runtime.block_on(held).expect("a lock");
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    wait_until(TIME, || story.number(waiting) > 0, || zombie.log());
-    zombie.signal("STOP");
-    story.runtime.block_on(lock.execute("ROLLBACK")).expect("no lock");
-}
-
 #[test]
 fn a_process_that_was_stopped_in_a_transaction_commits_nothing() {
-    comes_back(Mode::Append, stop_in_a_transaction);
+    comes_back(Mode::Append, |story, zombie| {
+        story.at_table("posts", zombie, || zombie.signal("STOP"));
+    });
 }
 
 /// The keys that its transaction wrote are those that the next owner has to write.
 #[test]
 fn nobody_waits_for_the_keys_that_a_stopped_process_wrote() {
     comes_back(Mode::Upsert, |story, zombie| {
-        let mut lock = story.connect();
-        // The rows are written by then, and not yet the lane's position.
-        let held = lock.execute("BEGIN; LOCK TABLE pinhost.lineage IN ACCESS EXCLUSIVE MODE");
-        story.runtime.block_on(held).expect("a lock");
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        wait_until(TIME, || story.number(waiting) > 0, || zombie.log());
-        zombie.signal("STOP");
-        story.runtime.block_on(lock.execute("ROLLBACK")).expect("no lock");
+        // The rows are written by then.
+        story.at_table("pinhost.lineage", zombie, || zombie.signal("STOP"));
     });
 }

@@ -1,6 +1,7 @@
 //! A unit in one transaction.
 
 use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, Transaction};
 
 use super::error::PostgresFault;
 use super::lane::Lanes;
@@ -71,7 +72,13 @@ pub(super) async fn commit(
         answered(transaction.rollback()).await?;
         return Ok(Committed::Fenced);
     }
-    let stored = written.told();
+    done(transaction, written.told()).await
+}
+
+async fn done(
+    transaction: Transaction<'_, Postgres>,
+    stored: Stored,
+) -> Result<Committed, CommitError> {
     match answered(transaction.commit()).await {
         Ok(()) => Ok(Committed::Done(stored)),
         Err(fault) => Err(CommitError::Unknown(fault, stored)),
@@ -122,11 +129,7 @@ pub(super) async fn retry(
             return Ok(Committed::Fenced);
         }
     }
-    let stored = written.told();
-    match answered(transaction.commit()).await {
-        Ok(()) => Ok(Committed::Done(stored)),
-        Err(fault) => Err(CommitError::Unknown(fault, stored)),
-    }
+    done(transaction, written.told()).await
 }
 
 /// The same as [`settle`] for letters that were tried again. All of them were, or none: one tells.

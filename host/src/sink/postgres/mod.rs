@@ -31,17 +31,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backon::{ConstantBuilder, Retryable as _};
 use bytes::Bytes;
+use sqlx::postgres::PgConnection;
 
 use self::commit::{CommitError, Settled};
 use self::error::Place;
 pub use self::error::{PostgresFault, PostgresSinkError};
 use self::lane::Lanes;
-use self::session::{Database, answered, begin, pid};
+use self::session::{Database, Lease, answered, begin};
 use self::table::Table;
 use self::write::Plan;
 use super::table::{Forgetting, Keep, TableFault};
 use super::{
-    Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext, Stored,
+    Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
     StoredDeadLetter,
 };
 use crate::pipeline::config::{NulCharacters, PostgresSinkConfig};
@@ -98,20 +99,47 @@ impl PostgresSink {
         work.await.map_err(|fault| self.place.told(fault))
     }
 
+    /// Does something in a transaction of its own.
+    async fn within<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, PostgresFault>,
+    ) -> Result<T, PostgresFault> {
+        let mut lease = self.database.lease().await?;
+        let mut transaction = begin(&mut lease).await?;
+        let done = work(&mut transaction).await?;
+        answered(transaction.commit()).await?;
+        lease.keep();
+        Ok(done)
+    }
+
+    /// The same where pinhost has been before; elsewhere there is nothing.
+    async fn within_state<T: Default>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, PostgresFault>,
+    ) -> Result<T, PostgresFault> {
+        let work = async |connection: &mut PgConnection| {
+            if state::is_there(connection).await? {
+                work(connection).await
+            } else {
+                Ok(T::default())
+            }
+        };
+        self.within(work).await
+    }
+
     /// Makes or checks all tables, unless that was done.
     async fn plan(&self) -> Result<Arc<Plan>, PostgresFault> {
         let known = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(plan) = known {
             return Ok(plan);
         }
-        let mut lease = self.database.lease().await?;
-        let mut transaction = begin(&mut lease).await?;
-        state::check_encoding(&mut transaction).await?;
-        state::lock(&mut transaction).await?;
-        state::migrate(&mut transaction, state::MIGRATIONS).await?;
-        let plan = Arc::new(self.table.prepare(&mut transaction).await?);
-        answered(transaction.commit()).await?;
-        lease.keep();
+        let prepare = async |connection: &mut PgConnection| {
+            state::check_encoding(connection).await?;
+            state::lock(connection).await?;
+            state::migrate(connection, state::MIGRATIONS).await?;
+            self.table.prepare(connection).await.map(Arc::new)
+        };
+        let plan = self.within(prepare).await?;
         self.set_plan(Some(Arc::clone(&plan)));
         Ok(plan)
     }
@@ -120,13 +148,22 @@ impl PostgresSink {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
 
-    /// Finds out what became of a commit whose answer was lost.
+    /// What a commit came to. One whose answer was lost is asked about.
     async fn settle(
         &self,
+        lease: Lease<'_>,
         asked: Asked<'_>,
-        fault: PostgresFault,
-        stored: Stored,
+        answer: Result<Committed, CommitError>,
     ) -> Result<Committed, PostgresFault> {
+        let (fault, stored) = match answer {
+            Ok(committed) => {
+                lease.keep();
+                return Ok(committed);
+            }
+            Err(CommitError::Before(fault)) => return Err(fault),
+            Err(CommitError::Unknown(fault, stored)) => (fault, stored),
+        };
+        drop(lease);
         let wait = ConstantBuilder::new().with_delay(SETTLE_EVERY).with_max_times(SETTLE_TIMES);
         let settled = (|| self.settled(asked))
             .retry(wait)
@@ -141,22 +178,18 @@ impl PostgresSink {
     }
 
     async fn settled(&self, asked: Asked<'_>) -> Result<Settled, PostgresFault> {
-        let mut lease = self.database.lease().await?;
-        let mut transaction = begin(&mut lease).await?;
-        let settled = match asked {
+        let settle = async |connection: &mut PgConnection| match asked {
             Asked::Unit(claim, unit) => {
-                let pid = pid(&mut transaction).await?;
-                let lanes = self.own_lanes();
-                let settle = commit::settle(&mut transaction, &lanes, claim, unit);
-                self.database.unblocked(pid, settle).await?
+                let settle = async |connection: &mut PgConnection| {
+                    commit::settle(connection, &self.own_lanes(), claim, unit).await
+                };
+                self.database.unblocked(connection, settle).await
             }
             Asked::Retry(retry) => {
-                commit::settle_retry(&mut transaction, &self.context.pipeline, retry).await?
+                commit::settle_retry(connection, &self.context.pipeline, retry).await
             }
         };
-        answered(transaction.commit()).await?;
-        lease.keep();
-        Ok(settled)
+        self.within(settle).await
     }
 }
 
@@ -177,12 +210,7 @@ impl Sink for PostgresSink {
     async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
         let keep = async {
             self.plan().await?;
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            generation::keep(&mut transaction, generation).await?;
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(())
+            self.within(async |connection| generation::keep(connection, generation).await).await
         };
         self.told(keep).await
     }
@@ -191,15 +219,10 @@ impl Sink for PostgresSink {
         let claim = async {
             let source = self.context.source.as_ref().ok_or(TableFault::NoSource)?;
             self.plan().await?;
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            let pid = pid(&mut transaction).await?;
-            let lanes = self.own_lanes();
-            let claim = lanes.claim(&mut transaction, source, lane, start);
-            let claim = self.database.unblocked(pid, claim).await?;
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(claim)
+            let claim = async |connection: &mut PgConnection| {
+                self.own_lanes().claim(connection, source, lane, start).await
+            };
+            self.within(async |connection| self.database.unblocked(connection, claim).await).await
         };
         self.told(claim).await
     }
@@ -214,35 +237,17 @@ impl Sink for PostgresSink {
             let mut lease = self.database.lease().await?;
             let (lanes, forget) = (self.own_lanes(), self.forgetting.due());
             let into = (&self.table, &*plan);
-            match commit::commit(&mut lease, into, &lanes, claim, unit, forget).await {
-                Ok(committed) => {
-                    lease.keep();
-                    Ok(committed)
-                }
-                Err(CommitError::Before(fault)) => Err(fault),
-                Err(CommitError::Unknown(fault, stored)) => {
-                    drop(lease);
-                    self.settle(Asked::Unit(claim, unit), fault, stored).await
-                }
-            }
+            let answer = commit::commit(&mut lease, into, &lanes, claim, unit, forget).await;
+            self.settle(lease, Asked::Unit(claim, unit), answer).await
         };
         self.told(commit).await
     }
 
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
-        let pipeline = &self.context.pipeline;
-        let read = async {
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            let mut entries = Vec::new();
-            if state::is_there(&mut transaction).await? {
-                entries = journal::entries(&mut transaction, pipeline, lane).await?;
-            }
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(entries)
+        let read = async |connection: &mut PgConnection| {
+            journal::entries(connection, &self.context.pipeline, lane).await
         };
-        self.told(read).await
+        self.told(self.within_state(read)).await
     }
 
     async fn append(
@@ -251,31 +256,15 @@ impl Sink for PostgresSink {
         number: u64,
         entry: Bytes,
     ) -> Result<bool, ConnectorError> {
-        let append = async {
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            let is_appended =
-                journal::append(&mut transaction, &self.own_lanes(), claim, number, &entry).await?;
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(is_appended)
+        let append = async |connection: &mut PgConnection| {
+            journal::append(connection, &self.own_lanes(), claim, number, &entry).await
         };
-        self.told(append).await
+        self.told(self.within(append)).await
     }
 
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
-        let read = async {
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            let mut lanes = Vec::new();
-            if state::is_there(&mut transaction).await? {
-                lanes = self.own_lanes().all(&mut transaction).await?;
-            }
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(lanes)
-        };
-        self.told(read).await
+        let read = async |connection: &mut PgConnection| self.own_lanes().all(connection).await;
+        self.told(self.within_state(read)).await
     }
 
     async fn move_lane(
@@ -290,85 +279,46 @@ impl Sink for PostgresSink {
                 let lane = lane.clone();
                 return Err(TableFault::Backwards { lane, from, to }.into());
             }
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            let mut is_moved = false;
-            if state::is_there(&mut transaction).await? {
-                let pid = pid(&mut transaction).await?;
-                let lanes = self.own_lanes();
-                let moved = lanes.move_lane(&mut transaction, lane, from, to);
-                is_moved = self.database.unblocked(pid, moved).await?;
-            }
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(is_moved)
+            let work = async |connection: &mut PgConnection| {
+                self.own_lanes().move_lane(connection, lane, from, to).await
+            };
+            self.within_state(async |connection| self.database.unblocked(connection, work).await)
+                .await
         };
         self.told(move_lane).await
     }
 
     async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
-        let accept = async {
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            let mut is_known = false;
-            if state::is_there(&mut transaction).await? {
-                let pid = pid(&mut transaction).await?;
-                let lanes = self.own_lanes();
-                let accepted = lanes.accept_rejects(&mut transaction, lane, records);
-                is_known = self.database.unblocked(pid, accepted).await?;
-            }
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(is_known)
+        let accept = async |connection: &mut PgConnection| {
+            self.own_lanes().accept_rejects(connection, lane, records).await
         };
+        let accept =
+            self.within_state(async |connection| self.database.unblocked(connection, accept).await);
         self.told(accept).await
     }
 
     async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
-        let note = async {
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            self.own_lanes().note_halt(&mut transaction, claim, reason).await?;
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(())
+        let note = async |connection: &mut PgConnection| {
+            self.own_lanes().note_halt(connection, claim, reason).await
         };
-        self.told(note).await
+        self.told(self.within(note)).await
     }
 
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
-        let pipeline = &self.context.pipeline;
-        let read = async {
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            let mut ranges = Vec::new();
-            if state::is_there(&mut transaction).await? {
-                ranges = lineage::all(&mut transaction, pipeline).await?;
-            }
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(ranges)
+        let read = async |connection: &mut PgConnection| {
+            lineage::all(connection, &self.context.pipeline).await
         };
-        self.told(read).await
+        self.told(self.within_state(read)).await
     }
 
     async fn dead_letters(
         &self,
         which: &DeadLetterFilter,
     ) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
-        let pipeline = &self.context.pipeline;
-        let read = async {
-            let mut lease = self.database.lease().await?;
-            let mut transaction = begin(&mut lease).await?;
-            let mut letters = Vec::new();
-            if state::is_there(&mut transaction).await? {
-                letters = letters::list(&mut transaction, pipeline, which).await?;
-            }
-            answered(transaction.commit()).await?;
-            lease.keep();
-            Ok(letters)
+        let read = async |connection: &mut PgConnection| {
+            letters::list(connection, &self.context.pipeline, which).await
         };
-        self.told(read).await
+        self.told(self.within_state(read)).await
     }
 
     async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError> {
@@ -377,17 +327,8 @@ impl Sink for PostgresSink {
             let plan = self.plan().await?;
             let mut lease = self.database.lease().await?;
             let into = (&self.table, &*plan);
-            match commit::retry(&mut lease, into, pipeline, retry).await {
-                Ok(committed) => {
-                    lease.keep();
-                    Ok(committed)
-                }
-                Err(CommitError::Before(fault)) => Err(fault),
-                Err(CommitError::Unknown(fault, stored)) => {
-                    drop(lease);
-                    self.settle(Asked::Retry(retry), fault, stored).await
-                }
-            }
+            let answer = commit::retry(&mut lease, into, pipeline, retry).await;
+            self.settle(lease, Asked::Retry(retry), answer).await
         };
         self.told(commit).await
     }

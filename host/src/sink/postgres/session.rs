@@ -135,14 +135,15 @@ impl Database {
         }
     }
 
-    /// Waits for work that may wait for a lane's position, in a transaction on the backend `pid`. Whoever
+    /// Waits for work that may wait for a lane's position, in the transaction of this connection. Whoever
     /// holds that for long is ended.
     pub(super) async fn unblocked<T>(
         &self,
-        pid: i32,
-        work: impl Future<Output = Result<T, PostgresFault>>,
+        connection: &mut PgConnection,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, PostgresFault>,
     ) -> Result<T, PostgresFault> {
-        let mut work = pin!(work);
+        let pid = pid(connection).await?;
+        let mut work = pin!(work(connection));
         loop {
             if let Ok(done) = timeout(BLOCKED_MAX, &mut work).await {
                 return done;
@@ -227,7 +228,7 @@ pub(super) async fn begin(
 }
 
 /// Of the session that a transaction is on, for others to look at.
-pub(super) async fn pid(connection: &mut PgConnection) -> Result<i32, PostgresFault> {
+async fn pid(connection: &mut PgConnection) -> Result<i32, PostgresFault> {
     let pid = sqlx::query_scalar("SELECT pg_backend_pid()").persistent(false);
     answered(pid.fetch_one(connection)).await
 }

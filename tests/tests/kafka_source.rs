@@ -36,10 +36,15 @@ fn texts(range: std::ops::Range<i64>) -> Vec<String> {
     numbered(range).into_iter().map(|(_, value)| value).collect()
 }
 
-/// The one lane of a new source, and what it has.
+/// Starts a source, as the runtime does; the first lane that is its own.
+async fn started(source: &dyn Source) -> Lane {
+    source.identity().await.unwrap();
+    assigned(source).await
+}
+
+/// What the one lane of a new source has.
 async fn all_of(source: &dyn Source) -> Vec<(i64, String)> {
-    source.identity().await.expect("a cluster");
-    let lane = assigned(source).await;
+    let lane = started(source).await;
     rest(&mut *begin(source, &lane).await).await
 }
 
@@ -56,8 +61,7 @@ fn a_record_comes_with_everything_that_it_was_sent_with() {
         topic.send_record(FutureRecord::to(&topic.name).partition(0).key(b"dead")).await;
 
         let source = topic.source("whole", true, &json!({}));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         assert_eq!(lane, topic.lane(0));
         let mut reader = begin(&*source, &lane).await;
         let one = Most { records: 1, ..MOST };
@@ -104,8 +108,7 @@ fn a_batch_is_no_larger_than_asked_for_and_nothing_is_left_out() {
         let topic = Topic::new(1).await;
         topic.send(0, texts(0..500)).await;
         let source = topic.source("small", true, &json!({}));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let mut reader = begin(&*source, &lane).await;
         let (mut all, mut at) = (Vec::new(), source.start(&lane).await.unwrap());
         while let Some(batch) = reader.read(Most { records: 7, bytes: 30 }).await.unwrap() {
@@ -124,8 +127,7 @@ fn a_read_that_is_given_up_leaves_nothing_out() {
     run(async {
         let topic = Topic::new(1).await;
         let source = topic.source("given-up", false, &json!({}));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let mut reader = begin(&*source, &lane).await;
         let (sent, mut all) = (topic.clone(), Vec::new());
         let sending = tokio::spawn(async move {
@@ -150,8 +152,7 @@ fn a_record_that_is_too_large_is_a_fault_of_its_own() {
         let topic = Topic::new(1).await;
         topic.send(0, [&*"x".repeat(RECORD_BYTES_MAX + 1), "{}"]).await;
         let source = topic.source("large", true, &json!({}));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let mut reader = begin(&*source, &lane).await;
         let mut faults = Vec::new();
         while let Some(batch) = read(&mut *reader).await {
@@ -175,8 +176,7 @@ fn a_record_with_too_many_headers_is_a_fault_of_its_own() {
         let record = FutureRecord::<[u8], [u8]>::to(&topic.name).partition(0).payload(b"{}");
         topic.send_record(record.headers(headers)).await;
         let source = topic.source("headers", true, &json!({}));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let batch = read(&mut *begin(&*source, &lane).await).await.unwrap();
         let fault = batch.records[0].fault.as_ref().expect("a fault");
         assert_eq!(fault.reason, "record has more than 1000 headers");
@@ -261,8 +261,7 @@ fn what_the_group_was_told_moves_nothing() {
                 topic.commit(&group, 0, told);
             }
             let source = topic.source(pipeline, true, &json!({ "group": group }));
-            source.identity().await.unwrap();
-            let lane = assigned(&*source).await;
+            let lane = started(&*source).await;
             let from = moved(source.start(&lane).await.unwrap(), 4);
             let mut reader = open(&*source, &lane, from).await.unwrap();
             assert_eq!(rest(&mut *reader).await, numbered(4..10), "{pipeline}");
@@ -277,8 +276,7 @@ fn the_group_is_told_how_far_the_sink_is() {
         topic.send(0, texts(0..10)).await;
         let group = topic.name.clone();
         let source = topic.source("hints", false, &json!({ "group": group }));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let from = source.start(&lane).await.unwrap();
         source.hint(&lane, moved(from, 7));
         let asked = topic.clone();
@@ -303,8 +301,7 @@ fn a_lane_is_read_again_from_where_it_is_opened_anew() {
         let topic = Topic::new(1).await;
         topic.send(0, texts(0..100)).await;
         let source = topic.source("again", false, &json!({}));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let start = source.start(&lane).await.unwrap();
         for from in [0, 50, 20, 99] {
             let mut reader = open(&*source, &lane, moved(start, from)).await.unwrap();
@@ -409,8 +406,7 @@ fn records_that_are_gone_before_they_were_read_halt_the_lane() {
         let topic = Topic::new(1).await;
         topic.send(0, texts(0..10)).await;
         let source = topic.source("halts", false, &json!({}));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let start = source.start(&lane).await.unwrap();
         topic.cut(0, 5).await;
         let error = open(&*source, &lane, start).await.unwrap_err();
@@ -430,8 +426,7 @@ fn a_place_that_the_partition_does_not_reach_halts_the_lane() {
         let topic = Topic::new(1).await;
         topic.send(0, texts(0..10)).await;
         let source = topic.source("halts", false, &json!({}));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let start = source.start(&lane).await.unwrap();
         let error = open(&*source, &lane, moved(start, 11)).await.unwrap_err();
         assert_halts(&error, "ends at 10, and the lane stands at 11", &lane);
@@ -444,8 +439,7 @@ fn a_topic_that_was_made_anew_halts_the_lane() {
         let topic = Topic::new(1).await;
         topic.send(0, texts(0..10)).await;
         let source = topic.source("halts", false, &json!({}));
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let start = source.start(&lane).await.unwrap();
         let mut reader = open(&*source, &lane, start).await.unwrap();
         assert_eq!(values(&read(&mut *reader).await.unwrap()), numbered(0..10));
@@ -545,8 +539,7 @@ fn what_nobody_reads_yet_stays_with_the_broker() {
         let filling = "z".repeat(1000);
         topic.send(0, (0..RECORDS).map(|_| &filling)).await;
         let source = topic.limited("slow", false, &json!({}), 4 << 20);
-        source.identity().await.unwrap();
-        let lane = assigned(&*source).await;
+        let lane = started(&*source).await;
         let mut reader = begin(&*source, &lane).await;
         let before = resident_bytes();
         let first = read(&mut *reader).await.unwrap();

@@ -14,6 +14,7 @@ use super::fit;
 use super::nearest;
 use super::rule::{self, Resolved, Rule};
 use super::secrets;
+use super::step::Supply;
 use super::tree::{self, Cursor, Templates, Tree};
 use super::variables::Variables;
 use crate::decode::DecodeLimits;
@@ -30,9 +31,14 @@ impl Pipeline {
     /// Reads a pipeline and the rule that it names, loads its plugins and configures them. Talks to no
     /// source and no sink.
     pub fn load(path: &Path, sandbox: &Sandbox) -> Result<Self, Findings> {
+        Self::load_from(path, sandbox.into())
+    }
+
+    /// The same with plugins from this supply.
+    pub fn load_from(path: &Path, supply: Supply<'_>) -> Result<Self, Findings> {
         let mut found = Vec::new();
         let loaded =
-            read_tree(path, &mut found).and_then(|tree| load_pipeline(tree, sandbox, &mut found));
+            read_tree(path, &mut found).and_then(|tree| load_pipeline(tree, supply, &mut found));
         sound(path, loaded, found).map(|(pipeline, warnings)| Self { warnings, ..pipeline })
     }
 }
@@ -44,11 +50,11 @@ impl Document {
             return Err(Findings::sorted(path, &found));
         };
         if is_rule(tree.root()) {
-            let loaded = load_rule(tree, sandbox, &Arc::default(), &mut found);
+            let loaded = load_rule(tree, sandbox.into(), &Arc::default(), &mut found);
             let rule = loaded.map(|(resolved, _)| resolved.rule);
             return sound(path, rule, found).map(|(rule, _)| Self::Rule(Box::new(rule)));
         }
-        let loaded = load_pipeline(tree, sandbox, &mut found);
+        let loaded = load_pipeline(tree, sandbox.into(), &mut found);
         let (pipeline, warnings) = sound(path, loaded, found)?;
         Ok(Self::Pipeline(Box::new(Pipeline { warnings, ..pipeline })))
     }
@@ -71,7 +77,7 @@ fn sound<T>(
     }
 }
 
-fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) -> Option<Pipeline> {
+fn load_pipeline(mut tree: Tree, supply: Supply<'_>, found: &mut Vec<Finding>) -> Option<Pipeline> {
     let mut config: PipelineConfig = tree::read(&mut tree, found)?;
     if let (Some(name), Some(SourceConfig::Kafka(kafka))) = (&config.name, &mut config.source) {
         kafka.group = Some(kafka.group(name));
@@ -102,7 +108,7 @@ fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) ->
         kafka.secrets().for_each(secrets::conceal);
     }
     let source = config.source.clone().map(|source| from_here(source, tree.path()));
-    let rule = resolve_rule(&config, &tree, source.as_ref(), sandbox, found);
+    let rule = resolve_rule(&config, &tree, source.as_ref(), supply, found);
     if let Some(sink) = &config.sink {
         match &rule {
             Some(Some(resolved)) => fit::rows(sink, Some(&resolved.columns), at, found),
@@ -124,6 +130,7 @@ fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) ->
         unit: config.unit.clone(),
         limits: config.limits.clone(),
         dead_letters: config.dead_letters.clone(),
+        watch: config.watch,
         warnings: Vec::new(),
         name_place: at.key("name").place(),
         templates,
@@ -146,7 +153,7 @@ fn resolve_rule(
     config: &PipelineConfig,
     tree: &Tree,
     source: Option<&SourceConfig>,
-    sandbox: &Sandbox,
+    supply: Supply<'_>,
     found: &mut Vec<Finding>,
 ) -> Option<Option<Resolved>> {
     let at = tree.root();
@@ -165,7 +172,7 @@ fn resolve_rule(
         RuleConfigOrPath::Inline(rule) => {
             let at = at.key("rule");
             let resolved =
-                rule::resolve(RuleConfig::clone(rule), tree.path(), at, sandbox, &limits, found);
+                rule::resolve(RuleConfig::clone(rule), tree.path(), at, supply, &limits, found);
             check(&resolved, at, found);
             Some(Some(resolved))
         }
@@ -179,7 +186,7 @@ fn resolve_rule(
                 return None;
             }
             let rule = read_tree(&path, found)?;
-            let (resolved, rule) = load_rule(rule, sandbox, &limits, found)?;
+            let (resolved, rule) = load_rule(rule, supply, &limits, found)?;
             check(&resolved, rule.root(), found);
             Some(Some(resolved))
         }
@@ -188,12 +195,12 @@ fn resolve_rule(
 
 fn load_rule(
     mut tree: Tree,
-    sandbox: &Sandbox,
+    supply: Supply<'_>,
     limits: &Arc<PluginLimits>,
     found: &mut Vec<Finding>,
 ) -> Option<(Resolved, Tree)> {
     let config: RuleConfig = tree::read(&mut tree, found)?;
-    let resolved = rule::resolve(config, tree.path(), tree.root(), sandbox, limits, found);
+    let resolved = rule::resolve(config, tree.path(), tree.root(), supply, limits, found);
     Some((resolved, tree))
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::config::StepConfig;
 use super::field::Columns;
-use super::finding::Finding;
+use super::finding::{Finding, Gate};
 use super::nearest::{self, nearest};
 use super::tree::Cursor;
 use crate::plugin::{
-    ConfigureError, Plugin, PluginFile, PluginLimits, Sandbox, Step, standard, traced,
+    ConfigureError, Plugin, PluginError, PluginFile, PluginLimits, Sandbox, Step, discarded,
+    standard, traced,
 };
 use crate::record::Digest;
 
@@ -22,13 +23,56 @@ pub struct RuleStep {
     pub step: Step,
 }
 
+impl RuleStep {
+    /// The same without a voice: for rows that are run only to see what becomes of them.
+    pub fn quiet(&self) -> Result<Self, ConfigureError> {
+        let step = &self.step;
+        let step = Step::new(step.plugin(), step.config(), step.input(), discarded())?;
+        Ok(Self { id: Arc::clone(&self.id), step })
+    }
+}
+
+/// Where plugins come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Supply<'a> {
+    pub sandbox: &'a Sandbox,
+    /// Steps that are running: their plugins are not compiled again.
+    pub running: &'a [RuleStep],
+    pub instead: Option<Instead<'a>>,
+}
+
+/// A plugin that takes the place of the one that is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Instead<'a> {
+    /// The step's id.
+    pub step: &'a str,
+    pub file: &'a PluginFile,
+}
+
+impl<'a> From<&'a Sandbox> for Supply<'a> {
+    fn from(sandbox: &'a Sandbox) -> Self {
+        Self { sandbox, running: &[], instead: None }
+    }
+}
+
 /// What it takes to find plugins and to load them.
 pub(super) struct Plugins<'a> {
-    pub(super) sandbox: &'a Sandbox,
-    pub(super) limits: Arc<PluginLimits>,
+    sandbox: &'a Sandbox,
+    limits: Arc<PluginLimits>,
     /// Paths of plugins are those from here on.
-    pub(super) folder: &'a Path,
-    pub(super) loaded: HashMap<Digest, Plugin>,
+    folder: &'a Path,
+    loaded: HashMap<Digest, Plugin>,
+    instead: Option<Instead<'a>>,
+}
+
+impl<'a> Plugins<'a> {
+    pub(super) fn new(supply: Supply<'a>, limits: &Arc<PluginLimits>, folder: &'a Path) -> Self {
+        let Supply { sandbox, running, instead } = supply;
+        let running = running.iter().map(|step| step.step.plugin());
+        let same = running.filter(|plugin| plugin.limits() == limits);
+        let loaded = same.map(|plugin| (plugin.file().digest(), plugin.clone())).collect();
+        Self { sandbox, limits: Arc::clone(limits), folder, loaded, instead }
+    }
 }
 
 /// The steps as far as they are sound; `columns` become those after the last one.
@@ -53,6 +97,10 @@ pub(super) fn configured(
             (None, None) => config.plugin.clone(),
         };
         check_id(&id, config, at, &ids, found);
+        let plugin = match plugins.instead.filter(|instead| instead.step == id) {
+            Some(instead) => plugins.loaded(instead.file.clone(), at.key("plugin"), found),
+            None => plugin,
+        };
         ids.push(id.clone());
         let step = plugin.and_then(|plugin| configure(&plugin, &id, config, at, columns, found));
         match step {
@@ -62,6 +110,13 @@ pub(super) fn configured(
             }
             None => columns.doubt(at.get("with")),
         }
+    }
+    if let Some(Instead { step, .. }) = plugins.instead
+        && !ids.iter().any(|id| id == step)
+    {
+        let known: Vec<_> = ids.iter().map(String::as_str).collect();
+        let told = at.finding(format!("no step is called `{step}`"));
+        found.push(Finding { help: nearest::help(step, &known, "there are"), ..told });
     }
     steps
 }
@@ -110,15 +165,17 @@ fn configure(
                 }
                 let at = place.place_for(&told.message);
                 let message = format!("{}: {}", plugin.name(), told.message);
-                found.push(Finding { help: told.help, ..Finding::new(message).at(at) });
+                let told = Finding { help: told.help, ..Finding::new(message).at(at) };
+                found.push(told.met_at(Gate::Configure));
             }
         }
         Err(error @ ConfigureError::TooLarge { .. }) => {
-            found.push(place.finding(error.to_string()));
+            found.push(place.finding(error.to_string()).met_at(Gate::Configure));
         }
         Err(error @ ConfigureError::Failed { .. }) => {
             let told = at.key("plugin").finding(error.to_string());
-            found.push(told.help("this is the plugin's fault, not the rule's"));
+            let told = told.help("this is the plugin's fault, not the rule's");
+            found.push(told.met_at(Gate::Configure));
         }
     }
     None
@@ -139,6 +196,15 @@ fn is_consequence(message: &str, named: Option<&str>, columns: &Columns) -> bool
 impl Plugins<'_> {
     fn load(&mut self, named: &str, at: Cursor<'_>, found: &mut Vec<Finding>) -> Option<Plugin> {
         let file = self.find(named, at, found)?;
+        self.loaded(file, at, found)
+    }
+
+    fn loaded(
+        &mut self,
+        file: PluginFile,
+        at: Cursor<'_>,
+        found: &mut Vec<Finding>,
+    ) -> Option<Plugin> {
         if let Some(plugin) = self.loaded.get(&file.digest()) {
             return Some(plugin.clone());
         }
@@ -150,7 +216,11 @@ impl Plugins<'_> {
             }
             Err(error) => {
                 let help = error.help().map(str::to_owned);
-                found.push(Finding { help, ..at.finding(error.to_string()) });
+                let told = Finding { help, ..at.finding(error.to_string()) };
+                found.push(told.met_at(match error {
+                    PluginError::Invalid { .. } => Gate::Compile,
+                    _ => Gate::Contract,
+                }));
                 None
             }
         }
@@ -181,7 +251,8 @@ impl Plugins<'_> {
             Err(error) => {
                 let help =
                     error.help().map(str::to_owned).or_else(|| nearest::file(&path, ".wasm"));
-                found.push(Finding { help, ..at.finding(chain(&error)) });
+                let told = Finding { help, ..at.finding(chain(&error)) };
+                found.push(told.met_at(Gate::Read));
                 None
             }
         }

@@ -122,6 +122,24 @@ impl RawBatch {
         })
     }
 
+    /// Some of its records, without copying their bytes.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let columns = self.columns.as_ref();
+        let from = self.records[range.start].position;
+        let to = self.records.get(range.end).map_or(self.to, |next| next.position);
+        Self {
+            bytes: self.bytes.clone(),
+            headers: self.headers.clone(),
+            columns: columns.map(|columns| columns.slice(range.start, range.len())),
+            topic: self.topic.clone(),
+            partition: self.partition,
+            from,
+            to,
+            records: self.records[range].to_vec(),
+        }
+    }
+
     /// What it takes to keep it.
     pub fn memory(&self) -> usize {
         self.bytes.len()

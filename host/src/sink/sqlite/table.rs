@@ -51,15 +51,32 @@ impl Table {
     ) -> Result<Layout, SqliteFault> {
         // As a writer, even to look: of two that start at once, the second meets what the first made.
         let mut transaction = begin(connection).await?;
-        match kind_of(&mut transaction, self.name()).await?.as_deref() {
-            None => self.make(&mut transaction).await?,
+        let layout = self.fit(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(layout)
+    }
+
+    /// Whether the table could be prepared; it stays as it is.
+    pub(super) async fn would_fit(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), SqliteFault> {
+        let mut transaction = begin(connection).await?;
+        let fit = self.fit(&mut transaction).await;
+        transaction.rollback().await?;
+        fit.map(drop)
+    }
+
+    async fn fit(&self, connection: &mut SqliteConnection) -> Result<Layout, SqliteFault> {
+        match kind_of(connection, self.name()).await?.as_deref() {
+            None => self.make(connection).await?,
             Some("view") => return Err(TableFault::View { table: self.name().to_owned() }.into()),
-            Some(_) => self.complete(&mut transaction).await?,
+            Some(_) => self.complete(connection).await?,
         }
-        let found = columns(&mut transaction, self.name()).await?;
+        let found = columns(connection, self.name()).await?;
         let has = |column: &str| found.contains(&column.to_ascii_lowercase());
         let target = &self.target;
-        if !target.key.is_empty() && !self.is_unique(&mut transaction).await? {
+        if !target.key.is_empty() && !self.is_unique(connection).await? {
             let fault = TableFault::NoUniqueKey {
                 table: target.name.clone(),
                 key: target.key_names().join(", "),
@@ -67,7 +84,6 @@ impl Table {
             };
             return Err(fault.into());
         }
-        transaction.commit().await?;
         Ok(target.layout(has))
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pinhost_tests::command::{Said, command, said};
 use pinhost_tests::guests;
+use pinhost_tests::guests::hand::{Hand, hand};
 use pinhost_tests::running::{Running, wait_until};
 use pinhost_tests::{pinhost, table};
 use serde_json::{Value, json};
@@ -228,4 +229,322 @@ fn a_plugin_that_is_saved_takes_over_and_the_same_again_does_nothing() {
     assert_eq!(stream.running.log().matches("took over from").count(), 2);
     assert!(!stream.running.log().contains("refused"), "{}", stream.running.log());
     stream.end();
+}
+
+/// What is saved, and what the log says then.
+struct Edit {
+    name: &'static str,
+    save: fn(&mut Stream, usize),
+    says: &'static str,
+}
+
+fn odd(stream: &mut Stream, mark: usize, step: Value) {
+    stream.save_rule(rule(mark, step));
+}
+
+fn plugin() -> Vec<u8> {
+    fs::read(guests::hostile()).expect("a plugin")
+}
+
+const TOOK_OVER: &str = "took over from";
+const REFUSED: &str = "refused, and generation";
+const ROLLED_BACK: &str = "rolled back from generation";
+
+/// In an order in which each comes upon a good one.
+const EDITS: &[Edit] = &[
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit { name: "traps", save: |s, mark| odd(s, mark, json!({ "do": "trap" })), says: REFUSED },
+    Edit {
+        name: "traps after many rows",
+        save: |s, mark| odd(s, mark, json!({ "do": "trap-after-rows", "n": 12_000 })),
+        says: ROLLED_BACK,
+    },
+    Edit {
+        name: "an unknown key",
+        save: |s, mark| {
+            let mut rule = rule(mark, nothing());
+            rule["stepz"] = json!([]);
+            s.save_rule(rule);
+        },
+        says: REFUSED,
+    },
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit {
+        name: "slow",
+        save: |s, mark| odd(s, mark, json!({ "do": "slow", "n": 250_000 })),
+        says: ROLLED_BACK,
+    },
+    Edit {
+        name: "bad `with:`",
+        save: |s, mark| odd(s, mark, json!({ "do": "what nobody knows" })),
+        says: REFUSED,
+    },
+    Edit {
+        name: "memory-hungry",
+        save: |s, mark| odd(s, mark, json!({ "do": "leak", "n": 1_024 })),
+        says: ROLLED_BACK,
+    },
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit {
+        name: "of another contract",
+        save: |s, _| save(&s.path("odd.wasm"), fs::read(hand(Hand::ContractMajor)).expect("one")),
+        says: REFUSED,
+    },
+    Edit {
+        name: "truncated",
+        save: |s, _| save(&s.path("odd.wasm"), &plugin()[..plugin().len() / 2]),
+        says: REFUSED,
+    },
+    Edit {
+        name: "deleted",
+        save: |s, _| fs::remove_file(s.path("odd.wasm")).expect("it was there"),
+        says: REFUSED,
+    },
+    Edit {
+        name: "a good plugin",
+        save: |s, mark| {
+            save(&s.path("odd.wasm"), another(&plugin(), u8::try_from(mark).unwrap_or(0)))
+        },
+        says: TOOK_OVER,
+    },
+    Edit {
+        name: "a test that fails",
+        save: |s, mark| {
+            let mut rule = rule(mark, nothing());
+            rule["tests"][0]["rows"][0]["save_location"] = json!("elsewhere");
+            s.save_rule(rule);
+        },
+        says: REFUSED,
+    },
+    Edit {
+        name: "another answer for fewer rows",
+        save: |s, mark| {
+            let mut rule = rule(mark, json!({ "do": "trap-alone", "n": 1 }));
+            rule["tests"] = json!([]);
+            s.save_rule(rule);
+        },
+        says: REFUSED,
+    },
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit { name: "no YAML", save: |s, _| save(&s.path("rule.yaml"), "steps: [}"), says: REFUSED },
+    Edit {
+        name: "of another name",
+        save: |s, _| {
+            let written = fs::read_to_string(s.path("pins.yaml")).expect("UTF-8");
+            save(&s.path("rule.yaml"), s.rule.to_string());
+            save(&s.path("pins.yaml"), written.replace("name: pins", "name: posts"));
+        },
+        says: REFUSED,
+    },
+    Edit {
+        name: "the name as it was, and a good rule",
+        save: |s, mark| {
+            let written = fs::read_to_string(s.path("pins.yaml")).expect("UTF-8");
+            odd(s, mark, nothing());
+            save(&s.path("pins.yaml"), written.replace("name: posts", "name: pins"));
+        },
+        says: TOOK_OVER,
+    },
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+];
+
+/// A slow plugin is to be told from one that never ends.
+const LIMITS: &str = "{ probation: { time: 1h, slowdown: 3 }, plugin: { call: 2s } }";
+
+#[test]
+fn of_twenty_edits_the_good_ones_take_over_and_nothing_is_lost_or_repeated() {
+    let mut stream = Stream::start("rate: 20000", LIMITS);
+    let mut said: BTreeMap<&str, usize> = BTreeMap::new();
+    for (mark, Edit { name, save, says }) in (2..).zip(EDITS) {
+        save(&mut stream, mark.min(PREFIX.len() - 1));
+        let times = said.entry(says).or_default();
+        *times += 1;
+        println!("{name}: {says} × {times}");
+        stream.says(says, *times);
+        stream.has_rows(1_000);
+    }
+    let log = stream.running.log();
+    for told in [
+        "the contract failed",
+        "compiling failed",
+        "reading failed",
+        "configuring failed",
+        "tests fail",
+        "depends on those beside it",
+        "limits.probation.slowdown",
+        "keeps its name",
+        "of its calls failed where the one before comes through",
+    ] {
+        assert!(log.contains(told), "no {told} in\n{log}");
+    }
+    let counts = stream.end();
+    println!("{counts:?}");
+    assert!(counts.len() >= 8, "every good one made rows: {counts:?}");
+}
+
+fn generations(stream: &Stream) -> Value {
+    stream.run(&["generations", "pins.yaml", "--json"]).done().json()
+}
+
+/// Generations with a verdict, in their order.
+fn verdicts(stream: &Stream) -> Vec<String> {
+    let told = generations(stream);
+    let told = told.as_array().expect("a list").iter();
+    let verdict = |it: &Value| it["known"]["verdict"].as_str().map(str::to_owned);
+    told.filter_map(verdict).collect()
+}
+
+#[test]
+fn after_a_kill_no_generation_begins_that_was_rolled_back() {
+    let mut stream = Stream::start("rate: 20000", "{}");
+    stream.save_rule(rule(2, json!({ "do": "trap-after-rows", "n": 12_000 })));
+    stream.says(ROLLED_BACK, 1);
+    stream.has_rows(1_000);
+    wait_until(
+        SOON,
+        || verdicts(&stream).contains(&"rolled_back".to_owned()),
+        || stream.running.log(),
+    );
+    for _ in 0..2 {
+        stream.running.kill();
+        stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+        stream.says("was rolled back: 1 of its calls failed", 1);
+        stream.has_rows(1_000);
+        assert!(!stream.running.log().contains(ROLLED_BACK), "{}", stream.running.log());
+    }
+    // The file is another one now: that is a new generation.
+    stream.save_rule(rule(3, nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.has_rows(1_000);
+    stream.running.kill();
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("is new here; for 10m it is watched beside", 1);
+    stream.has_rows(1_000);
+    assert!(stream.end().contains_key(&3));
+}
+
+#[test]
+fn a_generation_that_begins_a_process_is_watched_beside_the_one_that_did_well() {
+    let mut stream = Stream::start("rate: 20000", "{}");
+    stream.running.kill();
+    let bad = rule(2, json!({ "do": "trap-after-rows", "n": 9_000 }));
+    stream.save_rule(bad);
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("is new here; for 10m it is watched beside", 1);
+    stream.says(ROLLED_BACK, 1);
+    stream.has_rows(1_000);
+    stream.running.kill();
+    let mut failing = rule(3, nothing());
+    failing["tests"][0]["rows"][0]["save_location"] = json!("elsewhere");
+    stream.save_rule(failing);
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("was refused: 1 of the rule's 1 tests fail", 1);
+    stream.has_rows(1_000);
+    let counts = stream.end();
+    assert!(!counts.contains_key(&3), "{counts:?}");
+}
+
+#[test]
+fn a_plugin_is_swapped_and_rolled_back_on_request() {
+    let stream = Stream::start("rate: 20000", "{}");
+    let good = stream.path("better.wasm");
+    fs::write(&good, another(&plugin(), 1)).expect("a file");
+    let swap = ["swap", "pins.yaml", "odd", "better.wasm"];
+    let tried = stream.run(&[&swap[..], &["--dry-run"]].concat()).done();
+    assert!(tried.stderr.contains("tried on the last"), "{tried:#?}");
+    assert!(tried.stderr.contains("nothing has changed"), "{tried:#?}");
+    assert_eq!(generations(&stream).as_array().map(Vec::len), Some(1));
+
+    let swapped = stream.run(&swap).done();
+    assert!(swapped.stderr.contains(TOOK_OVER), "{swapped:#?}");
+    let again = stream.run(&swap).done();
+    assert!(again.stderr.contains("runs already"), "{again:#?}");
+    stream.has_rows(1_000);
+    let shown = stream.run(&["generations", "pins.yaml"]).done().stdout;
+    assert!(shown.contains("on probation, runs") && shown.contains("before, runs"), "{shown}");
+
+    let none = stream.run(&["rollback", "pins.yaml", "strip-prefix"]);
+    assert_eq!(none.code, Some(1), "{none:#?}");
+    let back = stream.run(&["rollback", "pins.yaml", "odd"]).done();
+    assert!(back.stderr.contains("takes over again"), "{back:#?}");
+    stream.says(ROLLED_BACK, 1);
+    wait_until(SOON, || verdicts(&stream) == ["live", "rolled_back"], || stream.running.log());
+    let marked = stream.run(&swap);
+    assert_eq!(marked.code, Some(1), "{marked:#?}");
+    assert!(marked.stderr.contains("was rolled back: somebody asked for it"), "{marked:#?}");
+    for (step, file, said) in [
+        ("od", "better.wasm", "no step is called `od`"),
+        ("odd", "rule.yaml", "is not WebAssembly"),
+    ] {
+        let refused = stream.run(&["swap", "pins.yaml", step, file]);
+        assert_eq!(refused.code, Some(1), "{refused:#?}");
+        assert!(refused.stderr.contains(said), "{refused:#?}");
+    }
+    stream.has_rows(1_000);
+    let folder = stream.folder.path().to_owned();
+    let pipeline = folder.join("pins.yaml").display().to_string();
+    let Stream { folder: kept, running, rule: _ } = stream;
+    running.drain();
+    let nobody = said(command(pinhost!(), &folder).args(["rollback", &pipeline, "odd"]));
+    nobody.refused(3, &["no process of yours on this machine runs", "pinhost run"]);
+    is_sound(&kept.path().join("pins.db"));
+}
+
+#[test]
+fn another_source_or_sink_has_the_lanes_end_and_begin_anew() {
+    let mut stream = Stream::start("rate: 20000", "{ start_time: 1s }");
+    let written = fs::read_to_string(stream.path("pins.yaml")).expect("UTF-8");
+    save(&stream.path("pins.yaml"), written.replace("time: 100ms", "time: 50ms"));
+    stream.says("the lanes end, and begin anew", 1);
+    stream.has_rows(1_000);
+    save(&stream.path("pins.yaml"), written.replace("path: pins.db", "path: nowhere/pins.db"));
+    stream.says("what is written now does not start, and what ran before goes on", 1);
+    stream.has_rows(1_000);
+    save(&stream.path("pins.yaml"), &written);
+    stream.says("the lanes end, and begin anew", 3);
+    stream.save_rule(rule(2, nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.has_rows(1_000);
+    assert_eq!(stream.end().len(), 2);
+}
+
+#[test]
+fn a_new_column_is_added_if_it_may_be_and_refused_with_the_statement_if_not() {
+    for (may, says) in [("true", TOOK_OVER), ("false", "ALTER TABLE")] {
+        let mut stream = Stream::start("rate: 20000", "{}");
+        let written = fs::read_to_string(stream.path("pins.yaml")).expect("UTF-8");
+        let table = format!("table: pin, create: {may}");
+        save(&stream.path("pins.yaml"), written.replace("table: pin", &table));
+        if may == "false" {
+            stream.says("the lanes end, and begin anew", 1);
+            stream.has_rows(1_000);
+        }
+        let mut wider = rule(2, nothing());
+        wider["output"] = json!(["at", "save_location", "text"]);
+        stream.save_rule(wider);
+        stream.says(says, 1);
+        stream.has_rows(1_000);
+        let columns = stream.rows("SELECT name FROM pragma_table_info('pin') WHERE name = 'text'");
+        assert_eq!(columns.len(), usize::from(may == "true"));
+        stream.end();
+    }
+}
+
+#[test]
+fn a_halted_lane_takes_a_rule_that_can_clean_its_batch() {
+    let stream_of = |limits| Stream::start("rate: 20000", limits);
+    let mut stream = stream_of("{ probation: { time: 10ms } }");
+    let mut bad = rule(2, nothing());
+    bad["fields"]["nowhere"] = json!({ "type": "text", "required": true });
+    bad["tests"] = json!([]);
+    stream.running.kill();
+    // As if it had always been so.
+    fs::remove_file(stream.path("pins.db")).expect("it was there");
+    stream.save_rule(bad);
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("the lane is halted", 1);
+    stream.save_rule(rule(3, nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.has_rows(1_000);
+    assert!(stream.end().contains_key(&3));
 }

@@ -21,7 +21,7 @@ pub enum Refusal {
     #[error(transparent)]
     File(#[from] PluginFileError),
     /// What is written makes no sense, a plugin is none, or it does not take its configuration.
-    #[error("{} failed: {found}", found.gate().name())]
+    #[error("{} failed: {}", found.gate().name(), plain(found))]
     Written { found: Findings },
     #[error(
         "a pipeline that runs keeps its name, `{running}`: under `{written}` it would begin anew"
@@ -29,7 +29,7 @@ pub enum Refusal {
     Name { running: Arc<str>, written: Arc<str> },
     #[error("generation {} was rolled back: {reason}", generation.short())]
     Marked { generation: Digest, reason: String },
-    #[error("the sink does not take its rows: {0}")]
+    #[error("the sink does not take its rows: {}", with_help(.0))]
     Columns(#[source] ConnectorError),
     #[error("{} of the rule's {tests} tests fail: {}", failed.len(), list(failed))]
     Tests { tests: usize, failed: Vec<FailedTest> },
@@ -77,6 +77,16 @@ impl fmt::Display for FailedTest {
             None => Ok(()),
         }
     }
+}
+
+fn with_help(error: &ConnectorError) -> String {
+    let help = error.help.as_deref().map(|help| format!("; {help}"));
+    format!("{error}{}", help.unwrap_or_default())
+}
+
+/// Without colours: it goes to logs.
+fn plain(found: &Findings) -> String {
+    anstream::adapter::strip_str(&found.to_string()).to_string()
 }
 
 fn list(failed: &[FailedTest]) -> String {

@@ -422,12 +422,10 @@ impl Swapper {
             before.generation.short(),
             gates::time(took)
         ));
-        if let Some((_, until)) = &self.probation {
-            let left = until.saturating_duration_since(Instant::now());
-            let left = Duration::from_secs(left.as_secs_f64().round() as u64);
+        if self.probation.is_some() {
             told.tell(format!(
                 "for {} it is watched beside {}, which takes over again if need be",
-                gates::time(left),
+                gates::time(limits.time.0),
                 before.generation.short()
             ));
         }
@@ -516,7 +514,8 @@ async fn tell_letters(pipeline: &Pipeline, live: &Live, bad: Digest) {
     if of_it > 0 {
         tracing::warn!(
             pipeline = %pipeline.name,
-            "{of_it} dead letters are its doing: `pinhost dead-letters {} retry --generation {}` tries them again",
+            "{of_it} dead letters are of that generation: `pinhost dead-letters {} retry --generation {}` tries \
+             them again",
             pipeline.path.display(), bad.short()
         );
     }

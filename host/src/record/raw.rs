@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Header, Position, Record};
+use super::{Header, Lane, Position, PositionOrder, Record};
 
 /// Consecutive records of one lane. They are kept until what became of them is committed, so that they
 /// can be cleaned again.
@@ -22,6 +22,16 @@ pub struct RawBatch {
     pub from: Position,
     /// The position after the last record: where the next batch begins.
     pub to: Position,
+    /// Where the records stood when they were read first, if they come out of an archive.
+    pub archived: Option<Archived>,
+}
+
+/// Records keep their place in order, and their offsets, through an archive.
+#[derive(Debug, Clone)]
+pub struct Archived {
+    pub lane: Option<Lane>,
+    /// One for each record.
+    pub positions: Vec<Position>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +106,20 @@ impl RawBatch {
         Some(self.bytes.slice(self.records[record].value?.range()))
     }
 
+    /// Where a record stood when it was read first.
+    pub fn position(&self, record: usize) -> Position {
+        match &self.archived {
+            Some(archived) => archived.positions[record],
+            None => self.records[record].position,
+        }
+    }
+
+    /// What orders a record of `lane` among those of all lanes: where it was read first.
+    pub fn place<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, PositionOrder) {
+        let archived = self.archived.as_ref().and_then(|archived| archived.lane.as_ref());
+        (archived.map_or(lane, Lane::name), self.position(record).order())
+    }
+
     /// Lends a record to `read`.
     pub fn read<T>(&self, at: usize, read: impl FnOnce(&Record<'_>) -> T) -> T {
         let record = &self.records[at];
@@ -110,7 +134,7 @@ impl RawBatch {
             key: record.key.map(|span| self.bytes_of(span)),
             topic: self.topic.as_deref(),
             partition: self.partition,
-            offset: match record.position {
+            offset: match self.position(at) {
                 Position::Record(at) => i64::try_from(at).ok(),
                 Position::Kafka(kafka) => Some(kafka.offset),
                 Position::Object(_) => None,
@@ -125,5 +149,6 @@ impl RawBatch {
         self.bytes.len()
             + self.records.len() * size_of::<RawRecord>()
             + self.headers.len() * size_of::<RawHeader>()
+            + self.archived.as_ref().map_or(0, |archived| size_of_val(&archived.positions[..]))
     }
 }

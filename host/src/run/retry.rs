@@ -97,6 +97,7 @@ fn raw(letter: &StoredDeadLetter) -> RawBatch {
         partition: letter.partition,
         from: letter.position,
         to: letter.position,
+        archived: None,
     }
 }
 

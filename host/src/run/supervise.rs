@@ -16,7 +16,7 @@ use crate::observe::{LaneHealth, Stats};
 use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, ErrorClass, Lane};
 use crate::sink::{self, SinkContext};
-use crate::source::{self, LaneChange, Most, SourceOptions};
+use crate::source::{self, LaneChange, Most, Source, SourceOptions};
 
 /// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
 const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
@@ -33,6 +33,8 @@ pub struct PipelineRun {
     pub pipeline: Arc<Pipeline>,
     pub stats: Arc<Stats>,
     pub pool: Pool,
+    /// What is read, if it is not what the pipeline names.
+    pub source: Option<Arc<dyn Source>>,
     /// The run ends when there is nothing new to read.
     pub until_end: bool,
     /// Stop reading, commit what was read, end.
@@ -97,9 +99,11 @@ impl PipelineRun {
             until_end: self.until_end,
             record_bytes_max: usize::try_from(pipeline.limits.record.0).unwrap_or(usize::MAX),
         };
-        let source = self
-            .patiently(began, Halt::Source, || source::open(&pipeline.source, &options))
-            .await?;
+        let open = || source::open(&pipeline.source, &options);
+        let source = match &self.source {
+            Some(source) => Arc::clone(source),
+            None => self.patiently(began, Halt::Source, open).await?,
+        };
         let identity = self.patiently(began, Halt::Source, || source.identity()).await?;
         let context = SinkContext {
             pipeline: Arc::clone(&pipeline.name),

@@ -49,7 +49,7 @@ pub async fn open(
 ) -> Result<Arc<dyn Sink>, ConnectorError> {
     Ok(match config {
         SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
-        SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context)?),
+        SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context).await?),
         SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)),
     })
 }

@@ -216,6 +216,7 @@ impl Kept {
             partition: None,
             from: Position::Record(from),
             to: Position::Record(from + frames.len() as u64),
+            archived: None,
         }
     }
 }

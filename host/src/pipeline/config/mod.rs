@@ -8,6 +8,7 @@
 
 mod limits;
 mod rule;
+mod s3;
 mod sink;
 mod source;
 mod values;
@@ -23,8 +24,10 @@ pub use limits::{DeadLettersConfig, LimitsConfig, PluginLimitsConfig, UnitConfig
 pub use rule::{
     FieldConfig, Fields, OutputColumn, RuleConfig, StepConfig, TestConfig, TestRecord, TestReject,
 };
+pub use s3::S3Config;
 pub use sink::{
-    ObjectsSinkConfig, RowFormat, SinkCompression, SinkConfig, SqliteSinkConfig, StdoutSinkConfig,
+    KeyLayout, ObjectsSinkConfig, RowFormat, SinkCompression, SinkConfig, SqliteSinkConfig,
+    StdoutSinkConfig,
 };
 pub use source::{
     Changed, Compression, GenerateProfile, GenerateSourceConfig, ObjectsSourceConfig, SourceConfig,

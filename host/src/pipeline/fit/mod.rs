@@ -42,6 +42,13 @@ pub(super) fn surroundings(
         let Some(written) = surroundings::written(&field.from) else { continue };
         let kind = source.kind();
         let at = at.key("fields").key(&field.name).key("from");
+        if let SourceConfig::Objects(_) = source {
+            let told = at.finding(format!(
+                "only records of an archive have {written}: of others the column is null"
+            ));
+            found.push(told.warning());
+            continue;
+        }
         found.push(if field.required {
             at.finding(format!("records of {kind} have no {written}, and it is required"))
                 .help("every record would be a dead letter; leave `required` out, and it is null")

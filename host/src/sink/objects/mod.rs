@@ -17,8 +17,7 @@
 //!
 //! Not here: multipart uploads, so a unit has to fit into memory; objects that are joined later.
 
-mod as_text;
-mod base64;
+mod archive;
 mod commit;
 mod compress;
 mod error;
@@ -89,8 +88,11 @@ pub struct ObjectsSink {
 
 impl ObjectsSink {
     /// Checks what can be checked without the store.
-    pub fn open(config: &ObjectsSinkConfig, context: SinkContext) -> Result<Self, ConnectorError> {
-        Ok(Self::over(Store::open(&config.url)?, config, context)?)
+    pub async fn open(
+        config: &ObjectsSinkConfig,
+        context: SinkContext,
+    ) -> Result<Self, ConnectorError> {
+        Ok(Self::over(Store::open(&config.url, &config.s3).await?, config, context)?)
     }
 
     fn over(

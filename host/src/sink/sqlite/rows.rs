@@ -106,7 +106,8 @@ impl Candidates {
                 Some(column) => part.columns[column].cell(at.row),
                 None => record.timestamp_micros.map_or(Cell::Null, Cell::Timestamp),
             };
-            push_version(bytes, newest, &part.lane, record.position.order());
+            let (lane, place) = part.raw.place(part.origin(at.row) as usize, &part.lane);
+            push_version(bytes, newest, lane, place);
         }
         let end = offset(bytes.len());
         self.rows.push(Candidate { part: offset(at.part), row: offset(at.row), key, version, end });

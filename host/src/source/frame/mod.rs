@@ -524,7 +524,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 #[cold]
-fn too_large(bytes: usize, bytes_max: usize) -> Box<RawFault> {
+pub(super) fn too_large(bytes: usize, bytes_max: usize) -> Box<RawFault> {
     Box::new(RawFault {
         reason: "record is larger than limits.record".to_owned(),
         detail: Some(format!("{bytes} bytes; the limit is {bytes_max}")),

@@ -142,6 +142,7 @@ impl GenerateReader {
             partition: None,
             from: Position::Record(from),
             to: Position::Record(self.next),
+            archived: None,
         }
     }
 }

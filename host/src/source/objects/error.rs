@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use object_store::Error as StoreError;
 
-use crate::objects::{ObjectRootError, class_of_io, class_of_store};
+use crate::objects::{ObjectRootError, Said, class_of_io, class_of_store, help_of_store};
 use crate::record::{ConnectorError, ErrorClass, ObjectPosition, Position};
 
 use super::LANE;
@@ -26,18 +26,10 @@ pub enum ObjectsSourceError {
     Missing { path: String },
     #[error("{url} lies where pinhost keeps what is its own")]
     Own { url: String },
-    #[error("cannot list the objects of {url}")]
-    List {
-        url: String,
-        #[source]
-        cause: StoreError,
-    },
-    #[error("cannot read {object}")]
-    Read {
-        object: String,
-        #[source]
-        cause: io::Error,
-    },
+    #[error("cannot list the objects of {url}: {}", Said(cause))]
+    List { url: String, cause: StoreError },
+    #[error("cannot read {object}: {}", said(cause))]
+    Read { object: String, cause: io::Error },
     #[error("{object} is damaged")]
     Damaged {
         object: String,
@@ -89,6 +81,14 @@ impl ObjectsSourceError {
             Self::Match { .. } => "patterns are written like `**/*.json`",
             Self::Missing { .. } => "make the folder, or name another one in `source.objects.url`",
             Self::Own { .. } => "name another folder in `source.objects.url`",
+            Self::Vanished { lift: Lift::Replay, .. }
+            | Self::Changed { lift: Lift::Replay, .. }
+            | Self::Damaged { lift: Lift::Replay, .. } => {
+                return Some(format!(
+                    "restore it as it was; to go on without it: {}",
+                    Lift::Replay
+                ));
+            }
             Self::Damaged { lift, .. } => {
                 return Some(format!(
                     "with `changed: reread` a sound one in its place is read later; to go on: {lift}"
@@ -105,7 +105,8 @@ impl ObjectsSourceError {
             Self::Plan { .. } => "restore the sink's journal from a backup",
             Self::NewerPlan { .. } => "use the newer pinhost",
             Self::NoPlan { .. } => "move the lane to where it really stands: `pinhost lanes move`",
-            Self::List { .. } | Self::Read { .. } => return None,
+            Self::List { cause, .. } => help_of_store(cause)?,
+            Self::Read { cause, .. } => help_of_store(of_store(cause)?)?,
         };
         Some(told.to_owned())
     }
@@ -134,18 +135,31 @@ pub(super) fn of_store(error: &io::Error) -> Option<&StoreError> {
     error.get_ref()?.downcast_ref()
 }
 
-/// The command that has a lane go on behind an object.
+fn said(cause: &io::Error) -> String {
+    of_store(cause).map_or_else(|| cause.to_string(), |cause| Said(cause).to_string())
+}
+
+/// The command that goes on behind an object.
 #[derive(Debug, Clone)]
-pub struct Lift {
-    pub pipeline: PathBuf,
-    pub object: ObjectPosition,
+pub enum Lift {
+    Move {
+        pipeline: PathBuf,
+        object: ObjectPosition,
+    },
+    /// What there is now is another plan.
+    Replay,
 }
 
 impl fmt::Display for Lift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ObjectPosition { plan, object, row: _ } = self.object;
+        let (pipeline, ObjectPosition { plan, object, row: _ }) = match self {
+            Self::Move { pipeline, object } => (pipeline, *object),
+            Self::Replay => {
+                return f.write_str("the same `pinhost replay` plans anew, with what there is");
+            }
+        };
         let next = Position::Object(ObjectPosition { plan, object: object + 1, row: 0 });
-        let file = self.pipeline.to_string_lossy();
+        let file = pipeline.to_string_lossy();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%".contains(&byte);
         f.write_str("pinhost lanes move ")?;
         if file.bytes().all(is_plain) {

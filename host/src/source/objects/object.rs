@@ -13,6 +13,7 @@ use tokio_util::io::StreamReader;
 
 use super::ObjectsSourceError;
 use super::error::{Lift, of_store};
+use super::indexed::{Index, IndexFolder};
 use super::look::{Shelf, micros};
 use super::plan::Planned;
 use crate::record::ObjectPosition;
@@ -29,6 +30,11 @@ pub(super) struct Opened {
     pub start: BytesMut,
     /// What is not; none if that was all.
     pub rest: Option<Rest>,
+    /// For people.
+    pub object: String,
+    pub lift: Lift,
+    /// What says where its records stand, if it is of an archive.
+    pub index: Option<Index>,
 }
 
 /// What is still to be read of an object.
@@ -51,6 +57,7 @@ pub(super) struct Ticket {
     pub shelf: Arc<Shelf>,
     pub object: Planned,
     pub at: ObjectPosition,
+    pub indexes: Arc<[IndexFolder]>,
 }
 
 impl Ticket {
@@ -77,6 +84,10 @@ impl Ticket {
                 (Box::new(StreamReader::new(stream.map_err(io::Error::from))), None)
             }
         };
+        let path = &got.meta.location;
+        let index = Index::read(shelf, &self.indexes, path).await;
+        let index = index.map_err(|cause| self.failed(cause))?;
+        let (object, lift) = (self.name(), self.lift());
         let input = inflate(raw, shelf.compression).await.map_err(|cause| self.failed(cause))?;
         let bytes = usize::try_from(self.object.size).unwrap_or(usize::MAX);
         let mut start = BytesMut::with_capacity(bytes.saturating_add(1).min(START_BYTES_MAX));
@@ -86,10 +97,10 @@ impl Ticket {
                 start.reserve(BUFFER_BYTES);
             }
             if !rest.read(&mut start).await? {
-                return Ok(Opened { start, rest: None });
+                return Ok(Opened { start, rest: None, object, lift, index });
             }
         }
-        Ok(Opened { start, rest: Some(rest) })
+        Ok(Opened { start, rest: Some(rest), object, lift, index })
     }
 
     /// Fails if the file was written to. A bucket's object stays what it was while it is read.
@@ -103,7 +114,10 @@ impl Ticket {
     }
 
     fn lift(&self) -> Lift {
-        Lift { pipeline: self.shelf.pipeline.clone(), object: self.at }
+        match &self.shelf.replay {
+            Some(_) => Lift::Replay,
+            None => Lift::Move { pipeline: self.shelf.pipeline.clone(), object: self.at },
+        }
     }
 
     fn name(&self) -> String {

@@ -43,12 +43,12 @@ impl Journal for Notes {
 
 pub(super) fn folder() -> (TempDir, ObjectRoot) {
     let folder = tempfile::tempdir().unwrap();
-    let root = ObjectRoot::open(folder.path().to_str().unwrap()).unwrap();
+    let root = ObjectRoot::local(folder.path().to_str().unwrap()).unwrap();
     (folder, root)
 }
 
 pub(super) fn bucket() -> ObjectRoot {
-    ObjectRoot { store: Arc::new(InMemory::new()), root: "posts".into(), local: None }
+    ObjectRoot::over(Arc::new(InMemory::new()), "posts".into(), None)
 }
 
 /// An object that has settled.
@@ -78,6 +78,7 @@ pub(super) fn shelf(root: ObjectRoot) -> Shelf {
         changed: Changed::Report,
         compression: Compression::Auto,
         pipeline: "pins.yaml".into(),
+        replay: None,
     }
 }
 
@@ -86,6 +87,7 @@ fn config(root: &ObjectRoot) -> ObjectsSourceConfig {
         root.local.as_ref().map_or("s3://bucket/posts/".into(), |path| path.to_string_lossy());
     ObjectsSourceConfig {
         url: url.into_owned(),
+        s3: config::S3Config::default(),
         matching: None,
         compression: Compression::Auto,
         unwrap: None,
@@ -487,7 +489,7 @@ fn what_a_store_says_in_the_middle_of_an_object_is_judged_as_its_own() {
 #[test]
 fn the_command_that_lifts_a_halt_is_one_for_a_shell() {
     let object = ObjectPosition { plan: 3, object: 7, row: 9 };
-    let lift = |pipeline: &str| Lift { pipeline: pipeline.into(), object }.to_string();
+    let lift = |pipeline: &str| Lift::Move { pipeline: pipeline.into(), object }.to_string();
     assert_eq!(lift("a/b.yaml"), "pinhost lanes move a/b.yaml objects --to 3.8.0 --accept-gap");
     let odd = lift("it's here.yaml");
     assert!(odd.starts_with(r"pinhost lanes move 'it'\''s here.yaml' objects"), "{odd}");

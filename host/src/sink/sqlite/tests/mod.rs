@@ -129,6 +129,7 @@ impl<'a> Writer<'a> {
             partition: None,
             from: self.claim.position,
             to: Position::Record(from + rows.len() as u64),
+            archived: None,
         };
         UnitPart {
             raw: Arc::new(raw),

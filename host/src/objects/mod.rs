@@ -1,15 +1,25 @@
 //! Where objects are: a folder, a file or a bucket behind one URL. The source and the sink of objects open
 //! them here, and learn here what a store's errors mean.
 
+pub(crate) mod as_text;
+mod base64;
+mod data;
+pub(crate) mod index;
+mod s3;
+
+use std::fmt;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
-use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore};
 
+pub(crate) use self::data::Data;
+pub(crate) use self::index::{IndexEntry, IndexHead};
+use self::s3::{Bucket, BucketError};
+use crate::pipeline::config::S3Config;
 use crate::record::ErrorClass;
 
 /// Where pinhost keeps what is no data. Sources never take it for input.
@@ -19,6 +29,8 @@ pub(crate) const OWN: &str = "_pinhost";
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectRoot {
     pub store: Arc<dyn ObjectStore>,
+    /// The same store, for what must not be tried again unasked: puts on a condition.
+    pub once: Arc<dyn ObjectStore>,
     /// What keys begin with.
     pub root: Path,
     /// The folder or file, if it is no bucket. It need not be there yet.
@@ -35,19 +47,17 @@ pub enum ObjectRootError {
         #[source]
         cause: io::Error,
     },
-    #[error("cannot use {url}")]
-    Bucket {
-        url: String,
-        #[source]
-        cause: StoreError,
-    },
+    #[error("cannot use {url}: {}", Said(cause))]
+    Bucket { url: String, cause: StoreError },
+    #[error("{endpoint} is asked without encryption")]
+    PlainHttp { endpoint: String },
 }
 
 impl ObjectRootError {
     /// What the runtime does about it: design.md, section 5.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Url { .. } => ErrorClass::Systemic,
+            Self::Url { .. } | Self::PlainHttp { .. } => ErrorClass::Systemic,
             Self::Local { cause, .. } => class_of_io(cause),
             Self::Bucket { cause, .. } => class_of_store(cause),
         }
@@ -56,37 +66,47 @@ impl ObjectRootError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Url { .. } => Some("write a path, or s3://BUCKET/PREFIX"),
-            Self::Local { .. } | Self::Bucket { .. } => None,
+            Self::PlainHttp { .. } => Some("write https://, or set `s3: { allow_http: true }`"),
+            Self::Bucket { cause, .. } => help_of_store(cause),
+            Self::Local { .. } => None,
         }
     }
 }
 
 impl ObjectRoot {
-    pub fn open(url: &str) -> Result<Self, ObjectRootError> {
+    pub async fn open(url: &str, s3: &S3Config) -> Result<Self, ObjectRootError> {
         match url.split_once("://") {
             None => Self::local(url),
-            Some(("s3", place)) => Self::bucket(url, place),
+            Some(("s3", place)) => Self::bucket(url, place, s3).await,
             Some(_) => Err(ObjectRootError::Url { url: url.to_owned() }),
         }
     }
 
-    fn local(path: &str) -> Result<Self, ObjectRootError> {
+    pub fn over(store: Arc<dyn ObjectStore>, root: Path, local: Option<PathBuf>) -> Self {
+        Self { once: Arc::clone(&store), store, root, local }
+    }
+
+    pub fn local(path: &str) -> Result<Self, ObjectRootError> {
         let error = |cause| ObjectRootError::Local { path: path.to_owned(), cause };
         let local = resolve(FilePath::new(path)).map_err(error)?;
         let root = Path::from_absolute_path(&local)
             .map_err(|cause| error(io::Error::new(io::ErrorKind::InvalidFilename, cause)))?;
         // What is committed has to outlive the power supply, as it would in a bucket. A unit takes a
         // handful of syncs, and there is one for some ten thousand rows or a second's worth of them.
-        let store = Arc::new(LocalFileSystem::new().with_fsync(true));
-        Ok(Self { store, root, local: Some(local) })
+        let store = LocalFileSystem::new().with_fsync(true);
+        Ok(Self::over(Arc::new(store), root, Some(local)))
     }
 
-    fn bucket(url: &str, place: &str) -> Result<Self, ObjectRootError> {
+    async fn bucket(url: &str, place: &str, s3: &S3Config) -> Result<Self, ObjectRootError> {
         let error = |cause| ObjectRootError::Bucket { url: url.to_owned(), cause };
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-        let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build().map_err(error)?;
         let root = Path::parse(prefix).map_err(|cause| error(cause.into()))?;
-        Ok(Self { store: Arc::new(store), root, local: None })
+        let Bucket { store, once } =
+            Bucket::open(bucket, s3).await.map_err(|cause| match cause {
+                BucketError::PlainHttp { endpoint } => ObjectRootError::PlainHttp { endpoint },
+                BucketError::Store(cause) => error(cause),
+            })?;
+        Ok(Self { store: Arc::new(store), once: Arc::new(once), root, local: None })
     }
 
     /// Where the object with this key is; without one, the URL itself.
@@ -127,6 +147,9 @@ pub(crate) fn class_of_store(error: &StoreError) -> ErrorClass {
         | StoreError::NotSupported { .. }
         | StoreError::NotImplemented { .. }
         | StoreError::UnknownConfigurationKey { .. } => ErrorClass::Systemic,
+        _ if code(&error.to_string()).is_some_and(|code| HALTING.contains(&code)) => {
+            ErrorClass::Systemic
+        }
         // Whatever else there is or will be: trying again does no harm.
         _ => io_error(error).map_or(ErrorClass::Transient, class_of_io),
     }
@@ -153,4 +176,71 @@ fn io_error(error: &StoreError) -> Option<&io::Error> {
         next = error.source();
     }
     None
+}
+
+const NO_BUCKET: &str = "NoSuchBucket";
+const DENIED: [&str; 5] =
+    ["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"];
+const ELSEWHERE: [&str; 2] = ["PermanentRedirect", "AuthorizationHeaderMalformed"];
+/// What S3 says that only a person can mend. Clients do not tell all of it from what passes.
+const HALTING: [&str; 8] = {
+    let ([a, b, c, d, e], [f, g]) = (DENIED, ELSEWHERE);
+    [NO_BUCKET, a, b, c, d, e, f, g]
+};
+
+/// What a person can do about what a store said.
+pub(crate) fn help_of_store(error: &StoreError) -> Option<&'static str> {
+    match (error, code(&error.to_string())) {
+        (_, Some(NO_BUCKET)) => Some(
+            "make the bucket, or name another one; `s3: { endpoint: … }` says which server is asked, if not AWS's",
+        ),
+        (_, Some(code)) if ELSEWHERE.contains(&code) => {
+            Some("the bucket is in another region: name it, as in `s3: { region: eu-north-1 }`")
+        }
+        (StoreError::PermissionDenied { .. }, _) => Some(HELP_DENIED),
+        (_, Some(code)) if DENIED.contains(&code) => Some(HELP_DENIED),
+        (StoreError::Unauthenticated { .. }, _) => Some(
+            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in: `aws sso login`",
+        ),
+        (StoreError::Generic { .. }, None) if io_error(error).is_some() => {
+            Some("is `s3: { endpoint: … }` right, and does it answer?")
+        }
+        _ => None,
+    }
+}
+
+const HELP_DENIED: &str =
+    "these credentials may not: look at the bucket's policy, or choose others, by AWS_PROFILE say";
+
+/// A store's error in a few words. Clients tell the whole exchange, with the text that was signed in it.
+pub(crate) struct Said<'a>(pub &'a StoreError);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        if let Some(code) = code(&text) {
+            return match element(&text, "Message").filter(|message| !message.is_empty()) {
+                Some(message) => write!(f, "{code}: {}", message.trim_end_matches('.')),
+                None => f.write_str(code),
+            };
+        }
+        let mut last: &dyn std::error::Error = self.0;
+        while let Some(next) = last.source() {
+            last = next;
+        }
+        match self.0 {
+            StoreError::Unauthenticated { .. } => write!(f, "no credentials for it: {last}"),
+            _ => write!(f, "{last}"),
+        }
+    }
+}
+
+/// What S3 calls the error: `NoSuchBucket`.
+fn code(text: &str) -> Option<&str> {
+    element(text, "Code")
+}
+
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
 }

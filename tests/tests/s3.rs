@@ -263,3 +263,25 @@ endpoint_url = {0}
         assert!(scene.bucket.join(profile).is_dir(), "{profile}");
     }
 }
+
+#[test]
+fn an_archive_in_a_bucket_is_replayed() {
+    let scene = Scene::new("archive");
+    let table = |file: &str| format!("{{ sqlite: {{ path: {file}, table: pin, key: [ind] }} }}");
+    scene.write("live.yaml", &generate(&table("live.db")));
+    let archive = generate("{ objects: { $S3, compression: gzip } }").replace("rule: $RULE\n", "");
+    scene.write("archive.yaml", &archive.replace("name: pins", "name: archive"));
+    scene.write("other.yaml", &generate(&table("other.db")).replace("name: pins", "name: other"));
+    scene.run(&["run", "live.yaml", "archive.yaml"]).done();
+    let indexes = scene.bucket.join("pins/_pinhost/archive/index");
+    assert_eq!(fs::read_dir(indexes).expect("a folder").count(), scene.objects().len());
+
+    let endpoint = scene.s3.endpoint();
+    let replay = ["replay", "live.yaml", "--from", "s3://archive/pins", "--to", "other.yaml"];
+    scene.run(&[&replay[..], &["--endpoint", endpoint]].concat()).done();
+    let rows = |file: &str| {
+        let query = "SELECT ind, title, hex(_pinhost_version) FROM pin ORDER BY ind";
+        table::rows(&scene.path().join(file), query)
+    };
+    assert_eq!(rows("other.db"), rows("live.db"));
+}

@@ -12,6 +12,7 @@ mod log;
 mod new;
 mod output;
 mod plugin;
+mod replay;
 mod run;
 mod schema;
 mod signals;
@@ -61,6 +62,12 @@ enum Command {
     /// A run ends when its sources do. Ctrl-C commits what was read and ends it; a second one ends it at
     /// once, and the next run goes on from the last commit either way.
     Run(run::RunArgs),
+    /// Run a pipeline's rule over objects: an archive, or what others have written.
+    ///
+    /// What is there is listed once, and exactly that is read. A replay that was stopped goes on when it is
+    /// started again; one that is complete changes nothing. Rows that are newer are never overwritten, and
+    /// records whose time nobody knows only fill in rows that are missing.
+    Replay(replay::ReplayArgs),
     /// Write a pipeline and its rule, to be filled in.
     New(new::NewArgs),
     /// Run the tests of rules: records in, rows and rejects out.
@@ -104,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Lanes(args) => lanes::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(&args),
         Command::New(args) => new::run(&args),
         Command::Test(args) => test::run(&args),

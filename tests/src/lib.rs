@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 pub mod command;
 pub mod guests;
+pub mod proxy;
 pub mod services;
 pub mod table;
 

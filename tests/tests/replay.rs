@@ -167,3 +167,31 @@ fn only_records_of_a_time_are_read() {
     let all = read(&["--since", "1970-01-01T00:00:00Z"]);
     assert_eq!(all, RECORDS);
 }
+
+#[test]
+fn records_of_an_unknown_time_only_fill_in_rows_that_are_missing() {
+    let folder = TempDir::new().expect("a folder");
+    let write = |file: &str, text: &str| {
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    };
+    write("posts/a.json", r#"{"ind": 1, "title": "live"}"#);
+    write("old/a.json", r#"{"ind": 2, "title": "old"}"#);
+    write("old/b.json", r#"{"ind": 1, "title": "old"}"#);
+    write(
+        "live.yaml",
+        "name: live
+source: { objects: { url: posts, settle: 0s } }
+rule: { fields: { ind: integer, title: text } }
+sink: { sqlite: { path: live.db, table: pin, key: [ind] } }
+",
+    );
+    let run = |arguments: &[&str]| said(command(pinhost!(), folder.path()).args(arguments)).done();
+    run(&["run", "--until-end", "live.yaml"]);
+    run(&["replay", "live.yaml", "--from", "old"]);
+    let rows =
+        table::rows(&folder.path().join("live.db"), "SELECT ind, title FROM pin ORDER BY ind");
+    assert_eq!(rows.len(), 2);
+    assert!(rows[0].contains("live") && rows[1].contains("old"), "{rows:?}");
+}

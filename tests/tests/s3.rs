@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::Instant;
 
 use pinhost_tests::command::{Said, command, ended, said};
+use pinhost_tests::proxy::{Fate, Proxy};
 use pinhost_tests::services::{S3, s3};
 use pinhost_tests::{pinhost, table};
 use serde_json::Value;
@@ -31,6 +32,14 @@ impl Scene {
 
     fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Asks for the bucket through something that gets in between.
+    fn write_through(&self, proxy: &Proxy, file: &str, text: &str) {
+        self.write(file, text);
+        let path = self.path().join(file);
+        let text = fs::read_to_string(&path).expect("it was written");
+        fs::write(path, text.replace(self.s3.endpoint(), &proxy.endpoint)).expect("a file");
     }
 
     /// Writes a pipeline file. In it `$S3` stands for what leads to the bucket.
@@ -284,4 +293,27 @@ fn an_archive_in_a_bucket_is_replayed() {
         table::rows(&scene.path().join(file), query)
     };
     assert_eq!(rows("other.db"), rows("live.db"));
+}
+
+#[test]
+fn whatever_becomes_of_requests_rows_are_there_once_and_in_order() {
+    let (clean, harmed) = (Scene::new("unharmed"), Scene::new("harmed"));
+    let proxy = Proxy::start(s3().endpoint(), |number, head| {
+        let is_commit = head.to_ascii_lowercase().contains("if-none-match");
+        // Without a period, which retries could fall into step with.
+        match (fastrand::Rng::with_seed(number as u64).u32(..100), is_commit) {
+            (0..4, _) => Fate::Refused,
+            (4..7, _) | (7..14, true) => Fate::Cut,
+            (14..18, _) | (18..25, true) => Fate::Denied,
+            _ => Fate::Passes,
+        }
+    });
+    let many = generate("{ objects: { $S3 } }") + "limits: { start_time: 2m }\n";
+    let many = many.replace(&format!("count: {RECORDS}"), "count: 20000");
+    clean.write("out.yaml", &many);
+    harmed.write_through(&proxy, "out.yaml", &many);
+    clean.run(&["run", "out.yaml"]).done();
+    harmed.run(&["run", "out.yaml"]).done();
+    assert_eq!(clean.lines(), harmed.lines());
+    assert!(proxy.harmed() > 10, "{} requests were harmed", proxy.harmed());
 }

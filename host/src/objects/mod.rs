@@ -230,7 +230,8 @@ impl fmt::Display for Said<'_> {
         }
         match self.0 {
             StoreError::Unauthenticated { .. } => write!(f, "no credentials for it: {last}"),
-            _ => write!(f, "{last}"),
+            // There may be nothing behind its colon.
+            _ => f.write_str(last.to_string().trim_end_matches([':', ' '])),
         }
     }
 }

@@ -43,10 +43,13 @@ pub(super) fn surroundings(
         let kind = source.kind();
         let at = at.key("fields").key(&field.name).key("from");
         if let SourceConfig::Objects(_) = source {
-            let told = at.finding(format!(
-                "only records of an archive have {written}: of others the column is null"
-            ));
-            found.push(told.warning());
+            let others = if field.required {
+                "others are dead letters"
+            } else {
+                "of others the column is null"
+            };
+            let told = format!("only records of an archive have {written}: {others}");
+            found.push(at.finding(told).warning());
             continue;
         }
         found.push(if field.required {

@@ -20,12 +20,14 @@ use super::indexed::{IndexFolder, Indexed};
 use super::look::{Look, Planner, Shelf};
 use super::object::{Opened, Rest, Ticket};
 use super::plan::{Known, Planned, from_entry};
-use crate::record::{ConnectorError, ObjectPosition, Position, RawBatch, RawRecord};
+use crate::record::{
+    Archived, ConnectorError, Lane, ObjectPosition, Position, RawBatch, RawRecord,
+};
 use crate::source::frame::{Frame, Framer};
 use crate::source::{Journal, LaneReader, Most, SourceOptions};
 
 /// Objects that are opened ahead.
-const AHEAD_OBJECTS_MAX: usize = 16;
+const AHEAD_OBJECTS_MAX: usize = 64;
 /// What those may have in sum, as they are stored. A large one is not left open for long.
 const AHEAD_BYTES_MAX: u64 = 16 << 20;
 
@@ -303,7 +305,13 @@ impl ObjectsReader {
             fault: frame.fault,
             ..RawRecord::value(Position::Object(self.held.take()), frame.value.range())
         };
-        let records = framed.frames.into_iter().map(record).collect();
+        let records: Vec<_> = framed.frames.into_iter().map(record).collect();
+        // When these records were made nobody knows. So in a replay they come before all others, and only
+        // fill in rows that are missing.
+        let archived = self.shelf.replay.as_ref().map(|_| Archived {
+            lane: Some(Lane::new("")),
+            positions: records.iter().map(|record| record.position).collect(),
+        });
         let from = std::mem::replace(&mut self.next, self.held.next());
         RawBatch {
             bytes: framed.bytes,
@@ -313,7 +321,7 @@ impl ObjectsReader {
             partition: None,
             from: Position::Object(from),
             to: Position::Object(self.next),
-            archived: None,
+            archived,
         }
     }
 }

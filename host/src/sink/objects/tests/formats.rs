@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::RowGroupMetaData;
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
@@ -171,7 +172,7 @@ async fn parquet_reads_back() {
         assert!(key.ends_with(".parquet"), "{key}");
         let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
         let groups: Vec<_> =
-            builder.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+            builder.metadata().row_groups().iter().map(RowGroupMetaData::num_rows).collect();
         assert_eq!(groups, [8, 8, 4]);
         let statistics = builder.metadata().row_group(1).column(0).statistics().unwrap();
         assert_eq!(statistics.min_bytes_opt(), Some(&8_i64.to_le_bytes()[..]));

@@ -181,7 +181,7 @@ fn fields() -> Arc<[Field]> {
 fn row(id: u64) -> Value {
     json!({
         "id": id,
-        "word": (id % 3 > 0).then(|| format!("word {}", id % 3)),
+        "word": (!id.is_multiple_of(3)).then(|| format!("word {}", id % 3)),
         "seen": "2020-08-28T03:52:47.5Z",
         "tags": ["a", format!("{id}")],
         "scores": [0.5, id as f64],

@@ -3,9 +3,14 @@
 use std::env;
 use std::path::PathBuf;
 
+pub mod answers;
 pub mod command;
 pub mod guests;
+pub mod http_proxy;
+pub mod kafka;
+pub mod ledger;
 pub mod proxy;
+pub mod running;
 pub mod services;
 pub mod table;
 

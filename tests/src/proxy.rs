@@ -1,97 +1,214 @@
-//! Something between a client and an HTTP server that loses requests, and answers.
+//! A network between a client and a server that fails on request.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// What happens to a request.
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+/// What becomes of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    Passes,
-    /// The server never sees it; the client is told 503.
-    Refused,
-    /// The server does what it says; the client is told 500.
-    Denied,
-    /// The server does what it says; the client is told nothing.
-    Cut,
+pub enum Conduct {
+    Pass,
+    /// Everything takes so much longer.
+    Delay(Duration),
+    /// Connections stay open, and nothing comes through.
+    BlackHole,
+    /// Connections are reset, and new ones as well.
+    Reset,
 }
 
-/// Stands in for a server until the process ends.
+/// What happens to a single connection, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is reset when so many bytes more went to the server.
+    CutAfter(usize),
+    /// It is reset before these bytes go to the server.
+    CutBefore(&'static [u8]),
+    /// These bytes go to the server, which answers; the answer is lost, and the connection is reset.
+    LoseAnswerTo(&'static [u8]),
+    /// The same, and the connection stays open without a word.
+    SwallowAnswerTo(&'static [u8]),
+}
+
+/// Listens until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    pub endpoint: String,
-    harmed: Arc<AtomicUsize>,
+    pub address: SocketAddr,
+    conduct: watch::Sender<Conduct>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: String,
+    /// Met by the next connection that it fits.
+    fault: Mutex<Option<Fault>>,
+    happened: AtomicU32,
 }
 
 impl Proxy {
-    /// `fate` is asked with the number of the request and its head.
+    /// Stands before the server at `HOST:PORT`.
     ///
     /// # Panics
-    /// If there is no port to listen on.
-    pub fn start(server: &str, fate: fn(usize, &str) -> Fate) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let server = server.trim_start_matches("http://").to_owned();
-        let (harmed, number) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let told = Arc::clone(&harmed);
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let (server, harmed, number) =
-                    (server.clone(), Arc::clone(&told), Arc::clone(&number));
-                thread::spawn(move || {
-                    let fate = |head: &str| {
-                        let fate = fate(number.fetch_add(1, Ordering::Relaxed), head);
-                        harmed.fetch_add(usize::from(fate != Fate::Passes), Ordering::Relaxed);
-                        fate
-                    };
-                    // Who goes away in the middle is none of the tests' business.
-                    let _ = exchange(&client, &server, fate);
-                });
-            }
-        });
-        Self { endpoint, harmed }
+    /// If there is no port left.
+    pub fn start(runtime: &Handle, server: &str) -> Self {
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (conduct, conducted) = watch::channel(Conduct::Pass);
+        let shared = Shared {
+            server: server.to_owned(),
+            fault: Mutex::default(),
+            happened: AtomicU32::new(0),
+        };
+        let shared = Arc::new(shared);
+        runtime.spawn(listen(listener, conducted, Arc::clone(&shared)));
+        Self { address, conduct, shared }
     }
 
-    /// How many requests something happened to.
-    pub fn harmed(&self) -> usize {
-        self.harmed.load(Ordering::Relaxed)
+    pub fn conduct(&self, conduct: Conduct) {
+        self.conduct.send_replace(conduct);
+    }
+
+    /// Happens once, to the first connection that it fits.
+    pub fn plan(&self, fault: Fault) {
+        *self.shared.fault() = Some(fault);
+    }
+
+    /// How many faults have happened.
+    pub fn happened(&self) -> u32 {
+        self.shared.happened.load(Ordering::Relaxed)
     }
 }
 
-/// One request and its answer; then the connection ends.
-fn exchange(client: &TcpStream, server: &str, fate: impl Fn(&str) -> Fate) -> io::Result<()> {
-    let mut reader = BufReader::new(client);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head)? == 0 {
-            return Ok(());
+impl Shared {
+    fn fault(&self) -> std::sync::MutexGuard<'_, Option<Fault>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The planned fault, if these bytes bring it about; the next ones meet none.
+    fn met(&self, bytes: &[u8]) -> Option<Fault> {
+        let mut planned = self.fault();
+        let is_met = match planned.as_mut()? {
+            Fault::CutAfter(left) => {
+                let is_met = *left <= bytes.len();
+                *left -= bytes.len().min(*left);
+                is_met
+            }
+            Fault::CutBefore(pattern)
+            | Fault::LoseAnswerTo(pattern)
+            | Fault::SwallowAnswerTo(pattern) => {
+                bytes.windows(pattern.len()).any(|window| window == *pattern)
+            }
+        };
+        if !is_met {
+            return None;
         }
+        self.happened.fetch_add(1, Ordering::Relaxed);
+        planned.take()
     }
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    let fate = fate(&head);
-    let mut answer = Vec::new();
-    if fate != Fate::Refused {
-        let mut server = TcpStream::connect(server)?;
-        let head = head.trim_end();
-        write!(server, "{head}\r\nConnection: close\r\n\r\n")?;
-        server.write_all(&body)?;
-        server.read_to_end(&mut answer)?;
+}
+
+async fn listen(
+    listener: TcpListener,
+    mut conducted: watch::Receiver<Conduct>,
+    shared: Arc<Shared>,
+) {
+    loop {
+        let client = tokio::select! {
+            client = listener.accept() => client,
+            changed = conducted.changed() => match changed {
+                Ok(()) => continue,
+                // The proxy is gone.
+                Err(_) => return,
+            },
+        };
+        let Ok((client, _)) = client else { continue };
+        // A connection that fails is what this is for.
+        tokio::spawn(connection(client, conducted.clone(), Arc::clone(&shared)));
     }
-    let said = |status: &str| {
-        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-    };
-    let mut client = client;
-    match fate {
-        Fate::Passes => client.write_all(&answer),
-        Fate::Refused => client.write_all(said("503 Slow Down").as_bytes()),
-        Fate::Denied => client.write_all(said("500 Internal Server Error").as_bytes()),
-        Fate::Cut => Ok(()),
+}
+
+async fn connection(
+    client: TcpStream,
+    mut conducted: watch::Receiver<Conduct>,
+    shared: Arc<Shared>,
+) -> std::io::Result<()> {
+    client.set_zero_linger()?;
+    if *conducted.borrow() == Conduct::Reset {
+        return Ok(());
+    }
+    let server = TcpStream::connect(&shared.server).await?;
+    server.set_zero_linger()?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let (mute, is_mute) = watch::channel(false);
+    let there = Way { from: from_client, to: to_server, conducted: conducted.clone() };
+    let back = Way { from: from_server, to: to_client, conducted: conducted.clone() };
+    tokio::select! {
+        ended = there.carry_to_server(&shared, &mute) => ended,
+        ended = back.carry_to_client(&is_mute) => ended,
+        _ = conducted.wait_for(|conduct| *conduct == Conduct::Reset) => Ok(()),
+    }
+}
+
+/// One direction of a connection.
+struct Way {
+    from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    conducted: watch::Receiver<Conduct>,
+}
+
+impl Way {
+    /// The next bytes, when they may pass; none at the end.
+    async fn next<'a>(&mut self, buffer: &'a mut [u8]) -> std::io::Result<Option<&'a [u8]>> {
+        let read = self.from.read(buffer).await?;
+        // A proxy that is gone changes nothing any more.
+        let _ = self.conducted.wait_for(|conduct| *conduct != Conduct::BlackHole).await;
+        let conduct = *self.conducted.borrow();
+        if let Conduct::Delay(delay) = conduct {
+            tokio::time::sleep(delay).await;
+        }
+        Ok((read > 0).then(|| &buffer[..read]))
+    }
+
+    async fn carry_to_server(
+        mut self,
+        shared: &Shared,
+        mute: &watch::Sender<bool>,
+    ) -> std::io::Result<()> {
+        let mut buffer = vec![0; 16 << 10];
+        while let Some(bytes) = self.next(&mut buffer).await? {
+            let fault = shared.met(bytes);
+            if let Some(Fault::LoseAnswerTo(_) | Fault::SwallowAnswerTo(_)) = fault {
+                mute.send_replace(true);
+            }
+            match fault {
+                Some(Fault::CutAfter(_) | Fault::CutBefore(_)) => return Ok(()),
+                Some(Fault::LoseAnswerTo(_)) => {
+                    // Time enough for the server to do it.
+                    self.to.write_all(bytes).await?;
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    return Ok(());
+                }
+                Some(Fault::SwallowAnswerTo(_)) | None => self.to.write_all(bytes).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn carry_to_client(mut self, is_mute: &watch::Receiver<bool>) -> std::io::Result<()> {
+        let mut buffer = vec![0; 16 << 10];
+        while let Some(bytes) = self.next(&mut buffer).await? {
+            if !*is_mute.borrow() {
+                self.to.write_all(bytes).await?;
+            }
+        }
+        Ok(())
     }
 }

@@ -34,6 +34,21 @@ pub fn sqlite(database: &Path, query: &str) -> Vec<Vec<Value>> {
     rows.unwrap_or_else(|error| panic!("{query}: {error}")).iter().map(cells_of_sqlite).collect()
 }
 
+/// Does something to an SQLite database, which is made if it is not there.
+///
+/// # Panics
+/// If it cannot be done.
+#[track_caller]
+pub fn change_sqlite(database: &Path, statement: &str) {
+    let options = SqliteConnectOptions::new().filename(database).create_if_missing(true);
+    let done = wait(async {
+        let mut connection = options.connect().await?;
+        sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await?;
+        connection.close().await
+    });
+    done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
 /// The rows that a query gives on a Postgres database, in a session that shows times in UTC.
 ///
 /// # Panics

@@ -86,17 +86,81 @@ fn a_file_that_is_not_there_is_told() {
     run(folder.path(), &["check", "empty.yaml"]).refused(2, &["there is nothing in this file"]);
 }
 
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 16] = [
+    ("generate", "postgres"),
     ("generate", "sqlite"),
     ("generate", "objects"),
     ("generate", "stdout"),
+    ("kafka", "postgres"),
+    ("kafka", "sqlite"),
+    ("kafka", "objects"),
+    ("kafka", "stdout"),
+    ("objects", "postgres"),
     ("objects", "sqlite"),
     ("objects", "objects"),
     ("objects", "stdout"),
+    ("stdin", "postgres"),
     ("stdin", "sqlite"),
     ("stdin", "objects"),
     ("stdin", "stdout"),
 ];
+
+#[test]
+fn what_becomes_of_tombstones_stands_in_the_resolved_pipeline() {
+    let folder = folder();
+    for (rule, sink, said) in [
+        (
+            "fields: { id: { from: $key, type: text } }",
+            "key: [id]",
+            "delete the row with their key",
+        ),
+        (
+            "fields: { id: text }",
+            "key: [id]",
+            "dead letters, because key column id does not come `from: $key`",
+        ),
+        (
+            "fields: { id: { from: $key, type: text } }, steps: [{ plugin: strip-prefix, \
+             with: { column: id, prefix: x } }]",
+            "key: [id]",
+            "dead letters, because column id is written by step strip-prefix",
+        ),
+        (
+            "fields: { id: text }",
+            "create: true",
+            "dead letters, because sqlite has no `key:` to delete a row by",
+        ),
+    ] {
+        let pipeline = format!(
+            "name: a\nsource: {{ kafka: {{ brokers: 'b:1', topics: [posts] }} }}\n\
+             rule: {{ {rule} }}\nsink: {{ sqlite: {{ path: a.db, table: t, {sink} }} }}\n"
+        );
+        write(folder.path(), "a.yaml", &pipeline);
+        let resolved = run(folder.path(), &["check", "--resolved", "a.yaml"]).done().stdout;
+        let line = format!("\n# tombstones: {said}\n");
+        assert!(resolved.contains(&line), "{resolved}");
+    }
+}
+
+/// Each would read some of the partitions, and nobody the others.
+#[test]
+fn pipelines_that_share_a_group_and_a_topic_are_told() {
+    let folder = folder();
+    let pipeline = |name: &str, topics: &str| {
+        format!(
+            "name: {name}\nsource: {{ kafka: {{ brokers: 'b:1', topics: {topics}, group: ours }} }}\n\
+             rule: {{ fields: {{ n: integer }} }}\nsink: {{ stdout: {{}} }}\n"
+        )
+    };
+    write(folder.path(), "a.yaml", &pipeline("a", "[posts, users]"));
+    write(folder.path(), "b.yaml", &pipeline("b", "[places]"));
+    run(folder.path(), &["check", "a.yaml", "b.yaml"]).done();
+    write(folder.path(), "b.yaml", &pipeline("b", "[places, users]"));
+    let said = run(folder.path(), &["check", "a.yaml", "b.yaml"]);
+    assert_eq!(said.code, Some(2), "{said:#?}");
+    let told = "pipeline a reads topic users in the same group, `ours`";
+    assert!(said.stderr.contains(told), "{}", said.stderr);
+}
 
 #[test]
 fn a_new_pipeline_passes_check_and_its_tests() {
@@ -133,7 +197,7 @@ fn a_resolved_pipeline_is_the_same_pipeline() {
     let resolved = run(folder.path(), &["check", "--resolved", "a.yaml"]).done().stdout;
     for said in [
         "# delivery: exactly once, because",
-        "unit: { rows: 50000, bytes: 64MiB, time: 1s }",
+        "unit: { rows: 50000, bytes: 12MiB, time: 1s }",
         "# after it: ind (integer), title (text), category (text), follower_count (integer), tag_list (text-list)",
     ] {
         assert!(resolved.contains(said), "no {said:?} in\n{resolved}");
@@ -248,6 +312,33 @@ FAIL  wrong  rule.yaml:14
 /// Long enough to be found by chance nowhere, and such as nobody writes.
 const CANARY: &str = "xyzzy-plugh-7301";
 
+/// Invariant 10: also where a password stands in the file itself, and nobody answers.
+#[test]
+fn the_password_of_a_database_is_shown_nowhere() {
+    let folder = folder();
+    let pipeline = format!(
+        "name: pins\nsource: {{ generate: {{ profile: pin }} }}\nrule: {{ fields: {{ a: text }} }}\n\
+         sink: {{ postgres: {{ url: 'postgres://me:{CANARY}@127.0.0.1:1/db?password={CANARY}&sslmode=prefer', table: t }} }}\n"
+    );
+    write(folder.path(), "pins.yaml", &pipeline);
+    for (args, code, answer) in [
+        (["check", "pins.yaml"], 0, "exactly once"),
+        (
+            ["check", "--resolved"],
+            0,
+            "postgres://me:***@127.0.0.1:1/db?password=***&sslmode=prefer",
+        ),
+        (["lanes", "pins.yaml"], 3, "db on 127.0.0.1:1: it cannot be reached"),
+    ] {
+        let args = [&args[..], &["pins.yaml"][..args[1].starts_with("--") as usize]].concat();
+        let said =
+            said(command(pinhost!(), folder.path()).args(&args).args(["--log-level", "trace"]));
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert_eq!(said.code, Some(code), "{all}");
+        assert!(all.contains(answer) && !all.contains(CANARY), "{args:?}: {all}");
+    }
+}
+
 /// Invariant 10: whatever is wrong with a value, it is not shown.
 #[test]
 fn secrets_are_shown_nowhere() {
@@ -279,6 +370,7 @@ sink: { sqlite: { path: '${CANARY_URL}', table: '${CANARY}' } }
         "rule: { fields: { a: text }, output: ['${CANARY}', a, { '${CANARY}': '${CANARY}' }] }",
         "rule: { fields: { a: text } }\nsink: { sqlite: { path: x, table: y, key: ['${CANARY}', '${CANARY}'] } }",
         "sink: { sqlite: { path: '${CANARY_URL}', key: '${CANARY_URL}' } }",
+        "sink: { postgres: { url: 'x://${CANARY}', table: '${CANARY}', pool: '${CANARY}' } }",
         "name: postgres://me:xyzzy-plugh-7301@host/db",
     ]
     .into_iter()
@@ -354,4 +446,21 @@ fn a_pipeline_is_told_apart_from_a_rule_by_its_keys() {
     assert_eq!(checked, "ok  rule.yaml  1 field → 0 steps → 1 column; 0 tests\n");
     let said = ["unknown key `a`", "the key `name` is missing", "the key `sink` is missing"];
     run(folder.path(), &["check", "neither.yaml"]).refused(2, &said);
+}
+
+#[test]
+fn shipped_files_name_the_schema_that_editors_check_them_by() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines");
+    for (folder, schema) in [("", "pipeline.schema.json"), ("rules", "../rule.schema.json")] {
+        let folder = shipped.join(folder);
+        assert!(folder.join(schema).exists());
+        for entry in fs::read_dir(&folder).expect("the folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                let text = fs::read_to_string(&path).expect("UTF-8");
+                let expected = format!("# yaml-language-server: $schema={schema}\n");
+                assert!(text.starts_with(&expected), "{}", path.display());
+            }
+        }
+    }
 }

@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::thread::sleep;
 use std::time::Instant;
 
-use pinhost_tests::command::{Said, command, ended, said};
+use pinhost_tests::command::{Said, command, done_after_kills, said};
 use pinhost_tests::{pinhost, table};
 use tempfile::TempDir;
 
@@ -99,21 +98,9 @@ fn a_replay_that_is_killed_goes_on() {
     scene.replay(&["--to", "other.yaml", "--run-id", "clean"]).done();
     let span = began.elapsed();
     fs::remove_file(scene.path().join("other.db")).expect("the database");
-    let mut kills = 0;
-    loop {
-        let mut child = scene
-            .command(&["replay", "live.yaml", "--from", "archive", "--to", "other.yaml"])
-            .spawn()
-            .expect("pinhost can be started");
-        sleep(span.mul_f64(fastrand::f64()));
-        if kills >= 5 || child.try_wait().expect("its state").is_some() {
-            ended(child).done();
-            break;
-        }
-        child.kill().expect("SIGKILL");
-        child.wait().expect("it is dead");
-        kills += 1;
-    }
+    let kills = done_after_kills(5, span, || {
+        scene.command(&["replay", "live.yaml", "--from", "archive", "--to", "other.yaml"])
+    });
     assert_eq!(scene.rows("other.db"), scene.rows("live.db"), "after {kills} kills");
     let read = "SELECT sum(read) FROM pinhost_lineage";
     let read = table::rows(&scene.path().join("other.db"), read);

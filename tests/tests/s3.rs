@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
 use std::time::Instant;
 
-use pinhost_tests::command::{Said, command, ended, said};
-use pinhost_tests::proxy::{Fate, Proxy};
+use pinhost_tests::command::{Said, command, done_after_kills, said};
+use pinhost_tests::http_proxy::{Fate, HttpProxy};
 use pinhost_tests::services::{S3, s3};
 use pinhost_tests::{pinhost, table};
 use serde_json::Value;
@@ -35,7 +34,7 @@ impl Scene {
     }
 
     /// Asks for the bucket through something that gets in between.
-    fn write_through(&self, proxy: &Proxy, file: &str, text: &str) {
+    fn write_through(&self, proxy: &HttpProxy, file: &str, text: &str) {
         self.write(file, text);
         let path = self.path().join(file);
         let text = fs::read_to_string(&path).expect("it was written");
@@ -171,19 +170,7 @@ fn a_pipeline_that_is_killed_leaves_in_a_bucket_what_a_clean_run_leaves() {
     let began = Instant::now();
     clean.run(&["run", "out.yaml"]).done();
     let span = began.elapsed();
-    let mut kills = 0;
-    loop {
-        let mut child =
-            killed.command(&["run", "out.yaml"]).spawn().expect("pinhost can be started");
-        sleep(span.mul_f64(fastrand::f64()));
-        if kills >= 8 || child.try_wait().expect("its state").is_some() {
-            ended(child).done();
-            break;
-        }
-        child.kill().expect("SIGKILL");
-        child.wait().expect("it is dead");
-        kills += 1;
-    }
+    let kills = done_after_kills(8, span, || killed.command(&["run", "out.yaml"]));
     assert_eq!(clean.lines(), killed.lines(), "after {kills} kills");
 }
 
@@ -298,7 +285,7 @@ fn an_archive_in_a_bucket_is_replayed() {
 #[test]
 fn whatever_becomes_of_requests_rows_are_there_once_and_in_order() {
     let (clean, harmed) = (Scene::new("unharmed"), Scene::new("harmed"));
-    let proxy = Proxy::start(s3().endpoint(), |number, head| {
+    let proxy = HttpProxy::start(s3().endpoint(), |number, head| {
         let is_commit = head.to_ascii_lowercase().contains("if-none-match");
         // Without a period, which retries could fall into step with.
         match (fastrand::Rng::with_seed(number as u64).u32(..100), is_commit) {

@@ -15,7 +15,7 @@ use super::output::{FAINT, STRONG};
 use super::{CliError, Exit, output, sinks};
 use crate::pipeline::Pipeline;
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::run::{Examples, Live, Pool, retry};
+use crate::run::{Live, Pool, retry};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 #[derive(Debug, Args)]
@@ -214,16 +214,10 @@ fn retry_all(pipeline: &Pipeline, ids: &[String]) -> Result<Exit, CliError> {
         sink.prepare().await.map_err(sinks::told)?;
         let generation = pipeline.generation();
         sink.keep(&generation).await.map_err(sinks::told)?;
-        let live = Arc::new(Live {
-            rule: pipeline.rule.clone(),
-            generation: generation.digest,
-            limits: pipeline.limits.to_decode_limits(),
-            sink,
-            examples: Examples::of_batches(0),
-        });
+        let live = Arc::new(Live::new(pipeline, generation.digest, sink, 0));
         let retried = retry(&live, &pool, &letters).await.map_err(|halt| {
             let error = CliError::failed("").because(&halt);
-            match halt.help() {
+            match halt.help_of_connector() {
                 Some(help) => error.help(help),
                 None => error,
             }

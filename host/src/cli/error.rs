@@ -6,8 +6,10 @@ use std::io;
 use std::process::ExitCode;
 
 use super::output;
+use crate::decode::IntakeFault;
 use crate::pipeline::{ERROR, Findings, HELP, Place};
 use crate::plugin::{ConfigureError, Finding, PluginError, PluginFileError, SandboxError};
+use crate::source::arrow::ArrowSourceError;
 
 /// How a command ends. The numbers are a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +190,21 @@ impl From<ConfigureError> for CliError {
             ConfigureError::TooLarge { .. } => Self::input(message),
             ConfigureError::Failed { .. } => Self::failed(message),
         }
+    }
+}
+
+impl From<ArrowSourceError> for CliError {
+    fn from(error: ArrowSourceError) -> Self {
+        let told = Self::input("").because(&error);
+        let ArrowSourceError::Columns { faults, columns } = error else { return told };
+        let finding = |fault: IntakeFault| Finding {
+            pointer: String::new(),
+            message: fault.to_string(),
+            help: None,
+        };
+        let mut told = told.help(format!("the stream has {}", columns.join(", ")));
+        told.0.findings = faults.into_iter().map(finding).collect();
+        told
     }
 }
 

@@ -1,6 +1,7 @@
 //! `pinhost lanes`: how far a pipeline has come, and moving a lane on request.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
@@ -8,8 +9,9 @@ use clap::{Args, Subcommand};
 use super::{CliError, Exit, output, sinks};
 use crate::pipeline::Pipeline;
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::record::{Lane, Position};
+use crate::record::{Lane, Position, PositionError};
 use crate::sink::{LaneState, Sink};
+use crate::source::{self, SourceOptions};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -28,6 +30,12 @@ pub(super) struct LanesArgs {
 enum LanesCommand {
     /// Move a lane: what lies between is skipped, or read again.
     Move(MoveArgs),
+    /// Let dead letters through in a lane that halted because there were too many of them.
+    ///
+    /// The lane's next dead letters do not count for `dead_letters.max_ratio`, so many more of them. It is
+    /// kept with the lane: a process that runs the pipeline goes on within half a minute, and the next run
+    /// does as well.
+    Resume(ResumeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -36,17 +44,49 @@ struct MoveArgs {
     #[arg(value_name = "PIPELINE")]
     file: PathBuf,
     lane: String,
-    /// The next record to read, as `pinhost lanes` shows positions.
+    /// The next record to read, as `pinhost lanes` shows positions; or `earliest` or `latest`, if the
+    /// source knows what that is.
     #[arg(long, value_name = "POSITION")]
-    to: Position,
+    to: To,
     /// Records in between are not read by this pipeline, or are read twice. That stands in the lineage.
     #[arg(long, required = true)]
     accept_gap: bool,
 }
 
+#[derive(Debug, Args)]
+struct ResumeArgs {
+    /// The pipeline's file.
+    #[arg(value_name = "PIPELINE")]
+    file: PathBuf,
+    lane: String,
+    /// How many.
+    #[arg(long, value_name = "N", required = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    accept_rejects: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum To {
+    Earliest,
+    Latest,
+    Position(Position),
+}
+
+impl FromStr for To {
+    type Err = PositionError;
+
+    fn from_str(text: &str) -> Result<Self, PositionError> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            position => position.parse().map(Self::Position),
+        }
+    }
+}
+
 pub(super) fn run(args: &LanesArgs) -> Result<Exit, CliError> {
     match (&args.command, &args.file) {
         (Some(LanesCommand::Move(args)), _) => move_lane(args),
+        (Some(LanesCommand::Resume(args)), _) => resume(args),
         (None, Some(file)) => list(file, args.json),
         (None, None) => Err(CliError::input("which pipeline?").help("pinhost lanes PIPELINE")),
     }
@@ -65,14 +105,16 @@ fn list(file: &Path, as_json: bool) -> Result<Exit, CliError> {
     } else if lanes.is_empty() {
         output::talk(format!("{} has no lane yet: it never ran on this sink", pipeline.name));
     } else {
-        let head = ["lane", "position", "moved", "source"].map(str::to_owned);
+        let head = ["lane", "position", "moved", "owner", "source", ""].map(str::to_owned);
         let rows = lanes.iter().map(|lane| {
             let moved = SystemTime::now().duration_since(lane.moved).unwrap_or_default();
             [
                 lane.lane.to_string(),
                 lane.position.to_string(),
                 format!("{} ago", output::time(moved)),
+                lane.owner.simple().to_string()[..OWNER_CHARS].to_owned(),
                 lane.source.to_string(),
+                remarks(lane),
             ]
         });
         let table = output::table([head].into_iter().chain(rows));
@@ -81,20 +123,75 @@ fn list(file: &Path, as_json: bool) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
+/// Enough of a claim's token to tell one owner from another.
+const OWNER_CHARS: usize = 8;
+
+fn remarks(lane: &LaneState) -> String {
+    let halted = lane.halted.as_ref().map(|reason| format!("halted: {reason}"));
+    let accepted = (lane.accepted_rejects > 0).then(|| {
+        format!(
+            "the next {} are accepted",
+            output::count(lane.accepted_rejects as usize, "dead letter")
+        )
+    });
+    halted.into_iter().chain(accepted).collect::<Vec<_>>().join("; ")
+}
+
 fn move_lane(args: &MoveArgs) -> Result<Exit, CliError> {
     let pipeline = load(&args.file)?;
     sinks::small_runtime()?.block_on(async {
         let sink = sinks::open(&pipeline).await?;
         let lanes = sink.lanes().await.map_err(sinks::told)?;
-        let known = lanes.iter().find(|known| known.lane.name() == args.lane);
-        let known = known.ok_or_else(|| no_lane(&pipeline, &args.lane, &lanes))?;
-        if !known.position.is_comparable(&args.to) {
-            return Err(CliError::input(format!(
-                "`{}` is no position of lane {}, which stands at {}",
-                args.to, known.lane, known.position
-            )));
+        let known = find(&pipeline, &args.lane, &lanes)?;
+        let to = resolved(&pipeline, known, args.to).await?;
+        moved(&*sink, known, to).await
+    })
+}
+
+fn find<'a>(
+    pipeline: &Pipeline,
+    lane: &str,
+    lanes: &'a [LaneState],
+) -> Result<&'a LaneState, CliError> {
+    let known = lanes.iter().find(|known| known.lane.name() == lane);
+    known.ok_or_else(|| no_lane(pipeline, lane, lanes))
+}
+
+/// Asks the source, if need be. What it says counts, also if the lane's topic was made anew.
+async fn resolved(pipeline: &Pipeline, known: &LaneState, to: To) -> Result<Position, CliError> {
+    if let To::Position(to) = to {
+        if known.position.is_comparable(&to) {
+            return Ok(to);
         }
-        moved(&*sink, known, args.to).await
+        let (lane, at) = (&known.lane, known.position);
+        let error = format!("`{to}` is no position of lane {lane}, which stands at {at}");
+        return Err(CliError::input(error));
+    }
+    let options = SourceOptions::of(pipeline, true);
+    let source = source::open(&pipeline.source, &options).await.map_err(sinks::told)?;
+    let bounds = source.bounds(&known.lane).await.map_err(sinks::told)?;
+    let (bound, name) = match to {
+        To::Earliest => (bounds.earliest, "begins"),
+        To::Latest | To::Position(_) => (bounds.latest, "ends"),
+    };
+    bound.ok_or_else(|| {
+        CliError::input(format!("where lane {} {name} is not known", known.lane))
+            .help("name a position, as `pinhost lanes` shows them")
+    })
+}
+
+fn resume(args: &ResumeArgs) -> Result<Exit, CliError> {
+    let pipeline = load(&args.file)?;
+    sinks::small_runtime()?.block_on(async {
+        let sink = sinks::open(&pipeline).await?;
+        let lanes = sink.lanes().await.map_err(sinks::told)?;
+        let lane = &find(&pipeline, &args.lane, &lanes)?.lane;
+        if !sink.accept_rejects(lane, args.accept_rejects).await.map_err(sinks::told)? {
+            return Err(no_lane(&pipeline, &args.lane, &[]));
+        }
+        let rejects = output::count(args.accept_rejects as usize, "more dead letter");
+        output::talk(format!("{lane}: {rejects} will be let through"));
+        Ok(Exit::Done)
     })
 }
 

@@ -11,6 +11,7 @@ mod lanes;
 mod log;
 mod new;
 mod output;
+mod pipe;
 mod plugin;
 mod replay;
 mod run;
@@ -57,6 +58,8 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Show how far a pipeline has come; move a lane.
     Lanes(lanes::LanesArgs),
+    /// Clean records between the standard input and the standard output.
+    Pipe(pipe::PipeArgs),
     /// Run pipelines.
     ///
     /// A run ends when its sources do. Ctrl-C commits what was read and ends it; a second one ends it at
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Lanes(args) => lanes::run(&args),
+        Command::Pipe(args) => pipe::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(&args),
         Command::New(args) => new::run(&args),

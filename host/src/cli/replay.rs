@@ -119,11 +119,7 @@ async fn replay(
     mut pipeline: Pipeline,
     config: &ObjectsSourceConfig,
 ) -> Result<Exit, CliError> {
-    let options = SourceOptions {
-        pipeline: pipeline.path.clone(),
-        until_end: true,
-        record_bytes_max: usize::try_from(pipeline.limits.record.0).unwrap_or(usize::MAX),
-    };
+    let options = SourceOptions::of(&pipeline, true);
     let opened = ObjectsSource::replay(config, &options, args.times()).await;
     let (source, plan) = opened.map_err(|error| sinks::told(ConnectorError::from(error)))?;
     let id = args.run_id.clone().unwrap_or_else(|| id(&plan, &pipeline));
@@ -180,7 +176,7 @@ fn id(plan: &ReplayPlan, pipeline: &Pipeline) -> String {
 /// What this pipeline has appended already would be there twice.
 async fn refuse_repeats(pipeline: &Pipeline) -> Result<(), CliError> {
     let appends = match &pipeline.sink {
-        SinkConfig::Sqlite(sqlite) => sqlite.key.is_empty(),
+        SinkConfig::Postgres(_) | SinkConfig::Sqlite(_) => pipeline.sink.upsert().is_none(),
         SinkConfig::Objects(_) => true,
         SinkConfig::Stdout(_) => false,
     };

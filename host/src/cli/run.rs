@@ -156,7 +156,7 @@ fn has_an_end(source: &SourceConfig) -> bool {
     match source {
         SourceConfig::Generate(generate) => generate.count.is_some(),
         SourceConfig::Stdin(_) => true,
-        SourceConfig::Objects(_) => false,
+        SourceConfig::Kafka(_) | SourceConfig::Objects(_) => false,
     }
 }
 
@@ -166,7 +166,7 @@ fn count(running: &[Running]) -> Option<u64> {
         .iter()
         .map(|running| match &running.pipeline.source {
             SourceConfig::Generate(generate) => generate.count,
-            SourceConfig::Stdin(_) | SourceConfig::Objects(_) => None,
+            SourceConfig::Kafka(_) | SourceConfig::Stdin(_) | SourceConfig::Objects(_) => None,
         })
         .sum()
 }
@@ -180,7 +180,7 @@ pub(super) fn told(pipeline: &Pipeline, error: &PipelineError) -> CliError {
             CliError::environment(message)
         }
     };
-    match cause.help() {
+    match error.help(&pipeline.path) {
         Some(help) => told.help(help),
         None => told,
     }

@@ -100,6 +100,13 @@ impl Summary<'_> {
         let file = pipeline.path.display();
         let mut next = Vec::new();
         match &pipeline.sink {
+            SinkConfig::Postgres(postgres) => {
+                let url = &postgres.url;
+                next.push((
+                    format!("psql \"{url}\" -c 'SELECT * FROM {} LIMIT 5'", postgres.table),
+                    "the rows",
+                ));
+            }
             SinkConfig::Sqlite(sqlite) => {
                 next.push((
                     format!("sqlite3 {} 'SELECT * FROM {} LIMIT 5'", sqlite.path, sqlite.table),
@@ -134,6 +141,7 @@ impl Summary<'_> {
 /// Where rows went.
 fn place(pipeline: &Pipeline) -> String {
     match &pipeline.sink {
+        SinkConfig::Postgres(postgres) => format!("in table {}", postgres.table),
         SinkConfig::Sqlite(sqlite) => format!("in table {} of {}", sqlite.table, sqlite.path),
         SinkConfig::Objects(objects) => format!("in {}", objects.url),
         SinkConfig::Stdout(_) => "on the standard output".to_owned(),

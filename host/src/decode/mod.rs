@@ -15,6 +15,8 @@
 mod column;
 mod cursor;
 mod declare;
+mod envelope;
+mod intake;
 mod number;
 mod reject;
 mod row;
@@ -33,6 +35,7 @@ use crate::record::{Batch, Field, Record};
 use column::Column;
 use cursor::Cursor;
 pub use declare::{DeclarationError, DeclaredField, FieldPath, Origin, check};
+pub use intake::{Intake, IntakeFault, TakenIn};
 pub use reject::Reject;
 use row::Row;
 use shape::Shape;
@@ -60,6 +63,8 @@ pub struct Decoder {
     declared: Box<[DeclaredField]>,
     fields: Arc<[Field]>,
     limits: DecodeLimits,
+    /// The member in which the record stands.
+    unwrap: Option<Box<str>>,
     shape: Shape,
     columns: Box<[Column]>,
     /// The column of what is not declared, if there is one.
@@ -92,6 +97,7 @@ impl Decoder {
                 .map(|field| Field::new(Arc::clone(&field.name), field.kind))
                 .collect(),
             limits: DecodeLimits { record_bytes_max, ..limits },
+            unwrap: None,
             columns: fields.iter().map(|field| Column::new(field.kind)).collect(),
             rest: fields.iter().position(|field| field.from == Origin::Rest),
             needs_value: fields
@@ -106,16 +112,43 @@ impl Decoder {
         }
     }
 
+    /// Takes each record out of this member of its object, if it has such a member. Bytes are then counted
+    /// from there.
+    #[must_use]
+    pub fn unwrapping(self, member: Option<&str>) -> Self {
+        Self { unwrap: member.map(Box::from), ..self }
+    }
+
     /// Appends one row, or nothing.
     ///
     /// # Panics
     /// If there is no [room](Self::has_room) for the record: a bug of ours, as batches are cut long
     /// before.
     pub fn push(&mut self, record: &Record<'_>) -> Result<(), Reject> {
-        let text = reject::readable(record.value, self.limits.record_bytes_max)?;
+        let mut text = reject::readable(record.value, self.limits.record_bytes_max)?;
         assert!(self.has_room(record), "a batch stays below 2 GiB");
+        if let Some(member) = &self.unwrap {
+            let cursor = Cursor::new(text, self.limits.depth_max, &mut self.open);
+            let inside = envelope::inside(member, cursor, &mut self.scratch);
+            if let Some(inside) = inside.map_err(|reject| *reject)? {
+                text = &text[inside];
+            }
+        }
+        self.append(Some(text), record)
+    }
+
+    /// Appends one row of a record that has no value, or nothing. What comes from the value is null.
+    ///
+    /// # Panics
+    /// As [`push`](Self::push) does.
+    pub fn push_surroundings(&mut self, record: &Record<'_>) -> Result<(), Reject> {
+        assert!(self.has_room(record), "a batch stays below 2 GiB");
+        self.append(None, record)
+    }
+
+    fn append(&mut self, text: Option<&str>, record: &Record<'_>) -> Result<(), Reject> {
         let mut row = Row {
-            cursor: Cursor::new(text, self.limits.depth_max, &mut self.open),
+            cursor: Cursor::new(text.unwrap_or_default(), self.limits.depth_max, &mut self.open),
             declared: &self.declared,
             shape: &mut self.shape,
             columns: &mut self.columns,
@@ -126,7 +159,11 @@ impl Decoder {
             needs_value: self.needs_value,
             has_value: false,
         };
-        if let Err(reject) = row.read(record) {
+        let read = match text {
+            Some(_) => row.read(record),
+            None => row.read_surroundings(record),
+        };
+        if let Err(reject) = read {
             for column in &mut self.columns {
                 column.truncate(self.rows);
             }

@@ -51,6 +51,15 @@ impl Row<'_> {
         Ok(())
     }
 
+    /// Reads what stands around a record.
+    pub(super) fn read_surroundings(&mut self, record: &Record<'_>) -> Result<()> {
+        self.given.fill(None);
+        if let Some(rest) = self.rest() {
+            rest.push('{');
+        }
+        self.fields_not_given(record)
+    }
+
     #[cold]
     fn not_an_object(&mut self) -> Box<Reject> {
         if self.cursor.is_at_end() {

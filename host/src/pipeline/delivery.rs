@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Pipeline;
-use super::config::{SinkConfig, SourceConfig, SqliteSinkConfig};
+use super::config::{PostgresSinkConfig, SinkConfig, SourceConfig, SqliteSinkConfig};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
@@ -41,19 +41,24 @@ fn delivery(source: &SourceConfig, sink: &SinkConfig) -> Delivery {
         (_, SinkConfig::Stdout(_)) => {
             at_least_once("stdout keeps no position: each run starts anew")
         }
-        (SourceConfig::Stdin(_), SinkConfig::Sqlite(SqliteSinkConfig { key, .. }))
-            if !key.is_empty() =>
-        {
+        (
+            SourceConfig::Stdin(_),
+            SinkConfig::Postgres(PostgresSinkConfig { key, .. })
+            | SinkConfig::Sqlite(SqliteSinkConfig { key, .. }),
+        ) if !key.is_empty() => {
             at_least_once("stdin has no position; a row given again takes its own place by its key")
         }
-        (SourceConfig::Stdin(_), SinkConfig::Sqlite(_) | SinkConfig::Objects(_)) => {
-            at_least_once("stdin has no position: what is given again is stored again")
-        }
-        (SourceConfig::Generate(_) | SourceConfig::Objects(_), SinkConfig::Sqlite(_)) => {
-            exactly_once("rows and position are committed in one transaction")
-        }
-        (SourceConfig::Generate(_) | SourceConfig::Objects(_), SinkConfig::Objects(_)) => {
-            exactly_once("one log record publishes the rows and moves the position")
-        }
+        (
+            SourceConfig::Stdin(_),
+            SinkConfig::Postgres(_) | SinkConfig::Sqlite(_) | SinkConfig::Objects(_),
+        ) => at_least_once("stdin has no position: what is given again is stored again"),
+        (
+            SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Objects(_),
+            SinkConfig::Postgres(_) | SinkConfig::Sqlite(_),
+        ) => exactly_once("rows and position are committed in one transaction"),
+        (
+            SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Objects(_),
+            SinkConfig::Objects(_),
+        ) => exactly_once("one log record publishes the rows and moves the position"),
     }
 }

@@ -72,7 +72,10 @@ fn sound<T>(
 }
 
 fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) -> Option<Pipeline> {
-    let config: PipelineConfig = tree::read(&mut tree, found)?;
+    let mut config: PipelineConfig = tree::read(&mut tree, found)?;
+    if let (Some(name), Some(SourceConfig::Kafka(kafka))) = (&config.name, &mut config.source) {
+        kafka.group = Some(kafka.group(name));
+    }
     let at = tree.root();
     for key in ["name", "source", "sink"] {
         if !at.has(key) {
@@ -94,6 +97,9 @@ fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) ->
     }
     if let Some(sink) = &config.sink {
         fit::sink(sink, at, found);
+    }
+    if let Some(SourceConfig::Kafka(kafka)) = &config.source {
+        kafka.secrets().for_each(secrets::conceal);
     }
     let source = config.source.clone().map(|source| from_here(source, tree.path()));
     let rule = resolve_rule(&config, &tree, source.as_ref(), sandbox, found);
@@ -197,10 +203,18 @@ fn beside(file: &Path, named: &str) -> std::path::PathBuf {
 }
 
 fn from_here(mut source: SourceConfig, file: &Path) -> SourceConfig {
-    if let SourceConfig::Objects(objects) = &mut source
-        && !objects.url.contains("://")
-    {
-        objects.url = beside(file, &objects.url).to_string_lossy().into_owned();
+    let here = |path: &mut String| *path = beside(file, path).to_string_lossy().into_owned();
+    match &mut source {
+        SourceConfig::Objects(objects) if !objects.url.contains("://") => here(&mut objects.url),
+        SourceConfig::Kafka(kafka) => {
+            if let Some(tls) = &mut kafka.tls {
+                [&mut tls.ca, &mut tls.certificate, &mut tls.key]
+                    .into_iter()
+                    .flatten()
+                    .for_each(here);
+            }
+        }
+        SourceConfig::Objects(_) | SourceConfig::Generate(_) | SourceConfig::Stdin(_) => {}
     }
     source
 }

@@ -16,12 +16,14 @@ mod generation;
 mod load;
 pub mod nearest;
 mod output;
+mod piped;
 mod resolved;
 mod rule;
 pub mod secrets;
 mod step;
 mod strays;
 mod surroundings;
+mod tombstones;
 mod tree;
 mod variables;
 
@@ -41,6 +43,7 @@ pub use load::Document;
 pub use output::Projection;
 pub use rule::{Rule, RuleTest};
 pub use step::RuleStep;
+pub use tombstones::{Deleted, Tombstones};
 
 /// A source, a rule, a sink: sound, as far as can be told without running it.
 #[derive(Debug, Clone)]
@@ -78,12 +81,35 @@ impl Pipeline {
                     let told = Finding::new(message).at(pipeline.name_place.clone());
                     found.push(told.help("progress is kept under the name; give it another one"));
                 }
-                None => known.push(pipeline),
+                None => {
+                    let rival =
+                        known.iter().find_map(|known| Some((known, known.rivalry(pipeline)?)));
+                    if let Some((other, shared)) = rival {
+                        let told = Finding::new(format!("pipeline {} {shared}", other.name));
+                        found.push(told.at(pipeline.name_place.clone()).help(
+                            "each would get some of the partitions only; give one of them another `group:`",
+                        ));
+                    }
+                    known.push(pipeline);
+                }
             }
         }
         match found.first() {
             None => Ok(()),
             Some(_) => Err(Findings::sorted(Path::new(""), &found)),
         }
+    }
+
+    /// Which topic of one consumer group both of them read, if there is one.
+    fn rivalry(&self, other: &Self) -> Option<String> {
+        let (SourceConfig::Kafka(one), SourceConfig::Kafka(another)) =
+            (&self.source, &other.source)
+        else {
+            return None;
+        };
+        let (group, others) = (one.group(&self.name), another.group(&other.name));
+        let topic = one.topics.iter().find(|topic| another.topics.contains(topic))?;
+        (group == others && one.brokers == another.brokers)
+            .then(|| format!("reads topic {topic} in the same group, `{group}`"))
     }
 }

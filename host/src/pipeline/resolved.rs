@@ -1,7 +1,10 @@
 //! A pipeline or a rule as YAML, with everything that was left out filled in.
 
+use std::fmt::Write as _;
+
+use super::config::SourceConfig;
 use super::document::Document;
-use super::{Pipeline, Rule};
+use super::{Pipeline, Rule, Tombstones};
 use crate::record::Field;
 
 impl Pipeline {
@@ -19,7 +22,11 @@ impl Pipeline {
             }
         }
         let generation = self.generation().digest.short();
-        let mut yaml = format!("# delivery: {}\n# generation: {generation}\n", self.delivery());
+        let mut yaml = format!("# delivery: {}\n", self.delivery());
+        if let (SourceConfig::Kafka(_), Some(rule)) = (&self.source, &self.rule) {
+            let _ = writeln!(yaml, "# tombstones: {}", Tombstones::of(rule, &self.sink));
+        }
+        let _ = writeln!(yaml, "# generation: {generation}");
         document.write(&mut yaml, 0);
         yaml
     }

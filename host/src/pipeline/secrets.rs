@@ -59,6 +59,11 @@ pub(super) fn forget(value: &str) {
     known.retain(|secret| secret.value != value);
 }
 
+/// From now on stars stand wherever the value would, unless it came out of a variable.
+pub(super) fn conceal(value: &str) {
+    remember(value, STARS);
+}
+
 /// The text as it may be shown.
 pub fn mask(text: &str) -> Cow<'_, str> {
     let mut masked = Cow::Borrowed(text);

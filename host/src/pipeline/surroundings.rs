@@ -40,10 +40,16 @@ pub(super) fn written(origin: &Origin) -> Option<String> {
 pub(super) fn has(source: &SourceConfig, origin: &Origin) -> bool {
     match origin {
         Origin::Value(_) | Origin::Rest => true,
-        Origin::Key | Origin::Timestamp => matches!(source, SourceConfig::Generate(_)),
+        Origin::Key | Origin::Timestamp => {
+            matches!(source, SourceConfig::Generate(_) | SourceConfig::Kafka(_))
+        }
         // The number of the record. Rows of an object have a place that is no single number.
-        Origin::Offset => matches!(source, SourceConfig::Generate(_) | SourceConfig::Stdin(_)),
+        Origin::Offset => match source {
+            SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Stdin(_) => true,
+            SourceConfig::Objects(_) => false,
+        },
         Origin::Topic | Origin::Partition | Origin::Header(_) => match source {
+            SourceConfig::Kafka(_) => true,
             SourceConfig::Generate(_) | SourceConfig::Objects(_) | SourceConfig::Stdin(_) => false,
         },
     }

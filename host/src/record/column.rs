@@ -83,6 +83,15 @@ pub(crate) fn item(data_type: DataType) -> Arc<ArrowField> {
     Arc::new(ArrowField::new("item", data_type, false))
 }
 
+/// What columns take; of buffers that they share with others, their part.
+pub(crate) fn memory(columns: &[ArrayRef]) -> usize {
+    let memory = |column: &ArrayRef| {
+        let whole = column.get_array_memory_size();
+        column.to_data().get_slice_memory_size().unwrap_or(whole)
+    };
+    columns.iter().map(memory).sum()
+}
+
 /// A column's name and kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Field {
@@ -138,6 +147,11 @@ impl Batch {
     pub fn column(&self, name: &str) -> Option<&ArrayRef> {
         let at = self.fields.iter().position(|field| &*field.name == name)?;
         Some(&self.columns[at])
+    }
+
+    /// What these rows take.
+    pub fn memory(&self) -> usize {
+        memory(&self.columns)
     }
 
     /// The rows `from .. from + rows`, without copying them.

@@ -30,6 +30,11 @@ impl ConnectorError {
         Self { class, help: None, cause: cause.into() }
     }
 
+    /// What it was at first, if it was that.
+    pub fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        self.cause.downcast_ref()
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

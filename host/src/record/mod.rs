@@ -6,6 +6,7 @@ mod failure;
 mod generation;
 mod input;
 pub mod json;
+pub mod lift;
 pub mod ndjson;
 mod position;
 mod raw;
@@ -17,8 +18,8 @@ mod unit;
 /// The detail of a record's or a row's rejection is cut here; the contract with plugins names the figure.
 pub(crate) const DETAIL_BYTES_MAX: usize = 1024;
 
-pub(crate) use column::item;
 pub use column::{Batch, Field, Kind};
+pub(crate) use column::{item, memory};
 pub use digest::Digest;
 pub use failure::{ConnectorError, ErrorClass};
 pub use generation::{Generation, PluginBytes};
@@ -26,6 +27,6 @@ pub use input::{Header, Record};
 pub use position::{
     KafkaPosition, Lane, ObjectPosition, Place, Position, PositionError, PositionOrder, SourceId,
 };
-pub use raw::{Archived, RawBatch, RawFault, RawHeader, RawRecord, Span};
+pub use raw::{Past, RawBatch, RawFault, RawHeader, RawRecord, Span};
 pub(crate) use time::Rfc3339;
-pub use unit::{DeadLetter, EncodedRows, Rows, Unit, UnitPart};
+pub use unit::{DeadLetter, Deletes, EncodedRows, RowBytes, Rows, Unit, UnitPart};

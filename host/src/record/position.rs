@@ -95,8 +95,13 @@ impl Position {
     pub fn is_comparable(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Kafka(a), Self::Kafka(b)) => a.topic_id == b.topic_id,
-            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+            (a, b) => a.is_like(b),
         }
+    }
+
+    /// Whether both are positions of one kind of source.
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
     /// The record's place as people know it, and as rows keep it: `1042`, `0.17.250`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Header, Lane, Position, PositionOrder, Record};
+use super::{Batch, Header, Lane, Position, PositionOrder, Record};
 
 /// Consecutive records of one lane. They are kept until what became of them is committed, so that they
 /// can be cleaned again.
@@ -16,22 +16,29 @@ pub struct RawBatch {
     /// Ascending by position.
     pub records: Vec<RawRecord>,
     pub headers: Vec<RawHeader>,
+    /// Rows that came as columns of the rule's fields: one for each record, which then has no value.
+    pub columns: Option<Batch>,
     /// The topic, stream or bucket.
     pub topic: Option<Arc<str>>,
     pub partition: Option<i64>,
     pub from: Position,
     /// The position after the last record: where the next batch begins.
     pub to: Position,
-    /// Where the records stood when they were read first, if they come out of an archive.
-    pub archived: Option<Archived>,
+    /// What is known of records that are not read for the first time.
+    pub past: Option<Past>,
 }
 
-/// Records keep their place in order, and their offsets, through an archive.
+/// When and where records were read first.
 #[derive(Debug, Clone)]
-pub struct Archived {
-    pub lane: Option<Lane>,
-    /// One for each record.
-    pub positions: Vec<Position>,
+pub enum Past {
+    /// They come out of an archive, through which they keep their places and their times.
+    Archived {
+        lane: Option<Lane>,
+        /// One for each record.
+        positions: Vec<Position>,
+    },
+    /// Nobody knows: they are older than all others.
+    Unknown,
 }
 
 #[derive(Debug, Clone)]
@@ -106,18 +113,28 @@ impl RawBatch {
         Some(self.bytes.slice(self.records[record].value?.range()))
     }
 
-    /// Where a record stood when it was read first.
+    /// Where a record stood when it was read first, as far as that is known.
     pub fn position(&self, record: usize) -> Position {
-        match &self.archived {
-            Some(archived) => archived.positions[record],
-            None => self.records[record].position,
+        match &self.past {
+            Some(Past::Archived { positions, .. }) => positions[record],
+            Some(Past::Unknown) | None => self.records[record].position,
         }
     }
 
-    /// What orders a record of `lane` among those of all lanes: where it was read first.
-    pub fn place<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, PositionOrder) {
-        let archived = self.archived.as_ref().and_then(|archived| archived.lane.as_ref());
-        (archived.map_or(lane, Lane::name), self.position(record).order())
+    /// The same with its lane; it is read from `lane` now.
+    pub fn place<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, Position) {
+        let lane = match &self.past {
+            Some(Past::Archived { lane: Some(lane), .. }) => lane.name(),
+            Some(Past::Archived { lane: None, .. } | Past::Unknown) | None => lane,
+        };
+        (lane, self.position(record))
+    }
+
+    /// What orders a record among those of its time in all lanes.
+    pub fn order<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, PositionOrder) {
+        let (lane, position) = self.place(record, lane);
+        let is_first = matches!(self.past, Some(Past::Unknown));
+        (if is_first { "" } else { lane }, position.order())
     }
 
     /// Lends a record to `read`.
@@ -149,6 +166,10 @@ impl RawBatch {
         self.bytes.len()
             + self.records.len() * size_of::<RawRecord>()
             + self.headers.len() * size_of::<RawHeader>()
-            + self.archived.as_ref().map_or(0, |archived| size_of_val(&archived.positions[..]))
+            + self.columns.as_ref().map_or(0, Batch::memory)
+            + match &self.past {
+                Some(Past::Archived { positions, .. }) => size_of_val(&positions[..]),
+                Some(Past::Unknown) | None => 0,
+            }
     }
 }

@@ -16,6 +16,10 @@ pub struct Unit {
     pub generation: Digest,
     /// In the order of the lane.
     pub parts: Vec<UnitPart>,
+    /// So many of its dead letters were accepted beforehand, and use that up.
+    pub accepted_rejects: u64,
+    /// So many of its rows may be refused by the sink. If there are more, the records are not at fault.
+    pub refusals_max: u64,
 }
 
 /// What became of one batch.
@@ -25,6 +29,8 @@ pub struct UnitPart {
     pub rows: Rows,
     /// For each row its record, as an index into `raw.records`; ascending.
     pub origins: Vec<u32>,
+    /// None if no record has told to delete a row.
+    pub deletes: Option<Deletes>,
     /// How many records the rule took out on purpose.
     pub dropped: u64,
     /// By record, ascending.
@@ -37,8 +43,19 @@ pub enum Rows {
     Columns(Batch),
     /// As the sink asked for them.
     Encoded(Vec<EncodedRows>),
+    /// As the sink asked for them, each row by itself.
+    Bytes(RowBytes),
     /// There is no rule: the records themselves, each origin's value.
     Raw,
+}
+
+/// Rows that are to go, by their keys.
+#[derive(Debug, Clone)]
+pub struct Deletes {
+    /// The columns of the sink's `key:`, then that of its `newest:`; in the form that the sink asked for.
+    pub keys: Rows,
+    /// For each key its record, as an index into `raw.records`; ascending.
+    pub origins: Vec<u32>,
 }
 
 /// Rows as bytes, ready to be written.
@@ -48,6 +65,24 @@ pub struct EncodedRows {
     pub partition: Arc<str>,
     pub rows: u32,
     pub bytes: Bytes,
+}
+
+/// Rows as bytes that can be written in any order, and the columns that they were made of.
+#[derive(Debug, Clone)]
+pub struct RowBytes {
+    pub columns: Batch,
+    pub bytes: Bytes,
+    /// Where each row ends in `bytes`; the next one begins there.
+    pub ends: Vec<u32>,
+    /// Rows that have no such form, ascending, and why.
+    pub refused: Vec<(u32, String)>,
+}
+
+impl RowBytes {
+    pub fn row(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.bytes[start as usize..self.ends[row] as usize]
+    }
 }
 
 /// A record that could not be cleaned or stored.
@@ -70,6 +105,10 @@ impl Unit {
         self.parts.iter().map(|part| part.origins.len() as u64).sum()
     }
 
+    pub fn deletes(&self) -> u64 {
+        self.parts.iter().map(UnitPart::deletes).sum()
+    }
+
     pub fn dropped(&self) -> u64 {
         self.parts.iter().map(|part| part.dropped).sum()
     }
@@ -80,6 +119,12 @@ impl Unit {
 
     /// Every record of it ends in exactly one place (invariant 1).
     pub fn is_balanced(&self) -> bool {
-        self.records() == self.rows() + self.dropped() + self.dead_letters()
+        self.records() == self.rows() + self.deletes() + self.dropped() + self.dead_letters()
+    }
+}
+
+impl UnitPart {
+    pub fn deletes(&self) -> u64 {
+        self.deletes.as_ref().map_or(0, |deletes| deletes.origins.len() as u64)
     }
 }

@@ -5,14 +5,16 @@ use std::collections::VecDeque;
 /// Fewer records say nothing.
 const RECORDS_MIN: u64 = 1_000;
 
-/// Watches the share of dead letters among the last records of a lane.
-#[derive(Debug)]
+/// Watches the share of dead letters among the last records of a lane, for as long as the lane is kept: what
+/// it has seen counts when a halted lane is tried again.
+#[derive(Debug, Clone)]
 pub(super) struct Breaker {
     ratio_max: f64,
     /// (records, dead letters) of the last batches: as few as hold enough records.
     window: VecDeque<(u64, u64)>,
     records: u64,
     dead: u64,
+    is_tripped: bool,
 }
 
 /// The share was too high.
@@ -24,10 +26,50 @@ pub struct Tripped {
 
 impl Breaker {
     pub(super) fn new(ratio_max: f64) -> Self {
-        Self { ratio_max, window: VecDeque::new(), records: 0, dead: 0 }
+        Self { ratio_max, window: VecDeque::new(), records: 0, dead: 0, is_tripped: false }
     }
 
+    /// What trips it is not taken for seen: it will come again.
     pub(super) fn note(&mut self, records: u64, dead: u64) -> Result<(), Tripped> {
+        let mut next = self.clone();
+        next.add(records, dead);
+        let is_enough = self.is_tripped || next.records >= RECORDS_MIN;
+        let most = self.ratio_max * next.records.max(RECORDS_MIN) as f64;
+        // A batch without dead letters is not at fault for those before.
+        if dead > 0 && is_enough && next.dead as f64 > most {
+            self.is_tripped = true;
+            return Err(Tripped { records: next.records, dead: next.dead });
+        }
+        next.is_tripped &= next.records < RECORDS_MIN;
+        *self = next;
+        Ok(())
+    }
+
+    /// How many dead letters more a unit may have, all of whose records were seen: `dead` of its `records`
+    /// are some already.
+    pub(super) fn room(&self, records: u64, dead: u64) -> u64 {
+        let (records, dead) = if records >= RECORDS_MIN {
+            (records, dead)
+        } else if self.is_tripped || self.records >= RECORDS_MIN {
+            (self.records.max(RECORDS_MIN), self.dead)
+        } else {
+            return u64::MAX;
+        };
+        ((self.ratio_max * records as f64) as u64).saturating_sub(dead)
+    }
+
+    /// So many of the records that were seen are dead letters as well: there was room for them.
+    pub(super) fn note_refused(&mut self, dead: u64) {
+        self.add(0, dead);
+    }
+
+    /// It was, and too little was seen since to say that it is over. Few records are then enough to trip it
+    /// again, if as many of a thousand would be.
+    pub(super) fn is_tripped(&self) -> bool {
+        self.is_tripped
+    }
+
+    fn add(&mut self, records: u64, dead: u64) {
         self.window.push_back((records, dead));
         self.records += records;
         self.dead += dead;
@@ -38,11 +80,6 @@ impl Breaker {
             self.records -= oldest;
             self.dead -= its_dead;
         }
-        let is_too_high = self.dead as f64 > self.records as f64 * self.ratio_max;
-        if self.records >= RECORDS_MIN && is_too_high {
-            return Err(Tripped { records: self.records, dead: self.dead });
-        }
-        Ok(())
     }
 }
 
@@ -53,8 +90,9 @@ mod tests {
     #[test]
     fn a_few_records_say_nothing() {
         let mut breaker = Breaker::new(0.05);
-        assert_eq!(breaker.note(999, 999), Ok(()));
-        assert_eq!(breaker.note(1, 0), Err(Tripped { records: 1_000, dead: 999 }));
+        assert_eq!(breaker.note(998, 998), Ok(()));
+        assert_eq!(breaker.note(1, 0), Ok(()));
+        assert_eq!(breaker.note(1, 1), Err(Tripped { records: 1_000, dead: 999 }));
     }
 
     #[test]
@@ -75,6 +113,31 @@ mod tests {
         }
         let tripped = (0..100).map(|_| breaker.note(10, 10)).find_map(Result::err);
         assert_eq!(tripped, Some(Tripped { records: 1_000, dead: 60 }));
+    }
+
+    #[test]
+    fn what_tripped_it_trips_it_again_however_small_its_pieces() {
+        let mut breaker = Breaker::new(0.05);
+        assert_eq!(breaker.note(1_000, 900), Err(Tripped { records: 1_000, dead: 900 }));
+        let passed: u64 = (0..100).filter(|_| breaker.note(10, 10).is_ok()).map(|_| 10).sum();
+        assert_eq!(passed, 50, "as many as of a thousand records may be");
+        for _ in 0..100 {
+            assert_eq!(breaker.note(10, 0), Ok(()), "it goes on once the records are good");
+        }
+        assert!(!breaker.is_tripped());
+    }
+
+    #[test]
+    fn there_is_room_for_as_many_as_do_not_trip_it() {
+        let mut breaker = Breaker::new(0.05);
+        assert_eq!(breaker.note(300, 10), Ok(()));
+        assert_eq!(breaker.room(300, 10), u64::MAX, "few records say nothing");
+        assert_eq!(breaker.note(700, 10), Ok(()));
+        assert_eq!(breaker.room(700, 10), 30);
+        assert_eq!(breaker.room(50_000, 100), 2_400, "a large unit stands for itself");
+        breaker.note_refused(30);
+        assert_eq!(breaker.room(700, 10), 0);
+        assert_eq!(breaker.note(10, 1), Err(Tripped { records: 1_010, dead: 51 }));
     }
 
     #[test]

@@ -145,7 +145,8 @@ impl Chained {
     }
 }
 
-fn only(batch: &Batch, kept: Vec<bool>) -> Batch {
+/// The rows of which `kept` is true.
+pub(super) fn only(batch: &Batch, kept: Vec<bool>) -> Batch {
     let rows = kept.iter().filter(|kept| **kept).count();
     let kept = BooleanArray::from(kept);
     let columns = batch.columns().iter().map(|column| {

@@ -1,14 +1,16 @@
 //! What becomes of a batch of records: decoded, taken through the steps, brought into the form of the
-//! output. On one thread, and a function of the records and the rule alone (invariant 9).
+//! output; one without a value skips the steps, and may delete a row. On one thread, and a function of the records and the rule alone (invariant 9).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chain::{Chain, ChainHalted, StepTally};
+use super::chain::{Chain, ChainHalted, StepTally, only};
 use super::examples::{Example, Examples};
 use crate::decode::{DecodeLimits, Decoder, Reject};
-use crate::pipeline::Rule;
-use crate::record::{DeadLetter, Digest, RawBatch, Rows, UnitPart};
+use crate::pipeline::{Deleted, Pipeline, Rule, Tombstones};
+use crate::record::{
+    Batch, DeadLetter, Deletes, Digest, Field, RawBatch, RawFault, Record, Rows, UnitPart,
+};
 use crate::sink::Sink;
 
 /// What cleans records at the moment: a rule as it is, for a sink.
@@ -16,10 +18,34 @@ use crate::sink::Sink;
 pub struct Live {
     /// None passes records on as they came.
     pub rule: Option<Arc<Rule>>,
+    /// What becomes of records without a value, where there is a rule.
+    pub tombstones: Option<Tombstones>,
+    /// The member of each record's object in which the record stands.
+    pub unwrap: Option<Box<str>>,
     pub generation: Digest,
     pub limits: DecodeLimits,
     pub sink: Arc<dyn Sink>,
     pub examples: Examples,
+}
+
+impl Live {
+    /// Examples of what the rule does are taken from the first batches.
+    pub fn new(
+        pipeline: &Pipeline,
+        generation: Digest,
+        sink: Arc<dyn Sink>,
+        example_batches: u32,
+    ) -> Self {
+        Self {
+            rule: pipeline.rule.clone(),
+            tombstones: pipeline.rule.as_ref().map(|rule| Tombstones::of(rule, &pipeline.sink)),
+            unwrap: pipeline.source.unwrap().map(Box::from),
+            generation,
+            limits: pipeline.limits.to_decode_limits(),
+            sink,
+            examples: Examples::of_batches(example_batches),
+        }
+    }
 }
 
 /// Runs a rule on one thread.
@@ -33,7 +59,15 @@ pub(super) struct Worker {
 struct ByRule {
     rule: Arc<Rule>,
     decoder: Decoder,
+    without_value: WithoutValue,
     chain: Chain,
+}
+
+/// Takes records that have no value.
+#[derive(Debug)]
+enum WithoutValue {
+    Delete { decoder: Box<Decoder>, columns: Arc<[Field]> },
+    Reject { reason: String },
 }
 
 /// A batch, cleaned.
@@ -49,8 +83,10 @@ pub(super) struct CleanedBatch {
 
 impl Worker {
     pub(super) fn new(live: &Arc<Live>) -> Self {
-        let by_rule = live.rule.as_ref().map(|rule| ByRule {
-            decoder: Decoder::new(&rule.fields, live.limits),
+        let by_rule = live.rule.as_ref().zip(live.tombstones.as_ref());
+        let by_rule = by_rule.map(|(rule, tombstones)| ByRule {
+            decoder: Decoder::new(&rule.fields, live.limits).unwrapping(live.unwrap.as_deref()),
+            without_value: WithoutValue::new(tombstones, live.limits),
             chain: Chain::new(rule.steps.iter().map(|step| &step.step)),
             rule: Arc::clone(rule),
         });
@@ -75,24 +111,11 @@ impl ByRule {
         raw: &Arc<RawBatch>,
         live: &Live,
     ) -> Result<CleanedBatch, Box<ChainHalted>> {
-        let mut decoded = Vec::with_capacity(raw.records.len());
-        let mut dead_letters = Vec::new();
-        for (at, record) in raw.records.iter().enumerate() {
-            let at = at as u32;
-            if let Some(fault) = &record.fault {
-                dead_letters.push(faulty(at, fault));
-                continue;
-            }
-            match raw.read(at as usize, |record| self.decoder.push(record)) {
-                Ok(()) => decoded.push(at),
-                Err(reject) => {
-                    let value = raw.value(at as usize);
-                    let Reject { reason, detail, .. } = self.rule.explain(value.as_deref(), reject);
-                    dead_letters.push(DeadLetter { record: at, step: None, reason, detail });
-                }
-            }
-        }
-        let before = self.decoder.finish();
+        let Decoded { batch: before, records: decoded, deleted, mut dead_letters } =
+            match &raw.columns {
+                Some(columns) => as_given(raw, columns),
+                None => self.decode(raw),
+            };
         let chained = self.chain.clean(&before)?;
         let steps = &self.rule.steps;
         let mut dropped = vec![0; steps.len()];
@@ -116,34 +139,264 @@ impl ByRule {
             raw: Arc::clone(raw),
             rows: live.sink.encode(after),
             origins,
+            deletes: self.without_value.deletes(deleted, &*live.sink),
             dropped: dropped.iter().sum(),
             dead_letters,
         };
         let tallies = chained.tallies;
         Ok(CleanedBatch { part, tallies, dropped, examples, took: Duration::ZERO })
     }
+
+    fn decode(&mut self, raw: &RawBatch) -> Decoded {
+        let mut records = Vec::with_capacity(raw.records.len());
+        let mut deleted = Vec::new();
+        let mut dead_letters = Vec::new();
+        for (at, record) in raw.records.iter().enumerate() {
+            let at = at as u32;
+            if let Some(fault) = &record.fault {
+                dead_letters.push(faulty(at, fault));
+                continue;
+            }
+            if record.value.is_none() {
+                match raw.read(at as usize, |record| self.without_value.push(record)) {
+                    Ok(()) => deleted.push(at),
+                    Err(Reject { reason, detail, .. }) => {
+                        dead_letters.push(DeadLetter { record: at, step: None, reason, detail });
+                    }
+                }
+                continue;
+            }
+            match raw.read(at as usize, |record| self.decoder.push(record)) {
+                Ok(()) => records.push(at),
+                Err(reject) => {
+                    let value = raw.value(at as usize);
+                    let Reject { reason, detail, .. } = self.rule.explain(value.as_deref(), reject);
+                    dead_letters.push(DeadLetter { record: at, step: None, reason, detail });
+                }
+            }
+        }
+        Decoded { batch: self.decoder.finish(), records, deleted, dead_letters }
+    }
 }
 
-fn faulty(record: u32, fault: &crate::record::RawFault) -> DeadLetter {
+impl WithoutValue {
+    fn new(tombstones: &Tombstones, limits: DecodeLimits) -> Self {
+        match tombstones {
+            Tombstones::Delete(Deleted { fields, columns }) => Self::Delete {
+                decoder: Box::new(Decoder::new(fields, limits)),
+                columns: Arc::clone(columns),
+            },
+            Tombstones::Reject(why) => {
+                Self::Reject { reason: format!("record has no value, and {why}") }
+            }
+        }
+    }
+
+    fn push(&mut self, record: &Record<'_>) -> Result<(), Reject> {
+        match self {
+            Self::Delete { decoder, .. } => decoder.push_surroundings(record),
+            Self::Reject { reason } => {
+                Err(Reject { reason: reason.clone(), detail: None, offset: None })
+            }
+        }
+    }
+
+    fn deletes(&mut self, origins: Vec<u32>, sink: &dyn Sink) -> Option<Deletes> {
+        let Self::Delete { decoder, columns } = self else { return None };
+        if origins.is_empty() {
+            return None;
+        }
+        let keys = decoder.finish();
+        let keys = Batch::new(keys.rows(), Arc::clone(columns), keys.columns().to_vec());
+        Some(Deletes { keys: sink.encode(keys), origins })
+    }
+}
+
+/// The records that became rows, those that delete some, and those that cannot do either.
+struct Decoded {
+    batch: Batch,
+    /// For each row its record.
+    records: Vec<u32>,
+    /// The records whose rows are to go.
+    deleted: Vec<u32>,
+    dead_letters: Vec<DeadLetter>,
+}
+
+/// Records that came as columns.
+fn as_given(raw: &RawBatch, columns: &Batch) -> Decoded {
+    let (records, dead_letters) = without_faults(raw);
+    let batch = if dead_letters.is_empty() {
+        columns.clone()
+    } else {
+        only(columns, raw.records.iter().map(|record| record.fault.is_none()).collect())
+    };
+    Decoded { batch, records, deleted: Vec::new(), dead_letters }
+}
+
+fn without_faults(raw: &RawBatch) -> (Vec<u32>, Vec<DeadLetter>) {
+    let mut records = Vec::with_capacity(raw.records.len());
+    let mut dead_letters = Vec::new();
+    for (at, record) in raw.records.iter().enumerate() {
+        match &record.fault {
+            Some(fault) => dead_letters.push(faulty(at as u32, fault)),
+            None => records.push(at as u32),
+        }
+    }
+    (records, dead_letters)
+}
+
+fn faulty(record: u32, fault: &RawFault) -> DeadLetter {
     let (reason, detail) = (fault.reason.clone(), fault.detail.clone());
     DeadLetter { record, step: None, reason, detail }
 }
 
 /// Records as they came, without a rule.
 fn passed_on(raw: &Arc<RawBatch>) -> CleanedBatch {
-    let mut origins = Vec::with_capacity(raw.records.len());
-    let mut dead_letters = Vec::new();
-    for (at, record) in raw.records.iter().enumerate() {
-        match &record.fault {
-            Some(fault) => dead_letters.push(faulty(at as u32, fault)),
-            None => origins.push(at as u32),
-        }
-    }
+    let (origins, dead_letters) = without_faults(raw);
     CleanedBatch {
-        part: UnitPart { raw: Arc::clone(raw), rows: Rows::Raw, origins, dropped: 0, dead_letters },
+        part: UnitPart {
+            raw: Arc::clone(raw),
+            rows: Rows::Raw,
+            origins,
+            deletes: None,
+            dropped: 0,
+            dead_letters,
+        },
         tallies: Vec::new(),
         dropped: Vec::new(),
         examples: Vec::new(),
         took: Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::pipeline::config::SinkConfig;
+    use crate::plugin::{CacheFolder, Sandbox};
+    use crate::record::{Position, RawRecord, Span, ndjson};
+    use crate::sink::SinkContext;
+    use crate::sink::sqlite::SqliteSink;
+    use crate::sink::stdout::StdoutSink;
+
+    /// Of a rule with these lines, a sink with these.
+    fn live(rule: &str, sink: &str) -> Arc<Live> {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, rules) = (folder.path().join("a.yaml"), folder.path().join("rule.yaml"));
+        fs::write(&rules, rule).unwrap();
+        let source = "kafka: { brokers: 'localhost:9092', topics: [posts] }";
+        let pipeline =
+            format!("name: a\nsource: {{ {source} }}\nrule: rule.yaml\nsink: {{ {sink} }}\n");
+        fs::write(&path, pipeline).unwrap();
+        let sandbox = Sandbox::new(&CacheFolder::Off).unwrap();
+        let pipeline = Pipeline::load(&path, &sandbox).unwrap();
+        let context = SinkContext {
+            pipeline: "a".into(),
+            source: None,
+            columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
+            keep_dead_letters: None,
+        };
+        let sink: Arc<dyn Sink> = match &pipeline.sink {
+            SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context).unwrap()),
+            SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context).unwrap()),
+            SinkConfig::Postgres(_) | SinkConfig::Objects(_) => unreachable!(),
+        };
+        Arc::new(Live::new(&pipeline, Digest::of(b"test"), sink, 0))
+    }
+
+    /// A record for each pair of a key and a value.
+    fn raw(given: &[(Option<&str>, Option<&str>)]) -> Arc<RawBatch> {
+        let mut bytes = Vec::new();
+        let mut add = |text: &str| {
+            let from = bytes.len();
+            bytes.extend_from_slice(text.as_bytes());
+            Span::new(from..bytes.len())
+        };
+        let records = given.iter().zip(0..).map(|((key, value), at)| RawRecord {
+            key: key.map(&mut add),
+            value: value.map(&mut add),
+            timestamp_micros: Some(at),
+            ..RawRecord::value(Position::Record(at.cast_unsigned()), 0..0)
+        });
+        let records: Vec<_> = records.collect();
+        let to = Position::Record(given.len() as u64);
+        Arc::new(RawBatch {
+            bytes: Bytes::from(bytes),
+            records,
+            headers: Vec::new(),
+            columns: None,
+            topic: Some("posts".into()),
+            partition: Some(0),
+            from: Position::Record(0),
+            to,
+            past: None,
+        })
+    }
+
+    fn cleaned(live: &Arc<Live>, raw: &Arc<RawBatch>) -> UnitPart {
+        Worker::new(live).clean(raw).unwrap().part
+    }
+
+    fn shown(rows: &Rows) -> String {
+        let Rows::Columns(batch) = rows else { panic!("{rows:?}") };
+        String::from_utf8(ndjson::encode(batch)).unwrap()
+    }
+
+    const FIELDS: &str = "fields:\n  id: { type: integer, from: $key, coerce: true }\n  \
+                          title: text\n  seen: { type: timestamp, from: $timestamp }\n";
+
+    #[test]
+    fn a_record_without_a_value_deletes_by_its_key() {
+        let rule = format!("{FIELDS}output: [title, {{ pin: id }}, seen]\n");
+        let live = live(&rule, "sqlite: { path: a.db, table: t, key: [pin], newest: seen }");
+        let raw = raw(&[
+            (Some("1"), Some(r#"{"title": "a"}"#)),
+            (Some("2"), None),
+            (Some("x"), None),
+            (Some("3"), Some("{}")),
+            (None, None),
+            (Some("1"), None),
+        ]);
+        let mut worker = Worker::new(&live);
+        // Nothing of a batch is left over for the next.
+        for _ in 0..2 {
+            let part = worker.clean(&raw).unwrap().part;
+            assert_eq!((shown(&part.rows).lines().count(), &*part.origins), (1, &[0][..]));
+            let deletes = part.deletes.as_ref().unwrap();
+            assert_eq!(deletes.origins, [1, 4, 5]);
+            let expected = "{\"pin\":2,\"seen\":\"1970-01-01T00:00:00.000001Z\"}\n\
+                            {\"pin\":null,\"seen\":\"1970-01-01T00:00:00.000004Z\"}\n\
+                            {\"pin\":1,\"seen\":\"1970-01-01T00:00:00.000005Z\"}\n";
+            assert_eq!(shown(&deletes.keys), expected);
+            let dead: Vec<_> =
+                part.dead_letters.iter().map(|dead| (dead.record, &*dead.reason)).collect();
+            assert_eq!(dead, [(2, "field id is not an integer"), (3, "all fields are null")]);
+        }
+    }
+
+    #[test]
+    fn a_record_without_a_value_that_deletes_nothing_is_a_dead_letter_that_says_why() {
+        let sqlite = |rest: &str| format!("sqlite: {{ path: a.db, table: t{rest} }}");
+        for (sink, why) in [
+            ("stdout: {}".to_owned(), "stdout has no `key:` to delete a row by"),
+            (sqlite(""), "sqlite has no `key:` to delete a row by"),
+            (sqlite(", key: [id, title]"), "key column title does not come `from: $key`"),
+            (sqlite(", key: [title]"), "key column title does not come `from: $key`"),
+            (
+                sqlite(", key: [id], newest: n"),
+                "column n, which tells what is newest, is in the value",
+            ),
+        ] {
+            let live = live(&format!("{FIELDS}  n: integer\n"), &sink);
+            let part = cleaned(&live, &raw(&[(Some("1"), Some(r#"{"n": 1}"#)), (Some("1"), None)]));
+            assert!(part.deletes.is_none());
+            assert_eq!(part.dead_letters.len(), 1);
+            assert_eq!(part.dead_letters[0].record, 1);
+            assert_eq!(part.dead_letters[0].reason, format!("record has no value, and {why}"));
+        }
     }
 }

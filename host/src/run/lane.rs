@@ -4,6 +4,8 @@
 //! Reading, cleaning and committing overlap; what is on its way is bounded by bytes. Nothing that is not
 //! committed outlives this task: whoever claims the lane next reads it again.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +25,7 @@ use super::cut::{Gauge, UnitLimits};
 use super::patience::Patience;
 use super::pool::{CleanResult, Pool, Uncleanable};
 use crate::observe::{LaneHealth, Stats, UnitFigures};
+use crate::record::lift::{Move, Resume};
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Unit};
 use crate::sink::{Claim, Committed, Sink, Stored};
 use crate::source::{Journal, Most, Source};
@@ -57,10 +60,20 @@ pub(super) enum LaneEnd {
 /// Why a lane does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Halt {
-    #[error("{0}")]
-    Clean(#[from] Uncleanable),
+    #[error("{cause}")]
+    Clean {
+        #[source]
+        cause: Uncleanable,
+        /// The position after the batch that is not cleaned.
+        to: Position,
+    },
+    /// Whatever the batch.
+    #[error(transparent)]
+    Stopped(#[from] Uncleanable),
     #[error("{} of the last {} records are dead letters, more than dead_letters.max_ratio allows", .0.dead, .0.records)]
     TooManyDead(Tripped),
+    #[error("the sink refuses {} of {records} rows or more, and dead_letters.max_ratio allows fewer: {}", .reasons.values().sum::<u64>(), list(.reasons))]
+    TooManyRefused { records: u64, reasons: BTreeMap<String, u64> },
     #[error("the source cannot be read: {0}")]
     Source(#[source] ConnectorError),
     #[error("the sink cannot be written: {0}")]
@@ -70,22 +83,55 @@ pub enum Halt {
 impl Halt {
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Clean(_) | Self::TooManyDead(_) => ErrorClass::Systemic,
+            Self::Clean { .. }
+            | Self::Stopped(_)
+            | Self::TooManyDead(_)
+            | Self::TooManyRefused { .. } => ErrorClass::Systemic,
             Self::Source(error) | Self::Sink(error) => error.class,
         }
     }
 
-    /// What lifts it.
-    pub fn help(&self) -> Option<String> {
+    /// What lifts it, for a lane of the pipeline in this file.
+    pub fn help(&self, file: &Path, lane: &Lane) -> Option<String> {
         match self {
-            Self::Clean(_) => Some("mend the plugin or its configuration; the lane goes on by itself".to_owned()),
-            Self::TooManyDead(_) => Some(
-                "mend the rule, or raise dead_letters.max_ratio if the records are really like that"
-                    .to_owned(),
-            ),
-            Self::Source(error) | Self::Sink(error) => error.help.clone(),
+            Self::Clean { to, .. } => {
+                let lift = Move { file: file.to_owned(), lane: lane.clone(), to: to.to_string() };
+                Some(format!(
+                    "mend the plugin or its configuration, and the lane goes on by itself; or leave these records out: \
+                     {lift}"
+                ))
+            }
+            Self::TooManyDead(Tripped { records, .. }) => {
+                let lift = Resume { file, lane, records: *records };
+                Some(format!(
+                    "mend the rule, or raise dead_letters.max_ratio if the records are really like that; or let the \
+                     next ones through: {lift}"
+                ))
+            }
+            Self::TooManyRefused { records, .. } => {
+                let lift = Resume { file, lane, records: *records };
+                Some(format!(
+                    "mend what refuses them, and the lane goes on by itself; or let them become dead letters: {lift}"
+                ))
+            }
+            Self::Stopped(_) | Self::Source(_) | Self::Sink(_) => self.help_of_connector(),
         }
     }
+
+    /// What the source or the sink says about it.
+    pub fn help_of_connector(&self) -> Option<String> {
+        match self {
+            Self::Source(error) | Self::Sink(error) => error.help.clone(),
+            Self::Clean { .. }
+            | Self::Stopped(_)
+            | Self::TooManyDead(_)
+            | Self::TooManyRefused { .. } => None,
+        }
+    }
+}
+
+fn list(reasons: &BTreeMap<String, u64>) -> String {
+    reasons.keys().map(String::as_str).collect::<Vec<_>>().join("; ")
 }
 
 /// Runs a lane until it ends in one way or another. A probe takes small batches, to learn at little cost
@@ -94,16 +140,30 @@ pub(super) async fn run(
     shared: &Shared,
     lane: &Lane,
     is_probe: bool,
+    breaker: &mut Breaker,
     drain: &CancellationToken,
 ) -> LaneEnd {
     match claim(shared, lane).await {
         Ok(claim) => {
             shared.stats.claimed(lane, claim.position);
-            match Run::new(shared, claim, is_probe).until_the_end(drain).await {
-                Ok(end) | Err(end) => end,
+            let run = Run::new(shared, claim.clone(), is_probe, breaker);
+            let (Ok(end) | Err(end)) = run.until_the_end(drain).await;
+            if let LaneEnd::Halted(halt) = &end {
+                note(shared, &claim, halt).await;
             }
+            end
         }
         Err(halt) => LaneEnd::Halted(halt),
+    }
+}
+
+/// A halt of the sink itself is not for the sink to note.
+async fn note(shared: &Shared, claim: &Claim, halt: &Halt) {
+    if matches!(halt, Halt::Sink(_)) {
+        return;
+    }
+    if let Err(error) = shared.sink.note_halt(claim, &halt.to_string()).await {
+        tracing::debug!(lane = %claim.lane, "the sink does not note why the lane is halted: {error}");
     }
 }
 
@@ -116,6 +176,8 @@ async fn claim(shared: &Shared, lane: &Lane) -> Result<Claim, Halt> {
 struct Pending {
     result: oneshot::Receiver<CleanResult>,
     held: Held,
+    /// The position after it.
+    to: Position,
 }
 
 /// How reading ended.
@@ -125,7 +187,9 @@ struct Run<'a> {
     shared: &'a Shared,
     claim: Claim,
     is_probe: bool,
-    breaker: Breaker,
+    breaker: &'a mut Breaker,
+    /// Dead letters that may still come without being counted.
+    accepted_rejects: u64,
     making: Making,
 }
 
@@ -135,6 +199,7 @@ struct Making {
     batches: Vec<CleanedBatch>,
     held: Vec<Held>,
     gauge: Gauge,
+    accepted_rejects: u64,
 }
 
 type Commit = Pin<Box<dyn Future<Output = Result<Option<Done>, Halt>> + Send>>;
@@ -147,9 +212,10 @@ struct Done {
 }
 
 impl<'a> Run<'a> {
-    fn new(shared: &'a Shared, claim: Claim, is_probe: bool) -> Self {
-        let breaker = Breaker::new(shared.dead_ratio_max);
-        Self { shared, claim, is_probe, breaker, making: Making::default() }
+    fn new(shared: &'a Shared, claim: Claim, is_probe: bool, breaker: &'a mut Breaker) -> Self {
+        let accepted_rejects = claim.accepted_rejects;
+        let making = Making::default();
+        Self { shared, claim, is_probe, breaker, accepted_rejects, making }
     }
 
     /// `Err` ends it with nothing more committed, `Ok` with everything that was read.
@@ -168,7 +234,8 @@ impl<'a> Run<'a> {
             stats: Arc::clone(&self.shared.stats),
             lane: self.claim.lane.clone(),
             next: self.claim.position,
-            most: self.most(),
+            first: self.first(),
+            most: self.shared.batch,
             batches,
         };
         let reading = AbortOnDropHandle::new(tokio::spawn(reading.run(drain.clone())));
@@ -199,9 +266,10 @@ impl<'a> Run<'a> {
                     }
                 }
                 cleaned = take(&mut next, &mut pending), if may_take => match cleaned {
-                    Some((cleaned, held)) => {
+                    Some((cleaned, held, to)) => {
                         // What came before is sound, and is committed.
-                        if let Err(halt) = self.gather(cleaned, held) {
+                        let cleaned = cleaned.map_err(|cause| Halt::Clean { cause, to });
+                        if let Err(halt) = cleaned.and_then(|cleaned| self.gather(cleaned, held)) {
                             end = Some(LaneEnd::Halted(halt));
                         }
                     }
@@ -224,17 +292,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn most(&self) -> Most {
+    fn first(&self) -> Most {
         const PROBE_RECORDS: usize = 16;
         let most = self.shared.batch;
-        if self.is_probe { Most { records: PROBE_RECORDS.min(most.records), ..most } } else { most }
+        // Too many dead letters are too many of a thousand.
+        let is_small = self.is_probe && !self.breaker.is_tripped();
+        if is_small { Most { records: PROBE_RECORDS.min(most.records), ..most } } else { most }
     }
 
-    fn gather(&mut self, cleaned: CleanResult, held: Held) -> Result<(), Halt> {
-        let cleaned = cleaned?;
+    fn gather(&mut self, cleaned: CleanedBatch, held: Held) -> Result<(), Halt> {
         let raw = &cleaned.part.raw;
         let (records, dead) = (raw.records.len() as u64, cleaned.part.dead_letters.len() as u64);
-        self.breaker.note(records, dead).map_err(Halt::TooManyDead)?;
+        let accepted = dead.min(self.accepted_rejects);
+        self.breaker.note(records, dead - accepted).map_err(Halt::TooManyDead)?;
+        self.accepted_rejects -= accepted;
+        self.making.accepted_rejects += accepted;
         self.making.gauge.add(records, raw.bytes.len() as u64, Instant::now());
         self.making.batches.push(cleaned);
         self.making.held.push(held);
@@ -243,18 +315,23 @@ impl<'a> Run<'a> {
 
     /// Cuts the unit and offers it until the sink has an answer.
     fn commit(&mut self) -> Commit {
-        let Making { batches, held, gauge: _ } = std::mem::take(&mut self.making);
+        let Making { batches, held, gauge: _, accepted_rejects } = std::mem::take(&mut self.making);
         let from = batches[0].part.raw.from;
         let to = batches[batches.len() - 1].part.raw.to;
         let live = &self.shared.live;
         let figures = figures(live, &batches);
-        let unit = Unit {
+        let mut unit = Unit {
             lane: self.claim.lane.clone(),
             from,
             to,
             generation: live.generation,
             parts: batches.into_iter().map(|batch| batch.part).collect(),
+            accepted_rejects,
+            refusals_max: u64::MAX,
         };
+        let records = unit.records();
+        let room = self.breaker.room(records, unit.dead_letters() - accepted_rejects);
+        unit.refusals_max = room.saturating_add(self.accepted_rejects);
         assert!(unit.is_balanced(), "every record of a unit ends in exactly one place");
         // The claim moves on by itself: the unit before this one is committed by now.
         let claim = Claim { position: from, ..self.claim.clone() };
@@ -265,6 +342,9 @@ impl<'a> Run<'a> {
             Ok(match committed {
                 Committed::Done(stored) => Some(Done { to, figures, stored }),
                 Committed::Fenced => None,
+                Committed::Refused(reasons) => {
+                    return Err(Halt::TooManyRefused { records, reasons });
+                }
             })
         }
         .boxed()
@@ -272,6 +352,10 @@ impl<'a> Run<'a> {
 
     fn committed(&mut self, Done { to, figures, stored }: Done) {
         self.claim.position = to;
+        let refused = stored.refused.values().sum::<u64>();
+        let accepted = refused.min(self.accepted_rejects);
+        self.accepted_rejects -= accepted;
+        self.breaker.note_refused(refused - accepted);
         self.shared.stats.committed(&self.claim.lane, to, figures, &stored);
         self.shared.source.hint(&self.claim.lane, to);
         tracing::debug!(lane = %self.claim.lane, to = %to, rows = stored.rows, "committed");
@@ -288,15 +372,15 @@ async fn at(due: Option<Instant>) {
 async fn take(
     next: &mut Option<Pending>,
     pending: &mut mpsc::Receiver<Pending>,
-) -> Option<(CleanResult, Held)> {
+) -> Option<(CleanResult, Held, Position)> {
     if next.is_none() {
         *next = pending.recv().await;
     }
     let result = (&mut next.as_mut()?.result).await;
-    let held = next.take().expect("it was there").held;
+    let Pending { held, to, .. } = next.take().expect("it was there");
     let result =
         result.unwrap_or_else(|_| Err(Uncleanable::Bug("the cleaning thread ended".to_owned())));
-    Some((result, held))
+    Some((result, held, to))
 }
 
 /// Offers a unit until there is an answer, for ever if need be: what it waits for holds back everything
@@ -385,6 +469,8 @@ struct Reading {
     stats: Arc<Stats>,
     lane: Lane,
     next: Position,
+    /// Of the first batch.
+    first: Most,
     most: Most,
     batches: mpsc::Sender<Pending>,
 }
@@ -418,13 +504,14 @@ impl Reading {
     async fn read_on(&mut self, patience: &mut Patience) -> Result<(), ConnectorError> {
         let journal = Arc::clone(&self.journal);
         let mut reader = self.source.open(&self.lane, self.next, journal).await?;
-        while let Some(raw) = reader.read(self.most).await? {
+        while let Some(raw) = reader.read(self.first).await? {
+            self.first = self.most;
             *patience = Patience::new(Duration::from_secs(10));
             let raw = Arc::new(raw);
             let held = self.budget.hold(weight(&raw)).await;
             let result = self.pool.clean(&self.live, Arc::clone(&raw)).await;
             // Whoever takes them has ended: this task is about to be.
-            if self.batches.send(Pending { result, held }).await.is_err() {
+            if self.batches.send(Pending { result, held, to: raw.to }).await.is_err() {
                 return Ok(());
             }
             self.next = raw.to;

@@ -63,7 +63,7 @@ pub async fn retry(
                     *retried.still_dead.entry(reason).or_default() += count;
                 }
             }
-            Committed::Fenced => retried.missed += letters.len() as u64,
+            Committed::Fenced | Committed::Refused(_) => retried.missed += letters.len() as u64,
         }
     }
     Ok(retried)
@@ -93,11 +93,12 @@ fn raw(letter: &StoredDeadLetter) -> RawBatch {
         bytes: bytes.freeze(),
         records: vec![record],
         headers,
+        columns: None,
         topic: letter.topic.as_deref().map(Arc::from),
         partition: letter.partition,
         from: letter.position,
         to: letter.position,
-        archived: None,
+        past: None,
     }
 }
 

@@ -1,21 +1,22 @@
 //! A pipeline from start to end: connects its source with its sink, and keeps its lanes going.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Breaker;
 use super::budget::Budget;
 use super::clean::Live;
-use super::examples::Examples;
 use super::lane::{self, Halt, LaneEnd, Shared};
 use super::patience::Patience;
 use super::pool::Pool;
 use crate::observe::{LaneHealth, Stats};
 use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, ErrorClass, Lane};
-use crate::sink::{self, SinkContext};
+use crate::sink::{self, Sink, SinkContext};
 use crate::source::{self, LaneChange, Most, Source, SourceOptions};
 
 /// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
@@ -65,6 +66,22 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
+    pub fn into_cause(self) -> Halt {
+        match self {
+            Self::NotStarted { cause } | Self::Halted { cause, .. } | Self::Fatal { cause } => {
+                cause
+            }
+        }
+    }
+
+    /// What lifts it, for the pipeline in this file.
+    pub fn help(&self, file: &Path) -> Option<String> {
+        match self {
+            Self::Halted { lane, cause } => cause.help(file, lane),
+            Self::NotStarted { cause } | Self::Fatal { cause } => cause.help_of_connector(),
+        }
+    }
+
     pub fn cause(&self) -> &Halt {
         match self {
             Self::NotStarted { cause } | Self::Halted { cause, .. } | Self::Fatal { cause } => {
@@ -78,27 +95,30 @@ impl PipelineRun {
     /// Ends when its lanes have ended, when it is drained, or with an error that stops it.
     pub async fn run(self) -> Result<(), PipelineError> {
         let began = Instant::now();
-        let shared = match self.drain.run_until_cancelled(self.connect(began)).await {
-            Some(shared) => Arc::new(shared?),
-            None => return Ok(()),
+        let Some(ends) = self.drain.run_until_cancelled(self.connect(began)).await else {
+            return Ok(());
         };
-        let keeper = Arc::new(Keeper {
-            shared,
-            began,
-            start_time: self.pipeline.limits.start_time.0,
-            halt_time: self.until_end.then_some(self.pipeline.limits.halt_time.0),
-            drain: self.drain.clone(),
-        });
-        keeper.keep_lanes().await
+        let (source, sink) = ends?;
+        let halt_time = self.until_end.then_some(self.pipeline.limits.halt_time.0);
+        self.keep_lanes(source, sink, began, halt_time).await
     }
 
-    async fn connect(&self, began: Instant) -> Result<Shared, PipelineError> {
+    /// The same between a source and a sink that are open. What halts a lane ends the run: nobody is there
+    /// to mend it.
+    pub async fn run_between(
+        self,
+        source: Arc<dyn Source>,
+        sink: Arc<dyn Sink>,
+    ) -> Result<(), PipelineError> {
+        self.keep_lanes(source, sink, Instant::now(), Some(Duration::ZERO)).await
+    }
+
+    async fn connect(
+        &self,
+        began: Instant,
+    ) -> Result<(Arc<dyn Source>, Arc<dyn Sink>), PipelineError> {
         let pipeline = &self.pipeline;
-        let options = SourceOptions {
-            pipeline: pipeline.path.clone(),
-            until_end: self.until_end,
-            record_bytes_max: usize::try_from(pipeline.limits.record.0).unwrap_or(usize::MAX),
-        };
+        let options = SourceOptions::of(pipeline, self.until_end);
         let open = || source::open(&pipeline.source, &options);
         let source = match &self.source {
             Some(source) => Arc::clone(source),
@@ -115,26 +135,38 @@ impl PipelineRun {
             .patiently(began, Halt::Sink, || sink::open(&pipeline.sink, context.clone()))
             .await?;
         self.patiently(began, Halt::Sink, || sink.prepare()).await?;
+        let known = self.patiently(began, Halt::Sink, || sink.lanes()).await?;
+        let known: Vec<_> = known.into_iter().map(|state| state.lane).collect();
+        self.patiently(began, Halt::Source, || source.resume(&known)).await?;
         let generation = &pipeline.generation();
         self.patiently(began, Halt::Sink, || sink.keep(generation)).await?;
-        let live = Live {
-            rule: pipeline.rule.clone(),
-            generation: generation.digest,
-            limits: pipeline.limits.to_decode_limits(),
-            sink: Arc::clone(&sink),
-            examples: Examples::of_batches(EXAMPLE_BATCHES),
-        };
-        Ok(Shared {
+        Ok((source, sink))
+    }
+
+    async fn keep_lanes(
+        self,
+        source: Arc<dyn Source>,
+        sink: Arc<dyn Sink>,
+        began: Instant,
+        halt_time: Option<Duration>,
+    ) -> Result<(), PipelineError> {
+        let Self { pipeline, stats, pool, source: _, until_end: _, drain } = self;
+        let generation = pipeline.generation().digest;
+        let live = Live::new(&pipeline, generation, Arc::clone(&sink), EXAMPLE_BATCHES);
+        let shared = Shared {
             source,
             sink,
             live: Arc::new(live),
-            pool: self.pool.clone(),
+            pool,
             budget: Budget::new(pipeline.limits.memory.0),
-            stats: Arc::clone(&self.stats),
+            stats,
             batch: BATCH,
             unit: (&pipeline.unit).into(),
             dead_ratio_max: pipeline.dead_letters.max_ratio,
-        })
+        };
+        let (file, start_time) = (pipeline.path.clone(), pipeline.limits.start_time.0);
+        let shared = Arc::new(shared);
+        Arc::new(Keeper { shared, file, began, start_time, halt_time, drain }).keep_lanes().await
     }
 
     /// Tries what reaches outside until the time to start is over.
@@ -170,6 +202,8 @@ impl PipelineRun {
 #[derive(Debug)]
 struct Keeper {
     shared: Arc<Shared>,
+    /// The pipeline's.
+    file: PathBuf,
     began: Instant,
     start_time: Duration,
     /// How long a lane may be halted; for ever, if none.
@@ -219,11 +253,13 @@ impl Keeper {
     async fn keep(&self, lane: &Lane) -> Result<(), PipelineError> {
         let mut patience = Patience::new(Duration::from_secs(30));
         let mut halted_since: Option<Instant> = None;
+        let mut breaker = Breaker::new(self.shared.dead_ratio_max);
         let stats = &self.shared.stats;
         stats.health(lane, LaneHealth::Starting);
         loop {
             let before = stats.totals().units;
-            let end = lane::run(&self.shared, lane, halted_since.is_some(), &self.drain).await;
+            let is_probe = halted_since.is_some();
+            let end = lane::run(&self.shared, lane, is_probe, &mut breaker, &self.drain).await;
             if stats.totals().units > before {
                 halted_since = None;
                 patience = Patience::new(Duration::from_secs(30));
@@ -234,6 +270,12 @@ impl Keeper {
                     return Ok(());
                 }
                 LaneEnd::Drained => return Ok(()),
+                LaneEnd::Fenced if self.shared.source.has_group() => {
+                    tracing::debug!(lane = %lane, "another process claimed the lane, which is ours; claiming it again");
+                    if self.drain.run_until_cancelled(patience.wait()).await.is_none() {
+                        return Ok(());
+                    }
+                }
                 LaneEnd::Fenced => {
                     if self.stand_by(lane).await.is_none() {
                         return Ok(());
@@ -264,7 +306,7 @@ impl Keeper {
         if self.halt_time.is_some_and(|time| since.elapsed() >= time) {
             return Err(PipelineError::Halted { lane: lane.clone(), cause });
         }
-        let help = cause.help();
+        let help = cause.help(&self.file, lane);
         let said = cause.to_string();
         let is_new = !matches!(
             stats.totals().lanes.get(lane).map(|status| &status.health),

@@ -29,7 +29,7 @@ pub(crate) fn stored_text(text: &str) -> Cow<'_, str> {
 /// A header's value as JSON has it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum HeaderValue {
+pub(super) enum HeaderValue {
     Text(String),
     /// What is no UTF-8, or has a U+0000.
     Bytes {
@@ -58,7 +58,7 @@ pub(crate) fn headers_from_json(json: &str) -> Option<Vec<(String, Option<Bytes>
 }
 
 impl HeaderValue {
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => Self::Text(text.to_owned()),
             _ => {

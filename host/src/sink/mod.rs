@@ -1,14 +1,15 @@
 //! Sinks write units. One operation does it all: rows, dead letters and the lane's move in one atomic
 //! step. Where a lane starts is only ever what its sink says.
 
-mod cell;
+mod columns;
 #[cfg(test)]
 mod conformance;
 mod letter;
 pub mod objects;
+pub mod postgres;
 pub mod sqlite;
 pub mod stdout;
-mod version;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::objects::ObjectsSink;
+use self::postgres::PostgresSink;
 use self::sqlite::SqliteSink;
 use self::stdout::StdoutSink;
 use crate::pipeline::config::SinkConfig;
@@ -48,9 +50,10 @@ pub async fn open(
     context: SinkContext,
 ) -> Result<Arc<dyn Sink>, ConnectorError> {
     Ok(match config {
+        SinkConfig::Postgres(config) => Arc::new(PostgresSink::open(config, context)?),
         SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
         SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context).await?),
-        SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)),
+        SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)?),
     })
 }
 
@@ -99,6 +102,17 @@ pub trait Sink: Debug + Send + Sync {
         to: Position,
     ) -> Result<bool, ConnectorError>;
 
+    /// The lane's next dead letters, so many more of them, do not count for `dead_letters.max_ratio`. Kept
+    /// with the lane until units use it up. Whoever has the lane keeps it; false if there is no such lane.
+    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError>;
+
+    /// Notes why the lane does not go on, until its position moves. Only for people: a sink may leave it
+    /// out.
+    async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
+        let _ = (claim, reason);
+        Ok(())
+    }
+
     /// The lineage of the pipeline: neighbouring units of one generation as one range.
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError>;
 
@@ -126,6 +140,8 @@ pub struct Claim {
     pub token: Uuid,
     /// The next record to read.
     pub position: Position,
+    /// So many of the next dead letters were accepted beforehand.
+    pub accepted_rejects: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +149,9 @@ pub enum Committed {
     Done(Stored),
     /// Another owner has the lane, or this claim is older than what is stored.
     Fenced,
+    /// More rows are refused than the unit allows, by reason as far as that was looked into. Nothing of the
+    /// unit is committed.
+    Refused(BTreeMap<String, u64>),
 }
 
 /// What became of a unit's rows.
@@ -159,6 +178,10 @@ pub struct LaneState {
     pub claimed: SystemTime,
     /// When its position moved last.
     pub moved: SystemTime,
+    /// So many of the next dead letters were accepted beforehand.
+    pub accepted_rejects: u64,
+    /// Why it does not go on, as far as the sink was told.
+    pub halted: Option<String>,
 }
 
 /// A range of a lane that one generation cleaned.

@@ -212,11 +212,12 @@ impl Kept {
             bytes: Bytes::clone(&self.framed.bytes),
             records: (from..).zip(frames).map(record).collect(),
             headers: Vec::new(),
+            columns: None,
             topic: None,
             partition: None,
             from: Position::Record(from),
             to: Position::Record(from + frames.len() as u64),
-            archived: None,
+            past: None,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct NewArgs {
 enum From {
     /// Made-up posts.
     Generate,
+    /// Topics.
+    Kafka,
     /// Files of a folder, or objects of a bucket.
     Objects,
     Stdin,
@@ -31,7 +33,9 @@ enum From {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum To {
-    /// A table.
+    /// A table on a server.
+    Postgres,
+    /// A table in a file.
     Sqlite,
     /// Files in a folder, or objects in a bucket.
     Objects,
@@ -42,6 +46,7 @@ impl From {
     const fn template(self) -> &'static str {
         match self {
             Self::Generate => include_str!("from_generate.yaml"),
+            Self::Kafka => include_str!("from_kafka.yaml"),
             Self::Objects => include_str!("from_objects.yaml"),
             Self::Stdin => include_str!("from_stdin.yaml"),
         }
@@ -51,6 +56,7 @@ impl From {
 impl To {
     const fn template(self) -> &'static str {
         match self {
+            Self::Postgres => include_str!("to_postgres.yaml"),
             Self::Sqlite => include_str!("to_sqlite.yaml"),
             Self::Objects => include_str!("to_objects.yaml"),
             Self::Stdout => include_str!("to_stdout.yaml"),

@@ -1,7 +1,9 @@
 //! What becomes of records, told through the decoder's public face.
 
+mod envelope;
 mod faults;
 mod fields;
+mod intake;
 mod property;
 mod values;
 

@@ -6,6 +6,7 @@
 //! cannot be without is optional here, so that the lack of one thing does not hide what is wrong with
 //! others.
 
+mod kafka;
 mod limits;
 mod rule;
 mod s3;
@@ -20,23 +21,26 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+pub use kafka::{
+    Brokers, KafkaMechanism, KafkaSaslConfig, KafkaSourceConfig, KafkaStart, KafkaTlsConfig,
+};
 pub use limits::{DeadLettersConfig, LimitsConfig, PluginLimitsConfig, UnitConfig};
 pub use rule::{
     FieldConfig, Fields, OutputColumn, RuleConfig, StepConfig, TestConfig, TestRecord, TestReject,
 };
 pub use s3::S3Config;
 pub use sink::{
-    KeyLayout, ObjectsSinkConfig, RowFormat, SinkCompression, SinkConfig, SqliteSinkConfig,
-    StdoutSinkConfig,
+    KeyLayout, NulCharacters, ObjectsSinkConfig, PostgresSinkConfig, RowFormat, SinkCompression,
+    SinkConfig, SqliteSinkConfig, StdoutSinkConfig, Upsert,
 };
 pub use source::{
     Changed, Compression, GenerateProfile, GenerateSourceConfig, ObjectsSourceConfig, SourceConfig,
     StdinSourceConfig,
 };
-pub use values::{Duration, Size};
+pub use values::{DatabaseUrl, Duration, Size};
 
 /// A pipeline file: where records come from, the rule that cleans them, where rows go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "A pipeline of pinhost")]
 pub struct PipelineConfig {

@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Duration, S3Config};
+use super::{Duration, KafkaSourceConfig, S3Config};
 
 /// The kind is the key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceConfig {
     Generate(GenerateSourceConfig),
+    Kafka(Box<KafkaSourceConfig>),
     Objects(ObjectsSourceConfig),
     Stdin(StdinSourceConfig),
 }
@@ -19,6 +20,7 @@ impl SourceConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Generate(_) => "generate",
+            Self::Kafka(_) => "kafka",
             Self::Objects(_) => "objects",
             Self::Stdin(_) => "stdin",
         }
@@ -28,6 +30,7 @@ impl SourceConfig {
     pub fn unwrap(&self) -> Option<&str> {
         match self {
             Self::Generate(source) => source.unwrap.as_deref(),
+            Self::Kafka(source) => source.unwrap.as_deref(),
             Self::Objects(source) => source.unwrap.as_deref(),
             Self::Stdin(source) => source.unwrap.as_deref(),
         }
@@ -54,7 +57,7 @@ pub struct GenerateSourceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub keys: Option<u64>,
-    /// Take the record out of this member of each record's object.
+    /// Take the record out of this member of each record's object; one without it is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unwrap: Option<String>,
 }
@@ -84,7 +87,7 @@ pub struct ObjectsSourceConfig {
     /// How an object is compressed; `auto` tells by its first bytes.
     #[serde(default)]
     pub compression: Compression,
-    /// Take the record out of this member of each record's object.
+    /// Take the record out of this member of each record's object; one without it is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unwrap: Option<String>,
     /// What to do about an object that is another one than when it was read.
@@ -132,7 +135,7 @@ pub enum Changed {
 pub struct StdinSourceConfig {
     /// How the input is compressed; `auto` tells by its first bytes.
     pub compression: Compression,
-    /// Take the record out of this member of each record's object.
+    /// Take the record out of this member of each record's object; one without it is taken as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unwrap: Option<String>,
 }

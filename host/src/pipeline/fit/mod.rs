@@ -1,5 +1,6 @@
 //! Whether the parts of a pipeline fit together, and whether each makes sense by itself.
 
+mod kafka;
 mod parts;
 mod rows;
 

@@ -1,8 +1,9 @@
 //! What can be wrong with a source, a sink or a limit by itself.
 
+use super::kafka::kafka;
 use crate::pipeline::config::{
-    DeadLettersConfig, Duration, LimitsConfig, RowFormat, S3Config, SinkCompression, SinkConfig,
-    SourceConfig, UnitConfig,
+    DeadLettersConfig, Duration, LimitsConfig, PostgresSinkConfig, RowFormat, S3Config,
+    SinkCompression, SinkConfig, SourceConfig, UnitConfig,
 };
 use crate::pipeline::finding::Finding;
 use crate::pipeline::tree::Cursor;
@@ -10,11 +11,26 @@ use crate::pipeline::tree::Cursor;
 pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut Vec<Finding>) {
     let at = at.key("sink").key(sink.kind());
     match sink {
-        SinkConfig::Sqlite(sqlite) => {
-            if sqlite.newest.is_some() && sqlite.key.is_empty() {
-                let told = at.key("newest").finding("without a `key` no row takes another's place");
-                found.push(told.help("name the columns that tell which row it is: `key: [id]`"));
+        SinkConfig::Postgres(postgres) => {
+            newest(postgres.newest.as_deref(), &postgres.key, at, found);
+            if !postgres.has_scheme() {
+                let told = at.key("url").finding("here should be the URL of a database");
+                found.push(told.help("like `postgres://me:${PASSWORD}@db.example.com:5432/pins`"));
+            } else if !postgres.has_known_parameters() {
+                let told = at.key("url").finding("something behind the `?` is not understood");
+                let known = PostgresSinkConfig::PARAMETERS.join(", ");
+                found.push(told.help(format!("there are {known}")));
             }
+            if postgres.table.is_empty() {
+                found.push(at.key("table").finding("a table needs a name"));
+            } else if postgres.table.starts_with("pinhost.") {
+                let told = at.key("table").finding("tables of schema `pinhost` are pinhost's own");
+                found.push(told.help("name a table of another schema"));
+            }
+            positive(at, &[("pool", u64::from(postgres.pool))], found);
+        }
+        SinkConfig::Sqlite(sqlite) => {
+            newest(sqlite.newest.as_deref(), &sqlite.key, at, found);
             if sqlite.table.is_empty() {
                 found.push(at.key("table").finding("a table needs a name"));
             } else if sqlite.table.to_ascii_lowercase().starts_with("pinhost_") {
@@ -52,6 +68,13 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
     }
 }
 
+fn newest(newest: Option<&str>, key: &[String], at: Cursor<'_>, found: &mut Vec<Finding>) {
+    if newest.is_some() && key.is_empty() {
+        let told = at.key("newest").finding("without a `key` no row takes another's place");
+        found.push(told.help("name the columns that tell which row it is: `key: [id]`"));
+    }
+}
+
 pub(in crate::pipeline) fn source(source: &SourceConfig, at: Cursor<'_>, found: &mut Vec<Finding>) {
     let at = at.key("source").key(source.kind());
     match source {
@@ -59,6 +82,7 @@ pub(in crate::pipeline) fn source(source: &SourceConfig, at: Cursor<'_>, found: 
             let given = |value: Option<u64>| value.unwrap_or(1);
             positive(at, &[("rate", given(generate.rate)), ("keys", given(generate.keys))], found);
         }
+        SourceConfig::Kafka(source) => kafka(source, at, found),
         SourceConfig::Objects(objects) => {
             url(&objects.url, at.key("url"), found);
             s3(&objects.s3, at.key("s3"), found);

@@ -1,7 +1,9 @@
 //! Whether rows have the columns that their sink needs.
 
 use super::Columns;
-use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, SinkConfig, SqliteSinkConfig};
+use crate::pipeline::config::{
+    ObjectsSinkConfig, PostgresSinkConfig, RowFormat, SinkConfig, SqliteSinkConfig,
+};
 use crate::pipeline::finding::Finding;
 use crate::pipeline::nearest;
 use crate::pipeline::tree::Cursor;
@@ -42,7 +44,8 @@ impl Role {
 
 fn asks(sink: &SinkConfig) -> Asks<'_> {
     match sink {
-        SinkConfig::Sqlite(SqliteSinkConfig { key, newest, .. }) => Asks {
+        SinkConfig::Postgres(PostgresSinkConfig { key, newest, .. })
+        | SinkConfig::Sqlite(SqliteSinkConfig { key, newest, .. }) => Asks {
             columns: Some("a table has columns"),
             asked: vec![("key", key, Role::Key), ("newest", newest.as_slice(), Role::Newest)],
         },

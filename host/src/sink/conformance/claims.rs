@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::join;
 
 use super::{Committed, Opening, PINS, Store, at, claim, done, lane, position, unit};
-use crate::record::{ConnectorError, ErrorClass, Lane};
+use crate::record::{ConnectorError, ErrorClass, Lane, Unit};
 use crate::sink::DeadLetterFilter;
 
 pub(crate) async fn an_empty_store_says_so(store: &dyn Store) {
@@ -71,6 +71,7 @@ pub(crate) async fn claimers_that_race_store_everything_once(store: &dyn Store) 
             match sink.commit(&claim, &unit(&*sink, from..from + 1)).await.unwrap() {
                 Committed::Done(stored) => own += stored.rows,
                 Committed::Fenced => tokio::task::yield_now().await,
+                refused @ Committed::Refused(_) => panic!("{refused:?}"),
             }
         }
     };
@@ -170,4 +171,17 @@ pub(crate) async fn a_journal_grows_at_its_end_only(store: &dyn Store) {
     assert!(other.append(&next, 2, Bytes::new()).await.unwrap());
     assert_eq!(other.journal(&lane()).await.unwrap(), [entry("one"), entry("two"), Bytes::new()]);
     assert!(other.journal(&Lane::new("posts-1")).await.unwrap().is_empty());
+}
+
+pub(crate) async fn rejects_that_were_accepted_are_used_up_by_units(store: &dyn Store) {
+    let (sink, other) = (store.open(PINS).await, store.open(PINS).await);
+    assert!(!other.accept_rejects(&lane(), 5).await.unwrap(), "there is no such lane");
+    let owner = claim(&*sink).await;
+    assert_eq!(owner.accepted_rejects, 0);
+    assert!(other.accept_rejects(&lane(), 5).await.unwrap());
+    assert!(other.accept_rejects(&lane(), 2).await.unwrap());
+    let used = Unit { accepted_rejects: 3, ..unit(&*sink, 0..2) };
+    assert_eq!(sink.commit(&owner, &used).await.unwrap(), done(2), "the owner keeps the lane");
+    assert_eq!(sink.lanes().await.unwrap()[0].accepted_rejects, 4);
+    assert_eq!(claim(&*other).await.accepted_rejects, 4);
 }

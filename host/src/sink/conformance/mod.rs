@@ -7,6 +7,8 @@
 mod claims;
 mod letters;
 mod units;
+mod upserts;
+mod writer;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use bytes::{Bytes, BytesMut};
 pub(crate) use self::claims::*;
 pub(crate) use self::letters::*;
 pub(crate) use self::units::*;
+pub(crate) use self::upserts::*;
+pub(crate) use self::writer::*;
 use super::{Claim, Committed, Sink, SinkContext, Stored};
 use crate::record::{
     Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawHeader, RawRecord,
@@ -37,6 +41,7 @@ macro_rules! conformance_tests {
             another_source_under_the_same_name_is_refused
             pipelines_do_not_know_each_other
             a_lane_moves_on_request_and_leaves_a_gap
+            rejects_that_were_accepted_are_used_up_by_units
             a_journal_grows_at_its_end_only
             data_and_position_move_together
             a_unit_offered_again_is_stored_once
@@ -125,6 +130,8 @@ fn unit_of(sink: &dyn Sink, range: Range<u64>, generation: &str, fates: &[(u64, 
         from: at(range.start),
         to: at(range.end),
         generation: Digest::of(generation.as_bytes()),
+        accepted_rejects: 0,
+        refusals_max: u64::MAX,
         parts: [range.start..middle, middle..range.end].map(|range| part(sink, range, fate)).into(),
     }
 }
@@ -152,7 +159,7 @@ fn part(sink: &dyn Sink, range: Range<u64>, fate: impl Fn(u64) -> Fate) -> UnitP
     let ids: Vec<i64> =
         origins.iter().map(|index| range.start.cast_signed() + i64::from(*index)).collect();
     let rows = sink.encode(batch(&ids));
-    UnitPart { raw: Arc::new(raw(range)), rows, origins, dropped, dead_letters }
+    UnitPart { raw: Arc::new(raw(range)), rows, origins, deletes: None, dropped, dead_letters }
 }
 
 fn batch(ids: &[i64]) -> Batch {
@@ -191,11 +198,12 @@ fn raw(range: Range<u64>) -> RawBatch {
         bytes: Bytes::from(bytes),
         records,
         headers,
+        columns: None,
         topic: Some("posts".into()),
         partition: Some(3),
         from: at(range.start),
         to: at(range.end),
-        archived: None,
+        past: None,
     }
 }
 

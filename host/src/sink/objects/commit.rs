@@ -182,6 +182,6 @@ fn record(unit: &Unit, staged: &Staged, objects: Vec<StagedObject>) -> UnitRecor
         dropped: unit.dropped(),
         dead: unit.dead_letters() + late,
     };
-    let Unit { from, to, generation, .. } = *unit;
-    UnitRecord { from, to, generation, sums, refused, objects }
+    let Unit { from, to, generation, accepted_rejects, .. } = *unit;
+    UnitRecord { from, to, generation, sums, refused, accepted_rejects, objects }
 }

@@ -39,6 +39,10 @@ pub(super) enum LaneEvent {
         #[serde(with = "as_text")]
         to: Position,
     },
+    /// Somebody let so many dead letters through. The owner writes on.
+    RejectsAccepted {
+        records: u64,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,7 +57,13 @@ pub(super) struct UnitRecord {
     pub sums: LineageSums,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub accepted_rejects: u64,
     pub objects: Vec<StagedObject>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// An object that is written, and where it belongs once the record that names it is.
@@ -99,6 +109,8 @@ pub(super) struct LaneFold {
     pub last: Option<UnitRecord>,
     pub journal: Vec<Entry>,
     pub lineage: Vec<Range>,
+    #[serde(default)]
+    pub accepted_rejects: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -151,6 +163,7 @@ impl LaneFold {
             last: None,
             journal: Vec::new(),
             lineage: Vec::new(),
+            accepted_rejects: 0,
         })
     }
 
@@ -160,7 +173,8 @@ impl LaneFold {
             LaneEvent::Opened { .. } => return Err(LogFault::OpenedAgain),
             LaneEvent::Claimed => self.own(record.claim, record.time),
             LaneEvent::Committed(unit) => {
-                let UnitRecord { from, to, generation, sums, .. } = unit;
+                let UnitRecord { from, to, generation, sums, accepted_rejects, .. } = unit;
+                self.accepted_rejects = self.accepted_rejects.saturating_sub(accepted_rejects);
                 self.go(from, to, record.time)?;
                 self.extend(Range { from, to, generation: Some(generation), sums });
                 self.last = Some(unit);
@@ -173,6 +187,9 @@ impl LaneFold {
                 self.extend(Range { from, to, generation: None, sums: LineageSums::default() });
                 // Nobody's token: whoever had the lane has to look where it stands now.
                 self.own(record.claim, record.time);
+            }
+            LaneEvent::RejectsAccepted { records } => {
+                self.accepted_rejects = self.accepted_rejects.saturating_add(records);
             }
         }
         self.next += 1;
@@ -221,6 +238,8 @@ impl LaneFold {
             owner: self.owner,
             claimed: self.claimed.into(),
             moved: self.moved.into(),
+            accepted_rejects: self.accepted_rejects,
+            halted: None,
         }
     }
 

@@ -146,8 +146,9 @@ impl ObjectsSink {
         let identity = self.identity().await?;
         let claimed = held.insert(Held::claim(&log, lane, fold, identity, start).await?);
         let (token, position) = (claimed.token, claimed.fold.position);
+        let accepted_rejects = claimed.fold.accepted_rejects;
         self.forget().await;
-        Ok(Claim { lane: lane.clone(), token, position })
+        Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
     }
 
     /// Of this pipeline, which is the one that is stored.
@@ -261,6 +262,20 @@ impl ObjectsSink {
             }
         }
         Ok(false)
+    }
+
+    async fn accept(&self, lane: &Lane, records: u64) -> Result<bool, ObjectsSinkError> {
+        let log = self.log(lane);
+        let Some(mut fold) = log.read().await? else { return Ok(false) };
+        let attempt = Uuid::new_v4();
+        loop {
+            // Under the owner's token, who then does not take it for another claim.
+            let event = LaneEvent::RejectsAccepted { records };
+            let owner = fold.owner;
+            if log.append(&mut fold, attempt, owner, event).await? == Next::Ours {
+                return Ok(true);
+            }
+        }
     }
 
     /// All letters, or those of some lanes, as they are now.
@@ -389,6 +404,10 @@ impl Sink for ObjectsSink {
         to: Position,
     ) -> Result<bool, ConnectorError> {
         Ok(self.move_to(lane, from, to).await?)
+    }
+
+    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
+        Ok(self.accept(lane, records).await?)
     }
 
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::cast;
-use arrow::datatypes::{Field as ArrowField, Schema};
+use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use crate::record::{Batch, Field};
+use super::super::columns::{record_batch, schema};
+use crate::record::Batch;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ParquetOptions {
@@ -25,22 +24,6 @@ pub(super) struct ParquetOptions {
 pub(super) struct ParquetFile {
     pub bytes: Vec<u8>,
     pub rows: u64,
-}
-
-/// The same rows, their bytes their own: what a batch is a piece of need not be kept for it.
-pub(super) fn compact(batch: &Batch) -> Batch {
-    let columns = batch.fields().iter().zip(batch.columns());
-    let columns = columns.map(|(field, column)| plain(field, column)).collect();
-    Batch::new(batch.rows(), Arc::clone(batch.fields()), columns)
-}
-
-/// A column may stand in several forms, a Parquet column in one.
-fn plain(field: &Field, column: &ArrayRef) -> ArrayRef {
-    let to = field.kind.data_type();
-    if *column.data_type() == to {
-        return Arc::clone(column);
-    }
-    cast(column, &to).expect("both forms of a kind hold the same values")
 }
 
 /// All batches have the same columns.
@@ -67,12 +50,6 @@ pub(super) fn write(
     Ok(files)
 }
 
-fn schema(fields: &[Field]) -> Arc<Schema> {
-    let fields =
-        fields.iter().map(|field| ArrowField::new(&*field.name, field.kind.data_type(), true));
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
 fn properties(options: ParquetOptions) -> WriterProperties {
     WriterProperties::builder()
         .set_compression(options.compression)
@@ -94,12 +71,8 @@ impl OpenFile {
     }
 
     fn write(&mut self, schema: &Arc<Schema>, batch: &Batch) -> Result<(), ParquetError> {
-        let columns = batch.fields().iter().zip(batch.columns());
-        let columns = columns.map(|(field, column)| plain(field, column)).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
-        let rows = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
         self.rows += batch.rows() as u64;
-        self.writer.write(&rows)
+        self.writer.write(&record_batch(schema, batch))
     }
 
     fn bytes(&self) -> u64 {

@@ -7,13 +7,16 @@ use ::parquet::basic::{Compression, ZstdLevel};
 use bytes::Bytes;
 use object_store::PutPayload;
 
+use super::super::columns::compact;
 use super::ObjectsSinkError;
 use super::archive::Archive;
 use super::compress::Codec;
 use super::parquet::{self, ParquetOptions};
 use super::partition::Partitions;
 use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, SinkCompression};
-use crate::record::{Batch, DeadLetter, EncodedRows, Field, Lane, Rows, UnitPart, ndjson};
+use crate::record::{
+    Batch, DeadLetter, EncodedRows, Field, Lane, RowBytes, Rows, UnitPart, ndjson,
+};
 
 /// Folders of one unit: each is an object to be written, copied and deleted.
 const FOLDERS_MAX: usize = 1_000;
@@ -162,7 +165,7 @@ impl Shape {
     /// What can be done about a batch on a cleaning thread.
     pub fn encode(&self, batch: Batch) -> Rows {
         match self.format {
-            Format::Parquet(_) => Rows::Columns(parquet::compact(&batch)),
+            Format::Parquet(_) => Rows::Columns(compact(&batch)),
             Format::Ndjson(_) => match self.ndjson(&batch) {
                 (encoded, refused) if refused.is_empty() => Rows::Encoded(encoded),
                 // Which records they were is known where the unit is.
@@ -251,7 +254,7 @@ impl Shape {
         };
         match &part.rows {
             Rows::Encoded(encoded) => encoded.iter().cloned().for_each(push),
-            Rows::Columns(batch) => {
+            Rows::Columns(batch) | Rows::Bytes(RowBytes { columns: batch, .. }) => {
                 if let Format::Parquet(_) = self.format {
                     let split = self.partitions.split(batch);
                     for (name, rows) in split.folders {

@@ -1,8 +1,7 @@
 //! What goes wrong with an SQLite database, and what is done about it.
 
-use std::str::FromStr;
-
-use crate::record::{ConnectorError, ErrorClass, Lane, Position};
+use crate::record::{ConnectorError, ErrorClass};
+use crate::sink::table::TableFault;
 
 /// A fault, and the database that it is about.
 #[derive(Debug, thiserror::Error)]
@@ -15,63 +14,19 @@ pub struct SqliteSinkError {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteFault {
-    #[error("the sqlite sink writes columns, and without a rule there are none")]
-    NoRule,
     #[error("`path:` is empty")]
     NoPath,
     #[error("the folder that it is in is not there")]
     NoFolder,
-    #[error("the name `{name}` has a U+0000, which no name in SQLite has")]
-    Name { name: String },
-    #[error("`{name}` is a name that SQLite or pinhost keeps for itself")]
-    ReservedName { name: String },
     #[error("columns `{one}` and `{other}` are one to SQLite, which does not tell case apart")]
     SameColumn { one: String, other: String },
-    #[error("`{option}:` names column `{column}`, which the rule does not give")]
-    NoColumn { option: &'static str, column: String },
-    #[error("`key:` names column `{column}` twice")]
-    KeyTwice { column: String },
-    #[error("`newest:` tells rows of one key apart, and there is no `key:`")]
-    NewestWithoutKey,
-    #[error("`newest:` names column `{column}`, and lists have no order")]
-    NewestList { column: String },
 
     #[error("{message} (SQLite code {code})")]
     Sqlite { code: i32, message: String },
     #[error(transparent)]
     Client(sqlx::Error),
-
-    #[error(
-        "a newer pinhost wrote it: it has format {found}, and this one knows formats up to {known}"
-    )]
-    NewerFormat { found: usize, known: usize },
-    #[error("{table} holds `{value}`, which is no {what}")]
-    State { table: &'static str, what: &'static str, value: String },
-
-    #[error("there is no table {table}")]
-    NoTable { table: String, ddl: String },
-    #[error("{table} is a view, which takes no rows")]
-    View { table: String },
-    #[error("table {table} has no column {columns}")]
-    NoColumns { table: String, columns: String, ddl: String },
-    #[error("nothing keeps the rows of table {table} apart by {key}")]
-    NoUniqueKey { table: String, key: String, ddl: String },
-
-    #[error("pipeline {pipeline} is known here with source {known}, and this is {here}")]
-    OtherSource { pipeline: String, known: String, here: String },
-    #[error("pipeline {pipeline} is known here with table {known}, and this is {here}")]
-    OtherTarget { pipeline: String, known: String, here: String },
-
-    #[error("a lane was claimed by somebody who only looks")]
-    NoSource,
-    #[error("a unit of lane {unit} came with a claim of lane {claim}")]
-    OtherLane { unit: Lane, claim: Lane },
-    #[error("lane {lane} cannot go from {from} to {to}")]
-    Backwards { lane: Lane, from: Position, to: Position },
-    #[error("records of lane {lane} from {from} to {to} do not add up: {sums}")]
-    Unbalanced { lane: Lane, from: Position, to: Position, sums: String },
-    #[error("rows came with other columns than the sink was opened for")]
-    OtherColumns,
+    #[error(transparent)]
+    Table(#[from] TableFault),
 }
 
 impl SqliteFault {
@@ -80,48 +35,19 @@ impl SqliteFault {
             Self::Sqlite { code, .. } => class_of(*code),
             // The thread that drives a connection is gone, or a file could not be opened in time.
             Self::Client(_) => ErrorClass::Transient,
-            Self::NoFolder
-            | Self::NoTable { .. }
-            | Self::View { .. }
-            | Self::NoColumns { .. }
-            | Self::NoUniqueKey { .. } => ErrorClass::Systemic,
-            Self::NoRule
-            | Self::NoPath
-            | Self::Name { .. }
-            | Self::ReservedName { .. }
-            | Self::SameColumn { .. }
-            | Self::NoColumn { .. }
-            | Self::KeyTwice { .. }
-            | Self::NewestWithoutKey
-            | Self::NewestList { .. }
-            | Self::NewerFormat { .. }
-            | Self::State { .. }
-            | Self::OtherSource { .. }
-            | Self::OtherTarget { .. }
-            | Self::NoSource
-            | Self::OtherLane { .. }
-            | Self::Backwards { .. }
-            | Self::Unbalanced { .. }
-            | Self::OtherColumns => ErrorClass::Fatal,
+            Self::NoFolder => ErrorClass::Systemic,
+            Self::NoPath | Self::SameColumn { .. } => ErrorClass::Fatal,
+            Self::Table(fault) => fault.class(),
         }
     }
 
     fn help(&self) -> Option<String> {
         Some(match self {
-            Self::NoTable { ddl, .. } | Self::NoColumns { ddl, .. } => {
-                format!("make it, or let pinhost do so by `create: true`:\n{ddl}")
-            }
-            Self::NoUniqueKey { ddl, .. } => format!("an index does:\n{ddl}"),
             Self::NoFolder => "make the folder, or correct `path:`".to_owned(),
-            Self::View { .. } => "name a table that the view is made of".to_owned(),
-            Self::NewerFormat { .. } => "use that pinhost, or a newer one".to_owned(),
-            Self::OtherSource { .. } | Self::OtherTarget { .. } => {
-                "give the pipeline another `name:`; under it, it starts anew".to_owned()
-            }
             Self::SameColumn { .. } => "rename one of them in the rule's `output:`".to_owned(),
-            Self::NoRule => "give the pipeline a `rule:`".to_owned(),
+            Self::Table(fault) => return fault.help(),
             Self::Sqlite { code, .. } => return help_of(*code).map(str::to_owned),
-            _ => return None,
+            Self::NoPath | Self::Client(_) => return None,
         })
     }
 }
@@ -188,15 +114,6 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 fn said(error: &sqlx::Error) -> Option<(i32, &str)> {
     let error = error.as_database_error()?;
     Some((error.code()?.parse().ok()?, error.message()))
-}
-
-/// A text that pinhost stored, as what it stands for.
-pub(super) fn parsed<T: FromStr>(
-    table: &'static str,
-    what: &'static str,
-    text: &str,
-) -> Result<T, SqliteFault> {
-    text.parse().map_err(|_| SqliteFault::State { table, what, value: text.to_owned() })
 }
 
 impl From<sqlx::Error> for SqliteFault {

@@ -1,28 +1,23 @@
 //! What cleaned the rows, so that an audit years later finds it.
 
-use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::SqliteFault;
 use super::time;
 use crate::record::Generation;
+use crate::sink::table::generation::plugins;
 
 pub(super) async fn keep(
     connection: &mut SqliteConnection,
     generation: &Generation,
 ) -> Result<(), SqliteFault> {
-    let plugins: Vec<_> = generation
-        .plugins
-        .iter()
-        .map(|plugin| json!({ "name": plugin.name, "digest": plugin.digest.to_string() }))
-        .collect();
     let done = sqlx::query(
         "INSERT INTO pinhost_generation (digest, resolved, plugins, time) VALUES (?, ?, ?, ?) \
          ON CONFLICT (digest) DO NOTHING",
     )
     .bind(generation.digest.to_string())
     .bind(&*generation.resolved)
-    .bind(json!(plugins).to_string())
+    .bind(plugins(generation))
     .bind(time::now())
     .execute(&mut *connection)
     .await?;

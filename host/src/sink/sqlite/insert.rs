@@ -1,12 +1,14 @@
 //! Many rows in a statement: each statement goes through a channel to the connection's thread and back.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, Encode, Sqlite, Type};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{Arguments as _, AssertSqlSafe, Encode, Row as _, Sqlite, Type};
 
-use super::ddl::{quoted, quoted_list};
-use super::error::SqliteFault;
+use crate::record::Rfc3339;
+use crate::sink::table::cell::Cell;
+use crate::sink::table::ddl::{quoted, quoted_list};
 
 /// Rows of a statement. Few sizes, so that all their statements stay prepared.
 const SIZES: [usize; 4] = [256, 32, 4, 1];
@@ -14,23 +16,28 @@ const SIZES: [usize; 4] = [256, 32, 4, 1];
 /// More are not bound in a statement.
 const VARIABLES_MAX: usize = 32_766;
 
-/// An `INSERT` in a few sizes.
+/// A statement with values of many rows, in a few sizes.
 #[derive(Debug)]
-pub(super) struct Insert {
+pub(super) struct Statement {
     /// The largest first.
     statements: Vec<(usize, Arc<str>)>,
 }
 
-impl Insert {
+impl Statement {
     /// `after` follows the values: `ON CONFLICT …`.
-    pub(super) fn new(table: &str, columns: &[&str], after: &str) -> Self {
-        let row = format!("({})", vec!["?"; columns.len()].join(", "));
+    pub(super) fn insert(table: &str, columns: &[&str], after: &str) -> Self {
+        let (table, names) = (quoted(table), quoted_list(columns.iter().copied()));
+        Self::new(columns.len(), |values| format!("INSERT INTO {table} ({names}) {values} {after}"))
+    }
+
+    /// `around` is given `VALUES …` with rows of so many values.
+    pub(super) fn new(values: usize, around: impl Fn(&str) -> String) -> Self {
+        let row = format!("({})", vec!["?"; values].join(", "));
         let statement = |rows: usize| {
             let values = vec![row.as_str(); rows].join(", ");
-            let (table, columns) = (quoted(table), quoted_list(columns.iter().copied()));
-            format!("INSERT INTO {table} ({columns}) VALUES {values} {after}")
+            around(&format!("VALUES {values}"))
         };
-        let fits = |rows: &usize| *rows == 1 || rows * columns.len() <= VARIABLES_MAX;
+        let fits = |rows: &usize| *rows == 1 || rows * values <= VARIABLES_MAX;
         let sizes = SIZES.into_iter().filter(fits);
         Self { statements: sizes.map(|rows| (rows, statement(rows).into())).collect() }
     }
@@ -42,13 +49,13 @@ impl Insert {
         (*size, AssertSqlSafe(Arc::clone(statement)))
     }
 
-    /// Inserts rows, each of them as `bind` binds it.
+    /// Runs it for all rows, each of them as `bind` binds it.
     pub(super) async fn all<T>(
         &self,
         connection: &mut SqliteConnection,
         mut rows: &[T],
         bind: impl Fn(&mut Binder, &T),
-    ) -> Result<(), SqliteFault> {
+    ) -> Result<(), sqlx::Error> {
         while !rows.is_empty() {
             let (size, statement) = self.of(rows.len());
             let (now, later) = rows.split_at(size);
@@ -60,6 +67,30 @@ impl Insert {
             rows = later;
         }
         Ok(())
+    }
+
+    /// The same for a statement that returns keys: all that it returned.
+    pub(super) async fn keys<T>(
+        &self,
+        connection: &mut SqliteConnection,
+        mut rows: &[T],
+        bind: impl Fn(&mut Binder, &T),
+    ) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
+        let mut keys = HashSet::new();
+        while !rows.is_empty() {
+            let (size, statement) = self.of(rows.len());
+            let (now, later) = rows.split_at(size);
+            let mut binder = Binder::default();
+            for row in now {
+                bind(&mut binder, row);
+            }
+            let returned = sqlx::query_with(statement, binder.finish()?);
+            for row in returned.fetch_all(&mut *connection).await? {
+                keys.insert(row.try_get(0)?);
+            }
+            rows = later;
+        }
+        Ok(keys)
     }
 }
 
@@ -78,19 +109,22 @@ impl Binder {
         self
     }
 
+    pub(super) fn push_cell(&mut self, cell: Cell) -> &mut Self {
+        match cell {
+            Cell::Null => self.push(None::<i64>),
+            Cell::Boolean(value) => self.push(value),
+            Cell::Integer(value) => self.push(value),
+            Cell::Float(value) => self.push(value),
+            Cell::Text(text) => self.push(Arc::<str>::from(text)),
+            Cell::Timestamp(micros) => self.push(Rfc3339(micros).to_string()),
+            Cell::List(list) => self.push(list.json()),
+        }
+    }
+
     pub(super) fn finish(self) -> Result<SqliteArguments, sqlx::Error> {
         match self.error {
             None => Ok(self.arguments),
             Some(error) => Err(error),
         }
     }
-}
-
-/// Of a statement that returns rows.
-pub(super) async fn returned(
-    connection: &mut SqliteConnection,
-    statement: AssertSqlSafe<Arc<str>>,
-    binder: Binder,
-) -> Result<Vec<SqliteRow>, sqlx::Error> {
-    sqlx::query_with(statement, binder.finish()?).fetch_all(connection).await
 }

@@ -7,9 +7,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::error::{SqliteFault, parsed};
+use super::error::SqliteFault;
 use super::{lineage, time};
-use crate::record::{Lane, Position, SourceId};
+use crate::record::{Lane, Position, SourceId, Unit};
+use crate::sink::table::{TableFault, parsed};
 use crate::sink::{Claim, LaneState};
 
 const TABLE: &str = "pinhost_position";
@@ -32,13 +33,13 @@ impl Lanes<'_> {
     ) -> Result<Claim, SqliteFault> {
         self.check_identity(connection, source).await?;
         let token = Uuid::new_v4();
-        let stored: String = sqlx::query_scalar(
+        let (stored, accepted): (String, i64) = sqlx::query_as(
             "INSERT INTO pinhost_position \
                  (pipeline, lane, source, target, position, token, claimed, moved) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) \
              ON CONFLICT (pipeline, lane) DO UPDATE \
                  SET token = excluded.token, claimed = excluded.claimed \
-             RETURNING position",
+             RETURNING position, accepted_rejects",
         )
         .bind(self.pipeline)
         .bind(lane.name())
@@ -49,7 +50,9 @@ impl Lanes<'_> {
         .bind(time::now())
         .fetch_one(connection)
         .await?;
-        Ok(Claim { lane: lane.clone(), token, position: position(&stored)? })
+        let position = position(&stored)?;
+        let accepted_rejects = accepted.try_into().unwrap_or_default();
+        Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
     }
 
     /// Positions are of one source and stand for what one table holds. A copied pipeline file in which
@@ -73,11 +76,11 @@ impl Lanes<'_> {
             None => Ok(()),
             Some((known, _)) if known != source.as_str() => {
                 let here = source.to_string();
-                Err(SqliteFault::OtherSource { pipeline, known, here })
+                Err(TableFault::OtherSource { pipeline, known, here }.into())
             }
             Some((_, known)) => {
                 let here = self.target.to_owned();
-                Err(SqliteFault::OtherTarget { pipeline, known, here })
+                Err(TableFault::OtherTarget { pipeline, known, here }.into())
             }
         }
     }
@@ -104,22 +107,61 @@ impl Lanes<'_> {
         &self,
         connection: &mut SqliteConnection,
         claim: &Claim,
-        from: Position,
-        to: Position,
+        unit: &Unit,
+        rejects: i64,
     ) -> Result<bool, SqliteFault> {
         let done = sqlx::query(
-            "UPDATE pinhost_position SET position = ?, moved = ? \
+            "UPDATE pinhost_position \
+             SET position = ?, moved = ?, halted = NULL, \
+                 accepted_rejects = max(accepted_rejects - ?, 0) \
              WHERE pipeline = ? AND lane = ? AND token = ? AND position = ?",
         )
-        .bind(to.to_string())
+        .bind(unit.to.to_string())
         .bind(time::now())
+        .bind(rejects)
         .bind(self.pipeline)
         .bind(claim.lane.name())
         .bind(claim.token.to_string())
-        .bind(from.to_string())
+        .bind(unit.from.to_string())
         .execute(connection)
         .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    pub(super) async fn accept_rejects(
+        &self,
+        connection: &mut SqliteConnection,
+        lane: &Lane,
+        records: u64,
+    ) -> Result<bool, SqliteFault> {
+        let done = sqlx::query(
+            "UPDATE pinhost_position SET accepted_rejects = accepted_rejects + ? \
+             WHERE pipeline = ? AND lane = ?",
+        )
+        .bind(i64::try_from(records).unwrap_or(i64::MAX))
+        .bind(self.pipeline)
+        .bind(lane.name())
+        .execute(connection)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    pub(super) async fn note_halt(
+        &self,
+        connection: &mut SqliteConnection,
+        claim: &Claim,
+        reason: &str,
+    ) -> Result<(), SqliteFault> {
+        sqlx::query(
+            "UPDATE pinhost_position SET halted = ? WHERE pipeline = ? AND lane = ? AND token = ?",
+        )
+        .bind(reason)
+        .bind(self.pipeline)
+        .bind(claim.lane.name())
+        .bind(claim.token.to_string())
+        .execute(connection)
+        .await?;
+        Ok(())
     }
 
     /// Moves a lane that nobody's commit moves meanwhile. Whoever had it has it no longer.
@@ -131,7 +173,7 @@ impl Lanes<'_> {
         to: Position,
     ) -> Result<bool, SqliteFault> {
         let done = sqlx::query(
-            "UPDATE pinhost_position SET position = ?, token = ?, moved = ? \
+            "UPDATE pinhost_position SET position = ?, token = ?, moved = ?, halted = NULL \
              WHERE pipeline = ? AND lane = ? AND position = ?",
         )
         .bind(to.to_string())
@@ -156,8 +198,8 @@ impl Lanes<'_> {
         connection: &mut SqliteConnection,
     ) -> Result<Vec<LaneState>, SqliteFault> {
         let rows = sqlx::query(
-            "SELECT lane, source, position, token, claimed, moved FROM pinhost_position \
-             WHERE pipeline = ? ORDER BY lane",
+            "SELECT lane, source, position, token, claimed, moved, accepted_rejects, halted \
+             FROM pinhost_position WHERE pipeline = ? ORDER BY lane",
         )
         .bind(self.pipeline)
         .fetch_all(connection)
@@ -174,13 +216,15 @@ fn state(row: &SqliteRow) -> Result<LaneState, SqliteFault> {
         owner: parsed(TABLE, "token", row.try_get("token")?)?,
         claimed: read_time(row.try_get("claimed")?)?,
         moved: read_time(row.try_get("moved")?)?,
+        accepted_rejects: row.try_get::<i64, _>("accepted_rejects")?.try_into().unwrap_or_default(),
+        halted: row.try_get("halted")?,
     })
 }
 
 fn position(text: &str) -> Result<Position, SqliteFault> {
-    parsed(TABLE, "position", text)
+    Ok(parsed(TABLE, "position", text)?)
 }
 
 fn read_time(text: &str) -> Result<SystemTime, SqliteFault> {
-    parsed(TABLE, "time", text).map(Timestamp::into)
+    Ok(parsed::<Timestamp>(TABLE, "time", text)?.into())
 }

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::error::{SqliteFault, parsed};
-use super::insert::{Binder, Insert};
+use super::error::SqliteFault;
+use super::insert::{Binder, Statement};
 use super::time;
-use crate::record::{DeadLetter, Digest, Lane, RawBatch, Span};
-use crate::sink::letter::{headers_from_json, headers_to_json, id, stored_text};
+use crate::record::Digest;
+use crate::sink::letter::stored_text;
+use crate::sink::table::letters::{LetterRow, NewLetter, Outcome, replaced, state_name};
+use crate::sink::table::{FORGOTTEN_MAX, parsed};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 const TABLE: &str = "pinhost_dead_letter";
-
-/// Letters that go in one commit because they are too old.
-const FORGOTTEN_MAX: i64 = 10_000;
 
 const COLUMNS: [&str; 17] = [
     "pipeline",
@@ -39,16 +37,6 @@ const COLUMNS: [&str; 17] = [
     "partition",
 ];
 
-/// A letter, and the record that it is about.
-#[derive(Debug)]
-pub(super) struct NewLetter<'a> {
-    pub(super) lane: &'a Lane,
-    pub(super) raw: &'a RawBatch,
-    pub(super) letter: DeadLetter,
-}
-
-/// Stores letters. A record that was one before, and is read again because its lane was moved, still is
-/// the same letter.
 pub(super) async fn add(
     connection: &mut SqliteConnection,
     pipeline: &str,
@@ -58,25 +46,14 @@ pub(super) async fn add(
     if letters.is_empty() {
         return Ok(());
     }
-    let replaced = COLUMNS.iter().filter(|column| !matches!(**column, "pipeline" | "id"));
-    let replaced: Vec<_> = replaced
-        .map(|column| match *column {
-            "attempts" => format!("attempts = {TABLE}.attempts + 1"),
-            column => format!("{column} = excluded.{column}"),
-        })
-        .collect();
-    let after = format!("ON CONFLICT (pipeline, id) DO UPDATE SET {}", replaced.join(", "));
-    let insert = Insert::new(TABLE, &COLUMNS, &after);
+    let insert = Statement::insert(TABLE, &COLUMNS, &replaced(TABLE, &COLUMNS));
     let (generation, now) = (generation.to_string(), time::now());
     let bind = |binder: &mut Binder, new: &NewLetter| {
         let NewLetter { lane, raw, letter } = new;
-        let record = &raw.records[letter.record as usize];
-        let headers = &raw.headers[record.headers.range()];
-        let bytes = |span: Span| raw.bytes_of(span);
-        let headers = headers.iter().map(|header| (&*header.name, header.value.map(bytes)));
+        let record = new.record();
         binder
             .push(pipeline)
-            .push(id(lane, &record.position))
+            .push(new.id())
             .push(lane.name())
             .push(record.position.to_string())
             .push(state_name(DeadLetterState::Dead))
@@ -86,14 +63,14 @@ pub(super) async fn add(
             .push(&*stored_text(&letter.reason))
             .push(letter.detail.as_deref().map(stored_text))
             .push(&*generation)
-            .push(record.value.map(bytes))
-            .push(record.key.map(bytes))
-            .push(headers_to_json(headers))
+            .push(new.value())
+            .push(new.key())
+            .push(new.headers())
             .push(record.timestamp_micros)
             .push(raw.topic.as_deref().map(stored_text))
             .push(raw.partition);
     };
-    insert.all(connection, letters, bind).await
+    Ok(insert.all(connection, letters, bind).await?)
 }
 
 /// Forgets letters that are older than they are to be kept, not all of them at once.
@@ -143,40 +120,25 @@ pub(super) async fn list(
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredDeadLetter, SqliteFault> {
-    let state: &str = row.try_get("state")?;
-    let headers: &str = row.try_get("headers")?;
-    let bad =
-        |what, value: &str| SqliteFault::State { table: TABLE, what, value: value.to_owned() };
-    let bytes = |column| {
-        let bytes: Option<Vec<u8>> = row.try_get(column)?;
-        Ok::<_, sqlx::Error>(bytes.map(Bytes::from))
-    };
-    Ok(StoredDeadLetter {
+    let letter = LetterRow {
         id: row.try_get("id")?,
-        lane: Lane::new(row.try_get::<String, _>("lane")?),
-        position: parsed(TABLE, "position", row.try_get("position")?)?,
-        value: bytes("value")?,
-        key: bytes("key")?,
-        headers: headers_from_json(headers).ok_or_else(|| bad("list of headers", headers))?,
+        lane: row.try_get("lane")?,
+        position: row.try_get("position")?,
+        value: row.try_get("value")?,
+        key: row.try_get("key")?,
+        headers: row.try_get("headers")?,
         timestamp_micros: row.try_get("timestamp_micros")?,
         topic: row.try_get("topic")?,
         partition: row.try_get("partition")?,
         step: row.try_get("step")?,
         reason: row.try_get("reason")?,
         detail: row.try_get("detail")?,
-        generation: parsed(TABLE, "generation", row.try_get("generation")?)?,
+        generation: row.try_get("generation")?,
         time: parsed::<Timestamp>(TABLE, "time", row.try_get("time")?)?.into(),
         attempts: row.try_get("attempts")?,
-        state: state_of(state).ok_or_else(|| bad("state", state))?,
-    })
-}
-
-/// What became of a letter that was tried again.
-#[derive(Debug)]
-pub(super) enum Outcome<'a> {
-    /// It is a row now, or was dropped.
-    Settled,
-    Dead(&'a DeadLetter),
+        state: row.try_get("state")?,
+    };
+    Ok(letter.read(TABLE)?)
 }
 
 /// Compare-and-set on a dead letter and how often it was tried.
@@ -188,17 +150,14 @@ pub(super) async fn tried(
     generation: Digest,
     outcome: &Outcome<'_>,
 ) -> Result<bool, SqliteFault> {
-    let (state, letter) = match outcome {
-        Outcome::Settled => (DeadLetterState::Retried, None),
-        Outcome::Dead(letter) => (DeadLetterState::Dead, Some(letter)),
-    };
+    let letter = outcome.letter();
     let done = sqlx::query(
         "UPDATE pinhost_dead_letter SET state = ?1, attempts = ?2 + 1, generation = ?3, time = ?4, \
          step = iif(?5 IS NULL, step, ?6), reason = coalesce(?5, reason), \
          detail = iif(?5 IS NULL, detail, ?7) \
          WHERE pipeline = ?8 AND id = ?9 AND attempts = ?2 AND state = ?10",
     )
-    .bind(state_name(state))
+    .bind(outcome.state())
     .bind(attempts)
     .bind(generation.to_string())
     .bind(time::now())
@@ -211,17 +170,4 @@ pub(super) async fn tried(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-fn state_name(state: DeadLetterState) -> &'static str {
-    match state {
-        DeadLetterState::Dead => "dead",
-        DeadLetterState::Retried => "retried",
-    }
-}
-
-fn state_of(name: &str) -> Option<DeadLetterState> {
-    [DeadLetterState::Dead, DeadLetterState::Retried]
-        .into_iter()
-        .find(|state| state_name(*state) == name)
 }

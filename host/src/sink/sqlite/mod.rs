@@ -14,35 +14,31 @@ mod journal;
 mod lane;
 mod letters;
 mod lineage;
-mod rows;
 mod session;
 mod state;
 mod table;
 #[cfg(test)]
 mod tests;
 mod time;
+mod versions;
 mod write;
-
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use sqlx::sqlite::SqliteConnection;
 
 use self::commit::CommitError;
 pub use self::error::{SqliteFault, SqliteSinkError};
 use self::lane::Lanes;
-use self::session::Database;
+use self::session::{Database, Lease};
 use self::table::Table;
+use super::table::{Forgetting, Keep, TableFault};
 use super::{
     Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
     StoredDeadLetter,
 };
 use crate::pipeline::config::SqliteSinkConfig;
 use crate::record::{ConnectorError, Generation, Lane, Position, Unit};
-
-/// How often dead letters are looked through for old ones.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct SqliteSink {
@@ -51,27 +47,30 @@ pub struct SqliteSink {
     path: String,
     table: Table,
     database: Database,
-    forgot: Mutex<Option<Instant>>,
+    forgetting: Forgetting,
 }
 
 impl SqliteSink {
     /// Checks what can be checked without the database.
     pub fn open(config: &SqliteSinkConfig, context: SinkContext) -> Result<Self, ConnectorError> {
         let open = || {
-            let columns = context.columns.clone().ok_or(SqliteFault::NoRule)?;
-            Ok((Table::new(config, columns)?, Database::new(&config.path)?))
+            let table = Table::new(config, context.columns.clone())?;
+            Ok((table, Database::new(&config.path)?))
         };
         let path = config.path.clone();
         match open() {
             Ok((table, database)) => {
-                Ok(Self { context, path, table, database, forgot: Mutex::new(None) })
+                let keep =
+                    Keep { letters: context.keep_dead_letters, deletes: config.keep_deletes.0 };
+                let forgetting = Forgetting::new(keep);
+                Ok(Self { context, path, table, database, forgetting })
             }
             Err(fault) => Err(SqliteSinkError { path, fault }.into()),
         }
     }
 
     fn own_lanes(&self) -> Lanes<'_> {
-        Lanes { pipeline: &self.context.pipeline, target: &self.table.name }
+        Lanes { pipeline: &self.context.pipeline, target: self.table.name() }
     }
 
     async fn told<T>(
@@ -81,16 +80,48 @@ impl SqliteSink {
         work.await.map_err(|fault| SqliteSinkError { path: self.path.clone(), fault }.into())
     }
 
-    /// How long dead letters are kept, now and then.
-    async fn forget(&self) -> Option<Duration> {
-        let keep = self.context.keep_dead_letters?;
-        let mut forgot = self.forgot.lock().await;
-        if forgot.is_some_and(|then| then.elapsed() < FORGET_EVERY) {
-            return None;
-        }
-        *forgot = Some(Instant::now());
-        Some(keep)
+    /// Does something in a transaction of its own.
+    async fn within<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, SqliteFault>,
+    ) -> Result<T, SqliteFault> {
+        transacted(self.database.session().await?, work).await
     }
+
+    /// The same if the file is there; if not, there is nothing.
+    async fn within_state<T: Default>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, SqliteFault>,
+    ) -> Result<T, SqliteFault> {
+        match self.database.session_to_read().await? {
+            Some(lease) => transacted(lease, work).await,
+            None => Ok(T::default()),
+        }
+    }
+
+    /// Looks at what is there, without keeping others from writing.
+    async fn seen<T: Default>(
+        &self,
+        look: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, SqliteFault>,
+    ) -> Result<T, SqliteFault> {
+        let Some(mut lease) = self.database.session_to_read().await? else {
+            return Ok(T::default());
+        };
+        let seen = look(&mut lease.session().connection).await?;
+        lease.keep();
+        Ok(seen)
+    }
+}
+
+async fn transacted<T>(
+    mut lease: Lease<'_>,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, SqliteFault>,
+) -> Result<T, SqliteFault> {
+    let mut transaction = lease.session().begin().await?;
+    let done = work(&mut transaction).await?;
+    transaction.commit().await?;
+    lease.keep();
+    Ok(done)
 }
 
 #[async_trait]
@@ -107,32 +138,25 @@ impl Sink for SqliteSink {
     }
 
     async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
-        let keep = async {
-            let mut lease = self.database.session().await?;
-            let mut transaction = lease.session().begin().await?;
-            generation::keep(&mut transaction, generation).await?;
-            transaction.commit().await?;
-            lease.keep();
-            Ok(())
+        let keep = async |connection: &mut SqliteConnection| {
+            generation::keep(connection, generation).await
         };
-        self.told(keep).await
+        self.told(self.within(keep)).await
     }
 
     async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
         let claim = async {
-            let source = self.context.source.as_ref().ok_or(SqliteFault::NoSource)?;
-            let mut lease = self.database.session().await?;
-            let mut transaction = lease.session().begin().await?;
-            let claim = self.own_lanes().claim(&mut transaction, source, lane, start).await?;
-            transaction.commit().await?;
-            lease.keep();
-            Ok(claim)
+            let source = self.context.source.as_ref().ok_or(TableFault::NoSource)?;
+            let claim = async |connection: &mut SqliteConnection| {
+                self.own_lanes().claim(connection, source, lane, start).await
+            };
+            self.within(claim).await
         };
         self.told(claim).await
     }
 
     async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError> {
-        let forget = self.forget().await;
+        let forget = self.forgetting.due();
         let commit = async {
             let (lanes, table) = (self.own_lanes(), &self.table);
             let mut lease = self.database.session().await?;
@@ -158,16 +182,10 @@ impl Sink for SqliteSink {
     }
 
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
-        let pipeline = &self.context.pipeline;
-        let read = async {
-            let Some(mut lease) = self.database.session_to_read().await? else {
-                return Ok(Vec::new());
-            };
-            let entries = journal::entries(&mut lease.session().connection, pipeline, lane).await?;
-            lease.keep();
-            Ok(entries)
+        let look = async |connection: &mut SqliteConnection| {
+            journal::entries(connection, &self.context.pipeline, lane).await
         };
-        self.told(read).await
+        self.told(self.seen(look)).await
     }
 
     async fn append(
@@ -176,28 +194,15 @@ impl Sink for SqliteSink {
         number: u64,
         entry: Bytes,
     ) -> Result<bool, ConnectorError> {
-        let append = async {
-            let mut lease = self.database.session().await?;
-            let mut transaction = lease.session().begin().await?;
-            let is_appended =
-                journal::append(&mut transaction, &self.own_lanes(), claim, number, &entry).await?;
-            transaction.commit().await?;
-            lease.keep();
-            Ok(is_appended)
+        let append = async |connection: &mut SqliteConnection| {
+            journal::append(connection, &self.own_lanes(), claim, number, &entry).await
         };
-        self.told(append).await
+        self.told(self.within(append)).await
     }
 
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
-        let read = async {
-            let Some(mut lease) = self.database.session_to_read().await? else {
-                return Ok(Vec::new());
-            };
-            let lanes = self.own_lanes().all(&mut lease.session().connection).await?;
-            lease.keep();
-            Ok(lanes)
-        };
-        self.told(read).await
+        let look = async |connection: &mut SqliteConnection| self.own_lanes().all(connection).await;
+        self.told(self.seen(look)).await
     }
 
     async fn move_lane(
@@ -207,48 +212,48 @@ impl Sink for SqliteSink {
         to: Position,
     ) -> Result<bool, ConnectorError> {
         let move_lane = async {
-            if !from.is_comparable(&to) {
-                return Err(SqliteFault::Backwards { lane: lane.clone(), from, to });
+            // A topic that was made anew is another place to go on at.
+            if !from.is_like(&to) {
+                let lane = lane.clone();
+                return Err(TableFault::Backwards { lane, from, to }.into());
             }
-            let Some(mut lease) = self.database.session_to_read().await? else {
-                return Ok(false);
+            let work = async |connection: &mut SqliteConnection| {
+                self.own_lanes().move_lane(connection, lane, from, to).await
             };
-            let mut transaction = lease.session().begin().await?;
-            let is_moved = self.own_lanes().move_lane(&mut transaction, lane, from, to).await?;
-            transaction.commit().await?;
-            lease.keep();
-            Ok(is_moved)
+            self.within_state(work).await
         };
         self.told(move_lane).await
     }
 
-    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
-        let pipeline = &self.context.pipeline;
-        let read = async {
-            let Some(mut lease) = self.database.session_to_read().await? else {
-                return Ok(Vec::new());
-            };
-            let ranges = lineage::all(&mut lease.session().connection, pipeline).await?;
-            lease.keep();
-            Ok(ranges)
+    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
+        let accept = async |connection: &mut SqliteConnection| {
+            self.own_lanes().accept_rejects(connection, lane, records).await
         };
-        self.told(read).await
+        self.told(self.within_state(accept)).await
+    }
+
+    async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
+        let note = async |connection: &mut SqliteConnection| {
+            self.own_lanes().note_halt(connection, claim, reason).await
+        };
+        self.told(self.within(note)).await
+    }
+
+    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
+        let look = async |connection: &mut SqliteConnection| {
+            lineage::all(connection, &self.context.pipeline).await
+        };
+        self.told(self.seen(look)).await
     }
 
     async fn dead_letters(
         &self,
         which: &DeadLetterFilter,
     ) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
-        let pipeline = &self.context.pipeline;
-        let read = async {
-            let Some(mut lease) = self.database.session_to_read().await? else {
-                return Ok(Vec::new());
-            };
-            let letters = letters::list(&mut lease.session().connection, pipeline, which).await?;
-            lease.keep();
-            Ok(letters)
+        let look = async |connection: &mut SqliteConnection| {
+            letters::list(connection, &self.context.pipeline, which).await
         };
-        self.told(read).await
+        self.told(self.seen(look)).await
     }
 
     async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError> {

@@ -138,7 +138,10 @@ impl Session {
     pub(super) async fn plan(&mut self, table: &Table) -> Result<Arc<Plan>, SqliteFault> {
         let plan = match self.plan.take() {
             Some(plan) => plan,
-            None => Arc::new(Plan::new(table, table.prepare(&mut self.connection).await?)),
+            None => {
+                let layout = table.prepare(&mut self.connection).await?;
+                Arc::new(Plan::new(&table.target, layout))
+            }
         };
         self.plan = Some(Arc::clone(&plan));
         Ok(plan)

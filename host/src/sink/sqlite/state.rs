@@ -6,9 +6,10 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::error::SqliteFault;
 use super::session::begin;
+use crate::sink::table::TableFault;
 
 /// Migration `n`, counted from 0, makes format `n + 1`.
-const MIGRATIONS: &[&str] = &[include_str!("state/1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("state/1.sql"), include_str!("state/2.sql")];
 
 pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<(), SqliteFault> {
     migrate(connection, MIGRATIONS).await
@@ -51,7 +52,10 @@ async fn format(connection: &mut SqliteConnection, known: usize) -> Result<usize
     let written = written.unwrap_or_default();
     match written.parse() {
         Ok(found) if (1..=known).contains(&found) => Ok(found),
-        Ok(found) if found > known => Err(SqliteFault::NewerFormat { found, known }),
-        _ => Err(SqliteFault::State { table: "pinhost_meta", what: "format", value: written }),
+        Ok(found) if found > known => Err(TableFault::NewerFormat { found, known }.into()),
+        _ => {
+            let (table, what) = ("pinhost_meta", "format");
+            Err(TableFault::State { table, what, value: written }.into())
+        }
     }
 }

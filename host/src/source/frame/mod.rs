@@ -43,7 +43,7 @@ use tokens::{Scan, Tokens};
 const CHUNK_BYTES: usize = 1 << 20;
 const SPACE_BYTES_MIN: usize = 64 << 10;
 /// What is kept of a record that is too large.
-const KEPT_BYTES: usize = 64 << 10;
+pub(super) const KEPT_BYTES: usize = 64 << 10;
 /// What stands further than this behind a value is not taken for a part of it.
 const BLANKS_MAX: usize = 4 << 10;
 /// How far a search for the next object looks into a line, and past a bracket.

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use crate::pipeline::config::{GenerateProfile, GenerateSourceConfig};
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, RawRecord, SourceId};
 
-use super::{Journal, LaneChange, LaneReader, Most, Source};
+use super::{Bounds, Journal, LaneChange, LaneReader, Most, Source};
 use pace::Pace;
 pub use posts::Posts;
 use posts::{Wire, one_in, pick};
@@ -65,6 +65,11 @@ impl Source for GenerateSource {
 
     async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {
         Ok(Position::Record(0))
+    }
+
+    async fn bounds(&self, _lane: &Lane) -> Result<Bounds, ConnectorError> {
+        let latest = self.config.count.map(Position::Record);
+        Ok(Bounds { earliest: Some(Position::Record(0)), latest })
     }
 
     async fn open(
@@ -138,11 +143,12 @@ impl GenerateReader {
             bytes: bytes.into(),
             records: batch,
             headers: Vec::new(),
+            columns: None,
             topic: None,
             partition: None,
             from: Position::Record(from),
             to: Position::Record(self.next),
-            archived: None,
+            past: None,
         }
     }
 }

@@ -2,15 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::Error as StoreError;
 
 use crate::objects::{ObjectRootError, Said, class_of_io, class_of_store, help_of_store};
-use crate::record::{ConnectorError, ErrorClass, ObjectPosition, Position};
-
-use super::LANE;
+use crate::record::lift::Move;
+use crate::record::{ConnectorError, ErrorClass, Position};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectsSourceError {
@@ -139,34 +137,19 @@ fn said(cause: &io::Error) -> String {
     of_store(cause).map_or_else(|| cause.to_string(), |cause| Said(cause).to_string())
 }
 
-/// The command that goes on behind an object.
+/// What has a lane go on behind an object.
 #[derive(Debug, Clone)]
 pub enum Lift {
-    Move {
-        pipeline: PathBuf,
-        object: ObjectPosition,
-    },
+    Move(Move),
     /// What there is now is another plan.
     Replay,
 }
 
 impl fmt::Display for Lift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (pipeline, ObjectPosition { plan, object, row: _ }) = match self {
-            Self::Move { pipeline, object } => (pipeline, *object),
-            Self::Replay => {
-                return f.write_str("the same `pinhost replay` plans anew, with what there is");
-            }
-        };
-        let next = Position::Object(ObjectPosition { plan, object: object + 1, row: 0 });
-        let file = pipeline.to_string_lossy();
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%".contains(&byte);
-        f.write_str("pinhost lanes move ")?;
-        if file.bytes().all(is_plain) {
-            f.write_str(&file)?;
-        } else {
-            write!(f, "'{}'", file.replace('\'', r"'\''"))?;
+        match self {
+            Self::Move(to) => to.fmt(f),
+            Self::Replay => f.write_str("the same `pinhost replay` plans anew, with what there is"),
         }
-        write!(f, " {LANE} --to {next} --accept-gap")
     }
 }

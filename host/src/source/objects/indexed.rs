@@ -17,9 +17,7 @@ use super::object::{Opened, Rest};
 use super::replay::Times;
 use crate::objects::{IndexEntry, IndexHead, OWN, index};
 use crate::pipeline::config::Compression;
-use crate::record::{
-    Archived, Lane, ObjectPosition, Position, RawBatch, RawHeader, RawRecord, Span,
-};
+use crate::record::{Lane, ObjectPosition, Past, Position, RawBatch, RawHeader, RawRecord, Span};
 use crate::source::Most;
 use crate::source::frame::too_large;
 use crate::source::inflate::inflate;
@@ -278,9 +276,10 @@ impl Indexed {
             headers,
             topic: self.topic.clone(),
             partition: self.index.head.partition,
+            columns: None,
             from: Position::Object(start),
             to: Position::Object(self.at),
-            archived: Some(Archived { lane: self.lane.clone(), positions }),
+            past: Some(Past::Archived { lane: self.lane.clone(), positions }),
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) struct Shelf {
     pub changed: Changed,
     pub compression: Compression,
     /// The pipeline's file, as commands name it.
-    pub pipeline: PathBuf,
+    pub file: PathBuf,
     /// What is read, if nothing else is to be looked for.
     pub replay: Option<Arc<ReplayPlan>>,
 }

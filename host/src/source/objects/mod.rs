@@ -86,7 +86,7 @@ impl ObjectsSource {
             settle: config.settle.0,
             changed: config.changed,
             compression: config.compression,
-            pipeline: options.pipeline.clone(),
+            file: options.file.clone(),
             replay: None,
         };
         shelf.is_file().await?;

@@ -11,12 +11,14 @@ use object_store::{Error as StoreError, GetResultPayload, ObjectStoreExt as _};
 use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio_util::io::StreamReader;
 
+use super::LANE;
 use super::ObjectsSourceError;
 use super::error::{Lift, of_store};
 use super::indexed::{Index, IndexFolder};
 use super::look::{Shelf, micros};
 use super::plan::Planned;
-use crate::record::ObjectPosition;
+use crate::record::lift::Move;
+use crate::record::{Lane, ObjectPosition, Position};
 use crate::source::inflate::{Input, inflate};
 
 /// What is read of an object before it is its turn. Most objects are smaller, when there are many.
@@ -114,10 +116,12 @@ impl Ticket {
     }
 
     fn lift(&self) -> Lift {
-        match &self.shelf.replay {
-            Some(_) => Lift::Replay,
-            None => Lift::Move { pipeline: self.shelf.pipeline.clone(), object: self.at },
+        if self.shelf.replay.is_some() {
+            return Lift::Replay;
         }
+        let behind = ObjectPosition { object: self.at.object + 1, row: 0, ..self.at };
+        let to = Position::Object(behind).to_string();
+        Lift::Move(Move { file: self.shelf.file.clone(), lane: Lane::new(LANE), to })
     }
 
     fn name(&self) -> String {

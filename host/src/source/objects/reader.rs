@@ -20,9 +20,7 @@ use super::indexed::{IndexFolder, Indexed};
 use super::look::{Look, Planner, Shelf};
 use super::object::{Opened, Rest, Ticket};
 use super::plan::{Known, Planned, from_entry};
-use crate::record::{
-    Archived, ConnectorError, Lane, ObjectPosition, Position, RawBatch, RawRecord,
-};
+use crate::record::{ConnectorError, ObjectPosition, Past, Position, RawBatch, RawRecord};
 use crate::source::frame::{Frame, Framer};
 use crate::source::{Journal, LaneReader, Most, SourceOptions};
 
@@ -306,12 +304,8 @@ impl ObjectsReader {
             ..RawRecord::value(Position::Object(self.held.take()), frame.value.range())
         };
         let records: Vec<_> = framed.frames.into_iter().map(record).collect();
-        // When these records were made nobody knows. So in a replay they come before all others, and only
-        // fill in rows that are missing.
-        let archived = self.shelf.replay.as_ref().map(|_| Archived {
-            lane: Some(Lane::new("")),
-            positions: records.iter().map(|record| record.position).collect(),
-        });
+        // In a replay they only fill in rows that are missing.
+        let past = self.shelf.replay.as_ref().map(|_| Past::Unknown);
         let from = std::mem::replace(&mut self.next, self.held.next());
         RawBatch {
             bytes: framed.bytes,
@@ -319,9 +313,10 @@ impl ObjectsReader {
             headers: Vec::new(),
             topic: None,
             partition: None,
+            columns: None,
             from: Position::Object(from),
             to: Position::Object(self.next),
-            archived,
+            past,
         }
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn shelf(root: ObjectRoot) -> Shelf {
         settle: SETTLE,
         changed: Changed::Report,
         compression: Compression::Auto,
-        pipeline: "pins.yaml".into(),
+        file: "pins.yaml".into(),
         replay: None,
     }
 }
@@ -98,7 +98,13 @@ fn config(root: &ObjectRoot) -> ObjectsSourceConfig {
 }
 
 fn options() -> SourceOptions {
-    SourceOptions { pipeline: "pins.yaml".into(), until_end: true, record_bytes_max: 1 << 20 }
+    SourceOptions {
+        pipeline: "pins".into(),
+        file: "pins.yaml".into(),
+        until_end: true,
+        record_bytes_max: 1 << 20,
+        prefetch_bytes: 1 << 20,
+    }
 }
 
 /// What is read, and what it is read from.
@@ -484,15 +490,6 @@ fn what_a_store_says_in_the_middle_of_an_object_is_judged_as_its_own() {
     assert_eq!(read(StoreError::Generic { store: "s3", source: source() }), ErrorClass::Transient);
     let denied = StoreError::PermissionDenied { path: "a".to_owned(), source: source() };
     assert_eq!(read(denied), ErrorClass::Systemic);
-}
-
-#[test]
-fn the_command_that_lifts_a_halt_is_one_for_a_shell() {
-    let object = ObjectPosition { plan: 3, object: 7, row: 9 };
-    let lift = |pipeline: &str| Lift::Move { pipeline: pipeline.into(), object }.to_string();
-    assert_eq!(lift("a/b.yaml"), "pinhost lanes move a/b.yaml objects --to 3.8.0 --accept-gap");
-    let odd = lift("it's here.yaml");
-    assert!(odd.starts_with(r"pinhost lanes move 'it'\''s here.yaml' objects"), "{odd}");
 }
 
 /// An object's bytes.

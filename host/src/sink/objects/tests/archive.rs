@@ -10,9 +10,7 @@ use crate::pipeline::config::{
     Changed, Compression, Duration as ConfigDuration, KeyLayout, ObjectsSourceConfig,
     SinkCompression,
 };
-use crate::record::{
-    ConnectorError, KafkaPosition, ObjectPosition, PositionOrder, RawHeader, RawRecord, Span,
-};
+use crate::record::{ConnectorError, KafkaPosition, ObjectPosition, RawHeader, RawRecord, Span};
 use crate::source::objects::ObjectsSource;
 use crate::source::{Journal, Most, Source, SourceOptions};
 
@@ -21,7 +19,7 @@ const HOUR: i64 = 3_600_000_000;
 /// Everything of a record that an archive has to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kept {
-    place: (String, PositionOrder),
+    place: (String, Position),
     topic: Option<String>,
     partition: Option<i64>,
     offset: Option<i64>,
@@ -96,11 +94,12 @@ fn odd() -> Arc<RawBatch> {
         bytes: bytes.into(),
         records,
         headers,
+        columns: None,
         topic: Some("x.pin".into()),
         partition: Some(4),
         from: kafka(9),
         to: kafka(40),
-        archived: None,
+        past: None,
     })
 }
 
@@ -109,6 +108,7 @@ fn archive(raw: &Arc<RawBatch>) -> Unit {
         raw: Arc::clone(raw),
         rows: Rows::Raw,
         origins: (0..raw.records.len() as u32).collect(),
+        deletes: None,
         dropped: 0,
         dead_letters: Vec::new(),
     };
@@ -118,6 +118,8 @@ fn archive(raw: &Arc<RawBatch>) -> Unit {
         to: raw.to,
         generation: Digest::of(b"none"),
         parts: vec![part],
+        accepted_rejects: 0,
+        refusals_max: u64::MAX,
     }
 }
 
@@ -163,8 +165,13 @@ async fn source(place: &Place, below: &str) -> ObjectsSource {
         settle: ConfigDuration::millis(0),
         poll: ConfigDuration::millis(1),
     };
-    let options =
-        SourceOptions { pipeline: "back.yaml".into(), until_end: true, record_bytes_max: 1 << 20 };
+    let options = SourceOptions {
+        pipeline: "back".into(),
+        file: "back.yaml".into(),
+        until_end: true,
+        record_bytes_max: 1 << 20,
+        prefetch_bytes: 1 << 20,
+    };
     ObjectsSource::open(&config, &options).await.unwrap()
 }
 

@@ -59,6 +59,7 @@ async fn run(sink: &ObjectsSink, tries: u32) -> Result<bool, ConnectorError> {
         match sink.commit(&claim, &unit).await {
             Ok(Committed::Done(_)) => claim.position = unit.to,
             Ok(Committed::Fenced) => return Ok(false),
+            Ok(refused @ Committed::Refused(_)) => panic!("{refused:?}"),
             Err(error) => again(error, &mut left).await?,
         }
     }

@@ -215,9 +215,10 @@ fn raw(from: u64, to: u64) -> Arc<RawBatch> {
         headers: Vec::new(),
         topic: None,
         partition: None,
+        columns: None,
         from: at(from),
         to: at(to),
-        archived: None,
+        past: None,
     })
 }
 
@@ -244,6 +245,7 @@ fn unit_of(sink: &dyn Sink, from: u64, rows: Batch) -> Unit {
         raw: raw(from, from + count),
         rows: sink.encode(rows),
         origins: (0..count as u32).collect(),
+        deletes: None,
         dropped: 0,
         dead_letters: Vec::new(),
     };
@@ -253,6 +255,8 @@ fn unit_of(sink: &dyn Sink, from: u64, rows: Batch) -> Unit {
         to: at(from + count),
         generation: Digest::of(b"one"),
         parts: vec![part],
+        accepted_rejects: 0,
+        refusals_max: u64::MAX,
     }
 }
 

@@ -14,6 +14,10 @@ CREATE TABLE pinhost_position (
     token TEXT NOT NULL,
     claimed TEXT NOT NULL,
     moved TEXT NOT NULL,
+    -- So many of the next dead letters do not count.
+    accepted_rejects INTEGER NOT NULL DEFAULT 0,
+    -- Why the lane does not go on, until it does.
+    halted TEXT,
     PRIMARY KEY (pipeline, lane)
 ) WITHOUT ROWID;
 

@@ -1,7 +1,6 @@
 mod refusals;
 mod state;
 mod tables;
-mod upserts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,13 +10,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 use super::SqliteSink;
-use crate::pipeline::config::SqliteSinkConfig;
-use crate::record::json::{JsonRow, batch};
-use crate::record::{
-    Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, Rows, SourceId, Unit, UnitPart,
+use crate::pipeline::config::{Duration, SqliteSinkConfig};
+use crate::record::{Field, Kind, Lane, Position, UnitPart};
+use crate::sink::conformance::{
+    Opening, Store, TableStore, TestSink, Upserts, Writer, columns, conformance_tests, context,
+    stored, upsert_tests,
 };
-use crate::sink::conformance::{Opening, Store, conformance_tests};
-use crate::sink::{Claim, Committed, Sink, SinkContext, Stored};
+use crate::sink::{Claim, Committed, Sink, SinkContext};
 
 /// A folder with one database.
 struct TestFile {
@@ -41,6 +40,7 @@ impl TestFile {
             newest: None,
             create: true,
             provenance: true,
+            keep_deletes: Duration::secs(60),
         }
     }
 
@@ -79,16 +79,38 @@ impl Store for TestFile {
 conformance_tests!(TestFile::new());
 conformance_tests!(TestFile::new(); another_target_under_the_same_name_is_refused);
 
-fn columns(columns: &[(&str, Kind)]) -> Arc<[Field]> {
-    columns.iter().map(|(name, kind)| Field::new(*name, *kind)).collect()
+#[async_trait]
+impl TableStore for TestFile {
+    type Sink = SqliteSink;
+
+    const VERSIONS: &str = "pinhost_version";
+    const CASES: u32 = 40;
+
+    async fn make() -> Self {
+        Self::new()
+    }
+
+    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> SqliteSink {
+        let Upserts { newest, provenance } = upserts;
+        let (key, newest) = (vec!["id".to_owned()], newest.map(str::to_owned));
+        let config = SqliteSinkConfig { key, newest, provenance, ..self.config("t") };
+        opened(&config, &columns(fields)).await
+    }
+
+    async fn execute(&self, sql: &str) {
+        self.execute(sql).await;
+    }
+
+    async fn query(&self, sql: &str) -> Vec<String> {
+        self.query(sql).await
+    }
 }
 
-fn context(columns: &Arc<[Field]>) -> SinkContext {
-    SinkContext {
-        pipeline: "test".into(),
-        source: Some(SourceId::new("test")),
-        columns: Some(Arc::clone(columns)),
-        keep_dead_letters: None,
+upsert_tests!(TestFile);
+
+impl TestSink for SqliteSink {
+    fn columns(&self) -> Arc<[Field]> {
+        self.context.columns.clone().unwrap()
     }
 }
 
@@ -96,76 +118,4 @@ async fn opened(config: &SqliteSinkConfig, columns: &Arc<[Field]>) -> SqliteSink
     let sink = SqliteSink::open(config, context(columns)).unwrap();
     sink.prepare().await.unwrap();
     sink
-}
-
-/// A lane that goes on where its last unit ended.
-struct Writer<'a> {
-    sink: &'a SqliteSink,
-    columns: Arc<[Field]>,
-    claim: Claim,
-}
-
-impl<'a> Writer<'a> {
-    async fn new(sink: &'a SqliteSink, lane: &str) -> Self {
-        let columns = sink.context.columns.clone().unwrap();
-        let claim = sink.claim(&Lane::new(lane), Position::Record(0)).await.unwrap();
-        Self { sink, columns, claim }
-    }
-
-    /// A row for each JSON object; `at` is its record's time.
-    fn part(&self, rows: &[(&str, Option<i64>)]) -> UnitPart {
-        let Position::Record(from) = self.claim.position else { unreachable!() };
-        let json: Vec<JsonRow> =
-            rows.iter().map(|(row, _)| serde_json::from_str(row).unwrap()).collect();
-        let records = rows.iter().zip(from..).map(|((_, time), at)| RawRecord {
-            timestamp_micros: *time,
-            ..RawRecord::value(Position::Record(at), 0..0)
-        });
-        let raw = RawBatch {
-            bytes: bytes::Bytes::new(),
-            records: records.collect(),
-            headers: Vec::new(),
-            topic: None,
-            partition: None,
-            from: self.claim.position,
-            to: Position::Record(from + rows.len() as u64),
-            archived: None,
-        };
-        UnitPart {
-            raw: Arc::new(raw),
-            rows: Rows::Columns(batch(&json, &self.columns).unwrap()),
-            origins: (0..rows.len() as u32).collect(),
-            dropped: 0,
-            dead_letters: Vec::new(),
-        }
-    }
-
-    fn unit(&self, rows: &[(&str, Option<i64>)]) -> Unit {
-        let part = self.part(rows);
-        Unit {
-            lane: self.claim.lane.clone(),
-            from: part.raw.from,
-            to: part.raw.to,
-            generation: Digest::of(b"test"),
-            parts: vec![part],
-        }
-    }
-
-    async fn write(&mut self, rows: &[(&str, Option<i64>)]) -> Stored {
-        let unit = self.unit(rows);
-        let committed = self.sink.commit(&self.claim, &unit).await.unwrap();
-        let Committed::Done(stored) = committed else { panic!("fenced") };
-        self.claim.position = unit.to;
-        stored
-    }
-
-    async fn write_rows(&mut self, rows: &[&str]) -> Stored {
-        let rows: Vec<_> = rows.iter().map(|row| (*row, None)).collect();
-        self.write(&rows).await
-    }
-}
-
-fn stored(rows: u64, superseded: u64, refused: &[(&str, u64)]) -> Stored {
-    let refused = refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
-    Stored { rows, superseded, refused }
 }

@@ -1,9 +1,12 @@
 //! The values of a batch, one at a time, for sinks that write rows value by value.
 
+use std::ops::Range;
+
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray, StringViewArray,
     TimestampMicrosecondArray,
 };
+use arrow::datatypes::Float64Type;
 
 use crate::record::Kind;
 use crate::record::json;
@@ -39,9 +42,31 @@ pub(crate) struct CellList<'a> {
     row: usize,
 }
 
-impl CellList<'_> {
+/// What a list holds.
+#[derive(Debug)]
+pub(crate) enum Items<'a> {
+    Texts(&'a StringArray, Range<usize>),
+    TextViews(&'a StringViewArray, Range<usize>),
+    Floats(&'a [f64]),
+}
+
+impl<'a> CellList<'a> {
     pub(crate) fn json(&self) -> String {
         json::written(self.kind, self.column, self.row)
+    }
+
+    pub(crate) fn items(&self) -> Items<'a> {
+        let lists = self.column.as_list::<i32>();
+        let offsets = lists.value_offsets();
+        let range = offsets[self.row] as usize..offsets[self.row + 1] as usize;
+        let items = lists.values();
+        match self.kind {
+            Kind::FloatList => Items::Floats(&items.as_primitive::<Float64Type>().values()[range]),
+            _ => match items.as_string_opt() {
+                Some(plain) => Items::Texts(plain, range),
+                None => Items::TextViews(items.as_string_view(), range),
+            },
+        }
     }
 }
 

@@ -1,11 +1,14 @@
-//! Rows as NDJSON on the standard output: at least once.
+//! Rows on the standard output: at least once.
 //!
 //! What was written cannot be taken back, and where lanes stand is only known as long as the process
-//! lives. Dead letters are counted, and the first of each unit told in the log.
+//! lives.
+
+mod letters;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -19,12 +22,12 @@ use super::{
 };
 use crate::pipeline::config::StdoutSinkConfig;
 use crate::record::{
-    Batch, ConnectorError, EncodedRows, ErrorClass, Generation, Lane, Position, Rows, SourceId,
-    Unit, ndjson,
+    Batch, ConnectorError, ErrorClass, Generation, Lane, Position, Rows, SourceId, Unit,
 };
 
-/// Dead letters of a unit that are told one by one.
-const TOLD_MAX: usize = 5;
+pub use letters::Letters;
+use rows::RowWriter;
+pub use rows::StdoutFormat;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StdoutSinkError {
@@ -33,6 +36,8 @@ pub enum StdoutSinkError {
     Closed,
     #[error("cannot write to the standard output")]
     Io(#[source] io::Error),
+    #[error("cannot write the dead letters")]
+    Letters(#[source] io::Error),
     #[error("the standard output keeps no dead letters to try again")]
     Retry,
 }
@@ -41,7 +46,16 @@ impl StdoutSinkError {
     pub fn class(&self) -> ErrorClass {
         match self {
             // Some rows may be written and others not: there is no second try.
-            Self::Closed | Self::Io(_) | Self::Retry => ErrorClass::Fatal,
+            Self::Closed | Self::Io(_) | Self::Letters(_) | Self::Retry => ErrorClass::Fatal,
+        }
+    }
+}
+
+impl From<io::Error> for StdoutSinkError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Io(error),
         }
     }
 }
@@ -52,12 +66,16 @@ impl From<StdoutSinkError> for ConnectorError {
     }
 }
 
-type Output = Arc<Mutex<Box<dyn Write + Send>>>;
-
 pub struct StdoutSink {
     source: Option<SourceId>,
-    output: Output,
+    format: StdoutFormat,
+    output: Arc<Mutex<Output>>,
     lanes: Mutex<BTreeMap<Lane, LaneMemory>>,
+}
+
+struct Output {
+    rows: RowWriter,
+    letters: Letters,
 }
 
 #[derive(Debug)]
@@ -74,13 +92,19 @@ impl fmt::Debug for StdoutSink {
 }
 
 impl StdoutSink {
-    pub fn open(_: &StdoutSinkConfig, context: SinkContext) -> Self {
-        Self::onto(Box::new(io::stdout()), context)
+    pub fn open(_: &StdoutSinkConfig, context: SinkContext) -> Result<Self, StdoutSinkError> {
+        Self::of(StdoutFormat::Ndjson, Letters::Told, context)
     }
 
-    fn onto(output: Box<dyn Write + Send>, context: SinkContext) -> Self {
-        let output = Arc::new(Mutex::new(output));
-        Self { source: context.source, output, lanes: Mutex::default() }
+    pub fn of(
+        format: StdoutFormat,
+        letters: Letters,
+        context: SinkContext,
+    ) -> Result<Self, StdoutSinkError> {
+        let columns = context.columns.as_deref().unwrap_or_default();
+        let rows = RowWriter::open(format, columns, Box::new(io::stdout()))?;
+        let output = Arc::new(Mutex::new(Output { rows, letters }));
+        Ok(Self { source: context.source, format, output, lanes: Mutex::default() })
     }
 
     /// What is known of a lane, if the claim of it still holds.
@@ -89,18 +113,16 @@ impl StdoutSink {
         lanes.get_mut(&claim.lane).filter(|lane| lane.state.owner == claim.token).map(act)
     }
 
-    async fn write(&self, pieces: Vec<Bytes>) -> Result<(), StdoutSinkError> {
+    /// On a thread where it may wait: a reader may be slow, and other tasks go on.
+    async fn write(
+        &self,
+        write: impl FnOnce(&mut Output) -> Result<(), StdoutSinkError> + Send + 'static,
+    ) -> Result<(), StdoutSinkError> {
         let output = Arc::clone(&self.output);
-        // A reader may be slow, and other tasks go on.
         let written = tokio::task::spawn_blocking(move || {
-            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-            pieces.iter().try_for_each(|piece| output.write_all(piece))?;
-            output.flush()
+            write(&mut output.lock().unwrap_or_else(PoisonError::into_inner))
         });
-        written.await.expect("no panic").map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe => StdoutSinkError::Closed,
-            _ => StdoutSinkError::Io(error),
-        })
+        written.await.expect("no panic")
     }
 }
 
@@ -125,28 +147,36 @@ impl Sink for StdoutSink {
                 owner: token,
                 claimed: now,
                 moved: now,
+                accepted_rejects: 0,
+                halted: None,
             },
             journal: Vec::new(),
             lineage: Vec::new(),
         });
         (memory.state.owner, memory.state.claimed) = (token, now);
-        Ok(Claim { lane: lane.clone(), token, position: memory.state.position })
+        let LaneState { position, accepted_rejects, .. } = memory.state;
+        Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
     }
 
     fn encode(&self, rows: Batch) -> Rows {
-        let bytes = ndjson::encode(&rows).into();
-        let rows = rows.rows() as u32;
-        Rows::Encoded(vec![EncodedRows { partition: Arc::default(), rows, bytes }])
+        self.format.encode(&rows)
     }
 
     async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError> {
         if self.with(claim, |lane| lane.state.position == unit.from) != Some(true) {
             return Ok(Committed::Fenced);
         }
-        self.write(unit.parts.iter().flat_map(|part| lines(&part.rows, part)).collect()).await?;
-        tell_dead_letters(unit);
+        let written = unit.clone();
+        self.write(move |output| {
+            output.letters.take(&written).map_err(StdoutSinkError::Letters)?;
+            written.parts.iter().try_for_each(|part| output.rows.write(part))?;
+            Ok(output.rows.flush()?)
+        })
+        .await?;
         let moved = self.with(claim, |lane| {
             (lane.state.position, lane.state.moved) = (unit.to, SystemTime::now());
+            let accepted = &mut lane.state.accepted_rejects;
+            *accepted = accepted.saturating_sub(unit.accepted_rejects);
             let sums = LineageSums {
                 read: unit.records(),
                 stored: unit.rows(),
@@ -217,6 +247,13 @@ impl Sink for StdoutSink {
         Ok(true)
     }
 
+    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lane) = lanes.get_mut(lane) else { return Ok(false) };
+        lane.state.accepted_rejects += records;
+        Ok(true)
+    }
+
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(lanes.values().flat_map(|lane| lane.lineage.iter().cloned()).collect())
@@ -232,35 +269,8 @@ impl Sink for StdoutSink {
     async fn commit_retry(&self, _: &Retry) -> Result<Committed, ConnectorError> {
         Err(StdoutSinkError::Retry.into())
     }
-}
 
-/// A part's rows, or the records themselves if there is no rule.
-fn lines(rows: &Rows, part: &crate::record::UnitPart) -> Vec<Bytes> {
-    match rows {
-        Rows::Encoded(encoded) => encoded.iter().map(|rows| rows.bytes.clone()).collect(),
-        Rows::Columns(batch) => vec![ndjson::encode(batch).into()],
-        Rows::Raw => {
-            let values = part.origins.iter().map(|origin| part.raw.value(*origin as usize));
-            values
-                .flat_map(|value| [value.unwrap_or_default(), Bytes::from_static(b"\n")])
-                .collect()
-        }
-    }
-}
-
-fn tell_dead_letters(unit: &Unit) {
-    let letters = unit.parts.iter().flat_map(|part| {
-        part.dead_letters.iter().map(|letter| (&part.raw.records[letter.record as usize], letter))
-    });
-    for (record, letter) in letters.take(TOLD_MAX) {
-        let detail = letter.detail.as_deref().unwrap_or_default();
-        tracing::warn!(
-            lane = %unit.lane, place = %record.position.place(), detail,
-            "dead letter: {}", letter.reason
-        );
-    }
-    let dead = unit.dead_letters();
-    if dead > TOLD_MAX as u64 {
-        tracing::warn!(lane = %unit.lane, "{} more dead letters in this unit", dead - TOLD_MAX as u64);
+    async fn close(&self) -> Result<(), ConnectorError> {
+        Ok(self.write(|output| Ok(output.rows.finish()?)).await?)
     }
 }

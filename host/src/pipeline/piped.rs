@@ -1,0 +1,57 @@
+//! A pipeline or a rule as a function: records in, rows out.
+
+use std::sync::Arc;
+
+use super::config::{
+    Compression, DeadLettersConfig, Duration, PipelineConfig, SinkConfig, SourceConfig,
+    StdinSourceConfig, StdoutSinkConfig, UnitConfig,
+};
+use super::tree::Templates;
+use super::{Document, Pipeline, Place};
+
+impl Document {
+    /// Between the standard input and the standard output, whatever the pipeline's own source and sink
+    /// are; records are unwrapped as those of its source. Dead letters never halt it, however many there
+    /// are, and rows are written as soon as there are any.
+    pub fn piped(self) -> Pipeline {
+        let pipeline = match self {
+            Self::Pipeline(pipeline) => *pipeline,
+            Self::Rule(rule) => {
+                let name = rule.path.file_stem().unwrap_or_default().to_string_lossy();
+                let config = PipelineConfig::default();
+                let place = Place {
+                    path: rule.path.clone(),
+                    line: 1,
+                    column: 1,
+                    width: 0,
+                    text: String::new(),
+                };
+                Pipeline {
+                    name: Arc::from(name),
+                    path: rule.path.clone(),
+                    source: SourceConfig::Stdin(StdinSourceConfig::default()),
+                    sink: SinkConfig::Stdout(StdoutSinkConfig::default()),
+                    unit: config.unit.clone(),
+                    limits: config.limits.clone(),
+                    dead_letters: config.dead_letters.clone(),
+                    warnings: Vec::new(),
+                    name_place: place,
+                    config,
+                    templates: Templates::default(),
+                    rule: Some(Arc::new(*rule)),
+                }
+            }
+        };
+        let unwrap = pipeline.source.unwrap().map(str::to_owned);
+        Pipeline {
+            source: SourceConfig::Stdin(StdinSourceConfig {
+                compression: Compression::Auto,
+                unwrap,
+            }),
+            sink: SinkConfig::Stdout(StdoutSinkConfig::default()),
+            dead_letters: DeadLettersConfig { max_ratio: 1.0, ..pipeline.dead_letters },
+            unit: UnitConfig { time: Duration::secs(0), ..pipeline.unit },
+            ..pipeline
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Writes rows unit by unit.
+
+use std::sync::Arc;
+
+use self::Change::{Delete, Put};
+use crate::record::json::{JsonRow, batch};
+use crate::record::{
+    Deletes, Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, SourceId, Unit, UnitPart,
+};
+use crate::sink::{Claim, Committed, Sink, SinkContext, Stored};
+
+/// A sink, and the columns that it was opened for.
+pub(crate) trait TestSink: Sink {
+    fn columns(&self) -> Arc<[Field]>;
+}
+
+pub(crate) fn columns(columns: &[(&str, Kind)]) -> Arc<[Field]> {
+    columns.iter().map(|(name, kind)| Field::new(*name, *kind)).collect()
+}
+
+pub(crate) fn context(columns: &Arc<[Field]>) -> SinkContext {
+    SinkContext {
+        pipeline: "test".into(),
+        source: Some(SourceId::new("test")),
+        columns: Some(Arc::clone(columns)),
+        keep_dead_letters: None,
+    }
+}
+
+/// What a record does, as JSON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change<'a> {
+    Put(&'a str),
+    /// The row with this first column, which is the key.
+    Delete(&'a str),
+}
+
+/// A lane that goes on where its last unit ended.
+pub(crate) struct Writer<'a, S> {
+    sink: &'a S,
+    columns: Arc<[Field]>,
+    pub(crate) claim: Claim,
+}
+
+impl<'a, S: TestSink> Writer<'a, S> {
+    pub(crate) async fn new(sink: &'a S, lane: &str) -> Self {
+        let columns = sink.columns();
+        let claim = sink.claim(&Lane::new(lane), Position::Record(0)).await.unwrap();
+        Self { sink, columns, claim }
+    }
+
+    /// A row for each JSON object; `at` is its record's time.
+    pub(crate) fn part(&self, rows: &[(&str, Option<i64>)]) -> UnitPart {
+        let records: Vec<_> = rows.iter().map(|(row, time)| (Put(row), *time)).collect();
+        self.part_of(&records)
+    }
+
+    fn part_of(&self, given: &[(Change<'_>, Option<i64>)]) -> UnitPart {
+        let Position::Record(from) = self.claim.position else { unreachable!() };
+        let records = given.iter().zip(from..).map(|((_, time), at)| RawRecord {
+            timestamp_micros: *time,
+            ..RawRecord::value(Position::Record(at), 0..0)
+        });
+        let raw = RawBatch {
+            bytes: bytes::Bytes::new(),
+            records: records.collect(),
+            headers: Vec::new(),
+            topic: None,
+            partition: None,
+            columns: None,
+            from: self.claim.position,
+            to: Position::Record(from + given.len() as u64),
+            past: None,
+        };
+        let (mut rows, mut origins) = (Vec::<JsonRow>::new(), Vec::new());
+        let (mut keys, mut deleted) = (Vec::<JsonRow>::new(), Vec::new());
+        for ((change, _), at) in given.iter().zip(0..) {
+            let (json, of) = match change {
+                Put(row) => (row, (&mut rows, &mut origins)),
+                Delete(key) => (key, (&mut keys, &mut deleted)),
+            };
+            of.0.push(serde_json::from_str(json).unwrap());
+            of.1.push(at);
+        }
+        let deletes = (!keys.is_empty()).then(|| Deletes {
+            keys: self.sink.encode(batch(&keys, &self.columns[..1].into()).unwrap()),
+            origins: deleted,
+        });
+        UnitPart {
+            raw: Arc::new(raw),
+            rows: self.sink.encode(batch(&rows, &self.columns).unwrap()),
+            origins,
+            deletes,
+            dropped: 0,
+            dead_letters: Vec::new(),
+        }
+    }
+
+    pub(crate) fn unit(&self, rows: &[(&str, Option<i64>)]) -> Unit {
+        self.unit_of(self.part(rows))
+    }
+
+    fn unit_of(&self, part: UnitPart) -> Unit {
+        Unit {
+            lane: self.claim.lane.clone(),
+            from: part.raw.from,
+            to: part.raw.to,
+            generation: Digest::of(b"test"),
+            accepted_rejects: 0,
+            refusals_max: u64::MAX,
+            parts: vec![part],
+        }
+    }
+
+    pub(crate) async fn write(&mut self, rows: &[(&str, Option<i64>)]) -> Stored {
+        let unit = self.unit(rows);
+        self.commit(unit).await
+    }
+
+    pub(crate) async fn change(&mut self, changes: &[(Change<'_>, Option<i64>)]) -> Stored {
+        let unit = self.unit_of(self.part_of(changes));
+        self.commit(unit).await
+    }
+
+    async fn commit(&mut self, unit: Unit) -> Stored {
+        let committed = self.sink.commit(&self.claim, &unit).await.unwrap();
+        let Committed::Done(stored) = committed else { panic!("fenced") };
+        self.claim.position = unit.to;
+        stored
+    }
+
+    pub(crate) async fn write_rows(&mut self, rows: &[&str]) -> Stored {
+        let rows: Vec<_> = rows.iter().map(|row| (*row, None)).collect();
+        self.write(&rows).await
+    }
+}
+
+pub(crate) fn stored(rows: u64, superseded: u64, refused: &[(&str, u64)]) -> Stored {
+    let refused = refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+    Stored { rows, superseded, refused }
+}

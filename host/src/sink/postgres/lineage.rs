@@ -1,0 +1,109 @@
+//! Which generation cleaned which range of a lane, and what became of its records.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{FromRow as _, Row as _};
+
+use super::error::PostgresFault;
+use super::lane::Lanes;
+use super::session::{answered, query};
+use crate::record::{Digest, Lane, Position, Unit};
+use crate::sink::table::lineage::{StoredRange, check, extended, range};
+use crate::sink::{LineageRange, LineageSums};
+
+const TABLE: &str = "pinhost.lineage";
+
+/// Adds a unit. One that goes on where the lane's last range ended, and is of the same generation,
+/// extends it.
+pub(super) async fn add(
+    connection: &mut PgConnection,
+    lanes: &Lanes<'_>,
+    unit: &Unit,
+    sums: LineageSums,
+) -> Result<(), PostgresFault> {
+    let last = query(
+        "SELECT from_position, to_position, generation, read, stored, superseded, dropped, dead, id \
+         FROM pinhost.lineage WHERE pipeline = $1 AND lane = $2 ORDER BY id DESC LIMIT 1",
+    );
+    let last = last.bind(lanes.pipeline).bind(unit.lane.name());
+    let last = answered(last.fetch_optional(&mut *connection)).await?;
+    let extended = match &last {
+        Some(row) => {
+            let last = range(TABLE, unit.lane.clone(), StoredRange::from_row(row)?)?;
+            extended(&last, unit, sums)?.map(|sums| (row, sums))
+        }
+        None => None,
+    };
+    let Some((row, sums)) = extended else {
+        let generation = Some(unit.generation);
+        return insert(connection, lanes, &unit.lane, unit.from, unit.to, generation, sums).await;
+    };
+    let extend = query(
+        "UPDATE pinhost.lineage SET to_position = $1, read = $2, stored = $3, superseded = $4, \
+         dropped = $5, dead = $6, time = clock_timestamp() WHERE id = $7",
+    )
+    .bind(unit.to.to_string())
+    .bind(sums.read.cast_signed())
+    .bind(sums.stored.cast_signed())
+    .bind(sums.superseded.cast_signed())
+    .bind(sums.dropped.cast_signed())
+    .bind(sums.dead.cast_signed())
+    .bind(row.try_get::<i64, _>("id")?);
+    answered(extend.execute(connection)).await?;
+    Ok(())
+}
+
+pub(super) async fn add_gap(
+    connection: &mut PgConnection,
+    lanes: &Lanes<'_>,
+    lane: &Lane,
+    from: Position,
+    to: Position,
+) -> Result<(), PostgresFault> {
+    insert(connection, lanes, lane, from, to, None, LineageSums::default()).await
+}
+
+pub(super) async fn all(
+    connection: &mut PgConnection,
+    pipeline: &str,
+) -> Result<Vec<LineageRange>, PostgresFault> {
+    let ranges = query(
+        "SELECT from_position, to_position, generation, read, stored, superseded, dropped, dead, lane \
+         FROM pinhost.lineage WHERE pipeline = $1 ORDER BY lane COLLATE \"C\", id",
+    );
+    let rows = answered(ranges.bind(pipeline).fetch_all(connection)).await?;
+    let ranges = rows.iter().map(|row| {
+        let lane = Lane::new(row.try_get::<String, _>("lane")?);
+        Ok(range(TABLE, lane, StoredRange::from_row(row)?)?)
+    });
+    ranges.collect()
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    lanes: &Lanes<'_>,
+    lane: &Lane,
+    from: Position,
+    to: Position,
+    generation: Option<Digest>,
+    sums: LineageSums,
+) -> Result<(), PostgresFault> {
+    check(lane, from, to, sums)?;
+    let insert = query(
+        "INSERT INTO pinhost.lineage (pipeline, lane, target, from_position, to_position, \
+         generation, read, stored, superseded, dropped, dead, time) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp())",
+    )
+    .bind(lanes.pipeline)
+    .bind(lane.name())
+    .bind(lanes.target)
+    .bind(from.to_string())
+    .bind(to.to_string())
+    .bind(generation.map(|digest| digest.to_string()))
+    .bind(sums.read.cast_signed())
+    .bind(sums.stored.cast_signed())
+    .bind(sums.superseded.cast_signed())
+    .bind(sums.dropped.cast_signed())
+    .bind(sums.dead.cast_signed());
+    answered(insert.execute(connection)).await?;
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! The table that rows go to: made, completed, checked.
+
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::catalog::{self, Column, Fit, Found};
+use super::ddl::POSTGRES;
+use super::error::PostgresFault;
+use super::name::{TableName, fits};
+use super::session::{answered, query};
+use super::write::Plan;
+use crate::pipeline::config::PostgresSinkConfig;
+use crate::record::Field;
+use crate::sink::table::ddl::{quoted, unique_index};
+use crate::sink::table::{TableFault, Target, TargetConfig};
+
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) target: Target,
+    pub(super) name: TableName,
+}
+
+impl Table {
+    pub(super) fn new(
+        config: &PostgresSinkConfig,
+        columns: Option<Arc<[Field]>>,
+    ) -> Result<Self, PostgresFault> {
+        let PostgresSinkConfig { table, key, newest, create, provenance, .. } = config;
+        let name = TableName::read(table)?;
+        let newest = newest.as_deref();
+        let config = TargetConfig { key, newest, create: *create, provenance: *provenance };
+        let target = Target::new(&POSTGRES, table, config, columns)?;
+        for column in &*target.columns {
+            fits(&column.name)?;
+        }
+        Ok(Self { target, name })
+    }
+
+    /// Makes the table or what it lacks, as far as that is wanted, and says how it is written to. In the
+    /// middle of a transaction that has the lock.
+    pub(super) async fn prepare(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Plan, PostgresFault> {
+        let found = match catalog::look(connection, &self.name).await? {
+            Some(found) => self.complete(connection, found).await?,
+            None => self.make(connection).await?,
+        };
+        let target = &self.target;
+        if !target.key.is_empty() && !found.is_unique(&target.key_names()) {
+            let fault = TableFault::NoUniqueKey {
+                table: target.name.clone(),
+                key: target.key_names().join(", "),
+                ddl: unique_index(&self.name.table, &self.name.quoted(), target),
+            };
+            return Err(fault.into());
+        }
+        let fits = self.fits(&found)?;
+        Ok(Plan::new(self, &found, &fits))
+    }
+
+    async fn make(&self, connection: &mut PgConnection) -> Result<Found, PostgresFault> {
+        let Target { name, create, .. } = &self.target;
+        let ddl = POSTGRES.create_table(&self.name.quoted(), &self.target);
+        if !create {
+            return Err(TableFault::NoTable { table: name.clone(), ddl }.into());
+        }
+        answered(sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut *connection)).await?;
+        // Of a table that was dropped.
+        let forget = query("DELETE FROM pinhost.version WHERE target = $1").bind(name);
+        answered(forget.execute(&mut *connection)).await?;
+        self.look_again(connection).await
+    }
+
+    async fn complete(
+        &self,
+        connection: &mut PgConnection,
+        found: Found,
+    ) -> Result<Found, PostgresFault> {
+        let Target { name, columns, create, .. } = &self.target;
+        if found.is_view {
+            return Err(TableFault::View { table: name.clone() }.into());
+        }
+        let missing: Vec<_> =
+            columns.iter().filter(|field| found.column(&field.name).is_none()).collect();
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let table = self.name.quoted();
+        let ddl: Vec<_> = missing.iter().map(|field| POSTGRES.add_column(&table, field)).collect();
+        let ddl = ddl.join("\n");
+        if !create {
+            let names: Vec<_> = missing.iter().map(|field| &*field.name).collect();
+            let (table, columns) = (name.clone(), names.join(", "));
+            return Err(TableFault::NoColumns { table, columns, ddl }.into());
+        }
+        answered(sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut *connection)).await?;
+        self.look_again(connection).await
+    }
+
+    async fn look_again(&self, connection: &mut PgConnection) -> Result<Found, PostgresFault> {
+        let found = catalog::look(connection, &self.name).await?;
+        // Its own transaction sees it, unless another schema of the search path hides it.
+        found.ok_or_else(|| self.unfit("it was made, and is not found".to_owned(), String::new()))
+    }
+
+    /// How each column of the rule gets into the table's.
+    fn fits(&self, found: &Found) -> Result<Vec<Fit>, PostgresFault> {
+        let table = self.name.quoted();
+        let alter = |column: &Column, what: &str| {
+            format!("ALTER TABLE {table} ALTER COLUMN {} {what};", quoted(&column.name))
+        };
+        let mut fits = Vec::new();
+        for field in &*self.target.columns {
+            let Some(column) = found.column(&field.name) else { continue };
+            if let Some(what) = column.is_given_by_the_table() {
+                let why = format!("column {} is computed by the table", column.name);
+                return Err(self.unfit(why, alter(column, what)));
+            }
+            match found.fit(field.kind, column) {
+                Some(fit) => fits.push(fit),
+                None => {
+                    let why = format!(
+                        "column {} is {}, and the rule gives {}",
+                        column.name, column.shown, field.kind
+                    );
+                    let kind = (POSTGRES.kind)(field.kind);
+                    let what = format!("TYPE {kind} USING {}::text::{kind}", quoted(&column.name));
+                    return Err(self.unfit(why, alter(column, &what)));
+                }
+            }
+        }
+        let layout = self.target.layout(|column| found.column(column).is_some());
+        let written = self.target.written(layout);
+        let wants = |column: &&Column| column.is_wanted && !written.contains(&&*column.name);
+        match found.columns.iter().find(wants) {
+            None => Ok(fits),
+            Some(column) => Err(PostgresFault::NotGiven {
+                table: self.target.name.clone(),
+                column: column.name.clone(),
+                ddl: alter(column, "DROP NOT NULL"),
+            }),
+        }
+    }
+
+    fn unfit(&self, why: String, ddl: String) -> PostgresFault {
+        PostgresFault::Unfit { table: self.target.name.clone(), why, ddl }
+    }
+}

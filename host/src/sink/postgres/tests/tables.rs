@@ -1,0 +1,256 @@
+//! The table: made, completed, checked.
+
+use super::*;
+use crate::record::{ConnectorError, ErrorClass};
+
+const FIELDS: [(&str, Kind); 2] = [("id", Kind::Integer), ("a \"word\"", Kind::Text)];
+
+fn not_made(config: PostgresSinkConfig) -> PostgresSinkConfig {
+    PostgresSinkConfig { create: false, ..config }
+}
+
+async fn refused(config: &PostgresSinkConfig, fields: &[(&str, Kind)]) -> ConnectorError {
+    let sink = PostgresSink::open(config, context(&columns(fields))).unwrap();
+    sink.prepare().await.unwrap_err()
+}
+
+/// What to type, of what a finding says.
+fn ddl(error: &ConnectorError) -> String {
+    assert_eq!(error.class, ErrorClass::Systemic);
+    error.help.as_ref().unwrap().split_once(":\n").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn values_of_all_kinds_are_stored_as_documented() {
+    let fields: Vec<_> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
+    let row = concat!(
+        r#"{"boolean": true, "integer": -9223372036854775808, "float": 0.1, "text": "aä", "#,
+        r#""timestamp": "2020-08-28T03:52:47.5Z", "text-list": ["a", "\""], "float-list": [1, 1e300]}"#
+    );
+    let empty =
+        r#"{"text": "", "text-list": [], "float-list": [], "timestamp": "0001-01-01T00:00:00Z"}"#;
+    let columns = columns(&fields);
+    for key in [vec![], vec!["integer".to_owned()]] {
+        let database = TestDatabase::new().await;
+        let config = PostgresSinkConfig { key: key.clone(), ..database.config("t") };
+        let sink = opened(&config, &columns).await;
+        let mut writer = Writer::new(&sink, "a").await;
+        if key.is_empty() {
+            writer.write_rows(&[row, "{}", empty]).await;
+        } else {
+            writer.write_rows(&[row]).await;
+        }
+        let found = database
+            .query(
+                "SELECT concat_ws(' ', boolean, integer, float, text, timestamp AT TIME ZONE 'UTC', \
+                 \"text-list\", \"float-list\", _pinhost_lane, _pinhost_position) AS v FROM t",
+            )
+            .await;
+        let expected = [
+            r#"t -9223372036854775808 0.1 aä 2020-08-28 03:52:47.5 {a,"\""} {1,1e+300} a 0"#,
+            "a 1",
+            " 0001-01-01 00:00:00 {} {} a 2",
+        ];
+        assert_eq!(found, expected[..found.len()]);
+        let types = "SELECT format_type(atttypid, -1) AS v FROM pg_attribute \
+                     WHERE attrelid = 't'::regclass AND attnum > 0 ORDER BY attnum";
+        let types = database.query(types).await;
+        assert_eq!(
+            types[..7],
+            [
+                "boolean",
+                "bigint",
+                "double precision",
+                "text",
+                "timestamp with time zone",
+                "text[]",
+                "double precision[]",
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_table_is_made_as_it_is_told_to_be_typed() {
+    let database = TestDatabase::new().await;
+    let error = refused(&not_made(database.keyed()), &FIELDS).await;
+    assert!(error.to_string().ends_with("there is no table t"), "{error}");
+    let expected = "CREATE TABLE \"t\" (\n    \"id\" bigint NOT NULL,\n    \"a \"\"word\"\"\" text,\n    \
+                    \"_pinhost_lane\" text,\n    \"_pinhost_position\" text,\n    \
+                    \"_pinhost_version\" bytea,\n    PRIMARY KEY (\"id\")\n);";
+    assert_eq!(ddl(&error), expected);
+    // Typed as told, all is well.
+    database.execute(expected).await;
+    let sink = opened(&not_made(database.keyed()), &columns(&FIELDS)).await;
+    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
+    let version = "SELECT _pinhost_version IS NOT NULL AS v FROM t";
+    assert_eq!(database.query(version).await, ["true"]);
+}
+
+#[tokio::test]
+async fn a_column_that_the_rule_gains_is_added() {
+    let database = TestDatabase::new().await;
+    let sink = opened(&database.config("t"), &columns(&FIELDS[..1])).await;
+    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
+
+    let error = refused(&not_made(database.config("t")), &FIELDS).await;
+    assert!(error.to_string().ends_with("table t has no column a \"word\""), "{error}");
+    assert_eq!(ddl(&error), "ALTER TABLE \"t\" ADD COLUMN \"a \"\"word\"\"\" text;");
+
+    for _ in 0..2 {
+        let sink = opened(&database.config("t"), &columns(&FIELDS)).await;
+        let row = serde_json::json!({ "id": 2, "a \"word\"": "x" }).to_string();
+        Writer::new(&sink, "a").await.write_rows(&[&row]).await;
+    }
+    let words = database.query("SELECT \"a \"\"word\"\"\" AS v FROM t").await;
+    assert_eq!(words, ["null", "x", "x"]);
+}
+
+#[tokio::test]
+async fn a_key_that_nothing_keeps_apart_is_said_with_its_index() {
+    let database = TestDatabase::new().await;
+    let key = ["id", "n"].map(str::to_owned);
+    let config = PostgresSinkConfig { key: key.into(), ..database.config("s.t") };
+    let fields = [("id", Kind::Integer), ("n", Kind::Integer)];
+    database.execute("CREATE SCHEMA s; CREATE TABLE s.t (id bigint, n bigint)").await;
+    for almost in [
+        "CREATE INDEX i1 ON s.t (id, n)",
+        "CREATE UNIQUE INDEX i2 ON s.t (id)",
+        "CREATE UNIQUE INDEX i3 ON s.t (id, n, (id + 1))",
+        "CREATE UNIQUE INDEX i4 ON s.t (id, n) WHERE n > 0",
+        "ALTER TABLE s.t ADD CONSTRAINT i5 UNIQUE (id, n) DEFERRABLE",
+    ] {
+        database.execute(almost).await;
+        let error = refused(&config, &fields).await;
+        assert!(error.to_string().ends_with("rows of table s.t apart by id, n"), "{error}");
+        let expected = "CREATE UNIQUE INDEX \"t_by_id_n\" ON \"s\".\"t\" (\"id\", \"n\");";
+        assert_eq!(ddl(&error), expected);
+    }
+    database.execute("ALTER TABLE s.t DROP CONSTRAINT i5").await;
+    database.execute("CREATE UNIQUE INDEX i6 ON s.t (n, id)").await;
+    let sink = opened(&config, &columns(&fields)).await;
+    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 1, "n": 2}"#]).await;
+    assert_eq!(database.query("SELECT n AS v FROM s.t").await, ["2"]);
+}
+
+/// Somebody's own table: what can be assigned is, into other types too.
+#[tokio::test]
+async fn a_table_of_other_types_takes_what_can_be_assigned() {
+    for key in [vec![], vec!["id".to_owned()]] {
+        let database = TestDatabase::new().await;
+        database
+            .execute(
+                "CREATE TYPE mood AS ENUM ('fine', 'bad'); CREATE DOMAIN short AS varchar(9); \
+                 CREATE TABLE t (note text DEFAULT 'mine', id smallint PRIMARY KEY, price numeric(8, 2), \
+                 day date, mood mood, extra jsonb, word short, tags varchar(3)[], flag text, \
+                 ratios real[], n bigint GENERATED ALWAYS AS IDENTITY)",
+            )
+            .await;
+        let fields = [
+            ("id", Kind::Integer),
+            ("price", Kind::Float),
+            ("day", Kind::Timestamp),
+            ("mood", Kind::Text),
+            ("extra", Kind::Text),
+            ("word", Kind::Text),
+            ("tags", Kind::TextList),
+            ("flag", Kind::Boolean),
+            ("ratios", Kind::FloatList),
+        ];
+        let config = PostgresSinkConfig { key, ..not_made(database.config("t")) };
+        let sink = opened(&config, &columns(&fields)).await;
+        let row = concat!(
+            r#"{"id": 7, "price": 1.005, "day": "2020-08-28T23:52:47Z", "mood": "fine", "#,
+            r#""extra": "{\"a\": [1]}", "word": "w", "tags": ["a", "b"], "flag": true, "ratios": [0.5]}"#
+        );
+        let told = Writer::new(&sink, "a").await.write_rows(&[row]).await;
+        assert_eq!(told, stored(1, 0, &[]));
+        let found = "SELECT concat_ws(' ', note, id, price, day, mood, extra, word, tags, flag, ratios, n) \
+                     AS v FROM t";
+        let expected = r#"mine 7 1.01 2020-08-28 fine {"a": [1]} w {a,b} true {0.5} 1"#;
+        let expected = expected
+            .replace("1.01", &database.query("SELECT 1.005::float8::numeric(8,2) AS v").await[0]);
+        assert_eq!(database.query(found).await, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_take_the_rows_is_said_with_what_mends_it() {
+    let database = TestDatabase::new().await;
+    for (table, said, mends) in [
+        (
+            "CREATE TABLE t (id boolean, word text)",
+            "column id is boolean, and the rule gives integer",
+            "ALTER TABLE \"t\" ALTER COLUMN \"id\" TYPE bigint USING \"id\"::text::bigint;",
+        ),
+        (
+            "CREATE TABLE t (id bigint, word integer)",
+            "column word is integer, and the rule gives text",
+            "ALTER TABLE \"t\" ALTER COLUMN \"word\" TYPE text USING \"word\"::text::text;",
+        ),
+        (
+            "CREATE TABLE t (id bigint, word bytea)",
+            "column word is bytea, and the rule gives text",
+            "ALTER TABLE \"t\" ALTER COLUMN \"word\" TYPE text USING \"word\"::text::text;",
+        ),
+        (
+            "CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY, word text)",
+            "column id is computed by the table",
+            "ALTER TABLE \"t\" ALTER COLUMN \"id\" SET GENERATED BY DEFAULT;",
+        ),
+        (
+            "CREATE TABLE t (id bigint, word text GENERATED ALWAYS AS ('x') STORED)",
+            "column word is computed by the table",
+            "ALTER TABLE \"t\" ALTER COLUMN \"word\" DROP EXPRESSION;",
+        ),
+        (
+            "CREATE TABLE t (id bigint, word text, x integer NOT NULL)",
+            "column x of table t may not be null, and the rule does not give it",
+            "ALTER TABLE \"t\" ALTER COLUMN \"x\" DROP NOT NULL;",
+        ),
+    ] {
+        database.execute(table).await;
+        let fields = [("id", Kind::Integer), ("word", Kind::Text)];
+        let error = refused(&database.config("t"), &fields).await;
+        assert!(error.to_string().ends_with(said), "{error}");
+        assert_eq!(ddl(&error), mends);
+        database.execute(mends).await;
+        opened(&database.config("t"), &columns(&fields)).await;
+        database.execute("DROP TABLE t").await;
+    }
+    database.execute("CREATE VIEW t AS SELECT 1 AS id").await;
+    let error = refused(&database.config("t"), &FIELDS).await;
+    assert!(error.to_string().ends_with("t is a view, which takes no rows"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_keep_all_texts_is_refused() {
+    let database = TestDatabase::new().await;
+    let name = format!("{}_latin", database.name);
+    let make = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    database.execute(&format!("CREATE DATABASE {name} {make}")).await;
+    let latin = TestDatabase { address: database.address.clone(), name };
+    let error = refused(&latin.config("t"), &FIELDS).await;
+    assert!(error.to_string().ends_with("its encoding is LATIN1, and texts are UTF-8"), "{error}");
+    assert_eq!(error.class, ErrorClass::Systemic);
+}
+
+#[tokio::test]
+async fn names_are_names_whatever_they_hold() {
+    let database = TestDatabase::new().await;
+    let table = "x\"; DROP TABLE y; --";
+    database.execute("CREATE TABLE y (a text); CREATE TABLE \"T\" (id bigint)").await;
+    let fields = [("select $1", Kind::Text), ("é\n'", Kind::Integer)];
+    for key in [vec![], vec!["select $1".to_owned()]] {
+        let config = PostgresSinkConfig { key, ..database.config(table) };
+        let sink = opened(&config, &columns(&fields)).await;
+        let row = serde_json::json!({ "select $1": "k", "é\n'": 5 }).to_string();
+        Writer::new(&sink, "a").await.write_rows(&[&row]).await;
+        let sql = "SELECT \"é\n'\" AS v FROM \"x\"\"; DROP TABLE y; --\"";
+        assert_eq!(database.query(sql).await, ["5"]);
+        database.execute("DROP TABLE \"x\"\"; DROP TABLE y; --\"").await;
+    }
+    assert_eq!(database.query("SELECT count(*) AS v FROM y").await, ["0"]);
+    let error = refused(&not_made(database.config("t")), &[("id", Kind::Integer)]).await;
+    assert!(error.to_string().ends_with("there is no table t"), "T is another one: {error}");
+}

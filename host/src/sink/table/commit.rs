@@ -1,0 +1,169 @@
+//! What a unit comes to: rows, dead letters, sums.
+
+use std::collections::BTreeMap;
+
+use super::fault::TableFault;
+use super::letters::{NewLetter, Outcome};
+use super::rows::{Candidates, Refusal, RowPart};
+use super::target::Target;
+use crate::record::{DeadLetter, Lane, Unit, UnitPart};
+use crate::sink::{Claim, LineageSums, RetriedLetter, Retry, Stored};
+
+/// Rows that a transaction writes, and those that it deletes: of a unit, or of letters that are tried again.
+#[derive(Debug)]
+pub(crate) struct RowsToWrite<'a> {
+    pub(crate) parts: Vec<RowPart<'a>>,
+    pub(crate) candidates: Candidates,
+    refusals_max: u64,
+}
+
+impl<'a> RowsToWrite<'a> {
+    pub(crate) fn of_unit(target: &Target, unit: &'a Unit) -> Result<Self, TableFault> {
+        let parts = unit.parts.iter().enumerate();
+        Self::new(target, parts.map(|(at, part)| (at, &unit.lane, part)), unit.refusals_max)
+    }
+
+    pub(crate) fn of_retry(target: &Target, retry: &'a Retry) -> Result<Self, TableFault> {
+        let letters = retry.letters.iter().enumerate();
+        let parts = letters.map(|(at, letter)| (at, &letter.lane, &letter.part));
+        Self::new(target, parts, u64::MAX)
+    }
+
+    fn new(
+        target: &Target,
+        parts: impl Iterator<Item = (usize, &'a Lane, &'a UnitPart)>,
+        refusals_max: u64,
+    ) -> Result<Self, TableFault> {
+        let parts: Vec<_> =
+            parts.map(|part| RowPart::of(target, part)).collect::<Result<_, _>>()?;
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        let candidates = Candidates::new(target, &parts);
+        Ok(Self { parts, candidates, refusals_max })
+    }
+
+    /// Whether it is of no use to look for more rows that the table does not take.
+    pub(crate) fn are_too_many(&self, refused: &[Refusal]) -> bool {
+        (self.candidates.refused.len() + refused.len()) as u64 > self.refusals_max
+    }
+
+    /// Whether some row may have to go.
+    pub(crate) fn has_deletes(&self) -> bool {
+        self.parts.iter().any(|part| part.is_delete)
+    }
+
+    /// Those of the candidates that are rows, and those that are deletes.
+    pub(crate) fn apart(&self, candidates: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let is_row = |at: &u32| !self.parts[self.candidates.at(*at).part].is_delete;
+        candidates.iter().partition(|at| is_row(at))
+    }
+
+    /// What became of them: `refused` are those that the table did not take.
+    pub(crate) fn written(&self, stored: u64, mut refused: Vec<Refusal>) -> Written {
+        let superseded = self.candidates.len() as u64 - stored - refused.len() as u64;
+        refused.extend(self.candidates.refused.iter().cloned());
+        Written { stored, superseded, refused }
+    }
+
+    fn letter(&self, refusal: &Refusal) -> DeadLetter {
+        let Refusal { at, reason, detail } = refusal;
+        let record = self.parts[at.part].origin(at.row);
+        DeadLetter { record, step: None, reason: reason.clone(), detail: detail.clone() }
+    }
+
+    /// The letters of a unit: of the records that never became rows, and of refused rows.
+    pub(crate) fn letters(&self, unit: &'a Unit, written: &Written) -> Vec<NewLetter<'a>> {
+        let lane = &unit.lane;
+        let mut letters = Vec::new();
+        for part in &unit.parts {
+            let new =
+                |letter: &DeadLetter| NewLetter { lane, raw: &part.raw, letter: letter.clone() };
+            letters.extend(part.dead_letters.iter().map(new));
+        }
+        for refusal in &written.refused {
+            let raw = &unit.parts[self.parts[refusal.at.part].of].raw;
+            letters.push(NewLetter { lane, raw, letter: self.letter(refusal) });
+        }
+        letters
+    }
+
+    /// The letters of refused rows, by the number of the letter that was tried again.
+    pub(crate) fn refused_again(&self, written: &Written) -> BTreeMap<usize, DeadLetter> {
+        let refused = written.refused.iter();
+        let letter = |refusal: &Refusal| (self.parts[refusal.at.part].of, self.letter(refusal));
+        refused.map(letter).collect()
+    }
+}
+
+/// What became of rows.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// Deletes too.
+    pub(crate) stored: u64,
+    pub(crate) superseded: u64,
+    pub(crate) refused: Vec<Refusal>,
+}
+
+impl Written {
+    /// The reasons, if more rows are refused than the unit allows.
+    pub(crate) fn too_many(&self, unit: &Unit) -> Option<BTreeMap<String, u64>> {
+        (self.refused.len() as u64 > unit.refusals_max).then(|| self.told().refused)
+    }
+
+    /// How many of the dead letters that were accepted beforehand this uses up, at most.
+    pub(crate) fn rejects(&self, unit: &Unit) -> i64 {
+        let rejects = unit.accepted_rejects + self.refused.len() as u64;
+        i64::try_from(rejects).unwrap_or(i64::MAX)
+    }
+
+    /// What the runtime is told.
+    pub(crate) fn told(&self) -> Stored {
+        let mut refused = BTreeMap::new();
+        for Refusal { reason, .. } in &self.refused {
+            *refused.entry(reason.clone()).or_default() += 1;
+        }
+        Stored { rows: self.stored, superseded: self.superseded, refused }
+    }
+
+    pub(crate) fn sums(&self, unit: &Unit) -> LineageSums {
+        LineageSums {
+            read: unit.records(),
+            stored: self.stored,
+            superseded: self.superseded,
+            dropped: unit.dropped(),
+            dead: unit.dead_letters() + self.refused.len() as u64,
+        }
+    }
+}
+
+/// What became of a letter that was tried again.
+pub(crate) fn outcome<'a>(
+    letter: &'a RetriedLetter,
+    refused: Option<&'a DeadLetter>,
+) -> Outcome<'a> {
+    let dead = refused.or(letter.part.dead_letters.first());
+    dead.map_or(Outcome::Settled, Outcome::Dead)
+}
+
+/// Our own bugs, before they are written for good.
+pub(crate) fn check(claim: &Claim, unit: &Unit) -> Result<(), TableFault> {
+    let Unit { lane, from, to, .. } = unit;
+    let (lane, from, to) = (lane.clone(), *from, *to);
+    if claim.lane != lane {
+        return Err(TableFault::OtherLane { unit: lane, claim: claim.lane.clone() });
+    }
+    if !from.is_comparable(&to) || from.order() > to.order() {
+        return Err(TableFault::Backwards { lane, from, to });
+    }
+    if !unit.is_balanced() {
+        let sums = format!(
+            "{} read, {} rows, {} deletes, {} dropped, {} dead letters",
+            unit.records(),
+            unit.rows(),
+            unit.deletes(),
+            unit.dropped(),
+            unit.dead_letters()
+        );
+        return Err(TableFault::Unbalanced { lane, from, to, sums });
+    }
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! What sinks have in common that write rows into a table of a database: which rows to write, how those
+//! are found that the table does not take, what is noted down beside them. Not here: statements, and
+//! what an error of a database means.
+
+pub(crate) mod cell;
+pub(crate) mod commit;
+pub(crate) mod ddl;
+mod fault;
+mod forget;
+pub(crate) mod generation;
+pub(crate) mod letters;
+pub(crate) mod lineage;
+pub(crate) mod rows;
+mod search;
+mod target;
+mod version;
+
+pub use self::fault::TableFault;
+pub(crate) use self::fault::parsed;
+pub(crate) use self::forget::{FORGOTTEN_MAX, Forgetting, Keep};
+pub(crate) use self::search::Search;
+pub(crate) use self::target::{Layout, Target, TargetConfig, VERSION, Versions};

@@ -1,0 +1,123 @@
+//! The table that rows go to, as the pipeline and the rule describe it.
+
+use std::sync::Arc;
+
+use super::ddl::Dialect;
+use super::fault::TableFault;
+use crate::record::{Field, Kind};
+
+/// Where a row comes from, in tables that pinhost made.
+pub(crate) const LANE: &str = "_pinhost_lane";
+pub(crate) const POSITION: &str = "_pinhost_position";
+pub(crate) const VERSION: &str = "_pinhost_version";
+
+/// As the user wrote it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TargetConfig<'a> {
+    pub(crate) key: &'a [String],
+    pub(crate) newest: Option<&'a str>,
+    pub(crate) create: bool,
+    pub(crate) provenance: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// As people know it, and as positions are stored with it.
+    pub(crate) name: String,
+    pub(crate) columns: Arc<[Field]>,
+    /// Which of the columns. None if rows are appended.
+    pub(crate) key: Vec<usize>,
+    pub(crate) newest: Option<usize>,
+    pub(crate) provenance: bool,
+    pub(crate) create: bool,
+}
+
+/// What pinhost's own columns a table is found to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// It has columns for the lane and the place of a row's record.
+    pub(crate) provenance: bool,
+    pub(crate) versions: Versions,
+}
+
+/// Where the versions of rows are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Versions {
+    /// Rows are appended.
+    None,
+    Column,
+    /// In a table of their own: this one is somebody else's, or is to have no columns of pinhost's.
+    Aside,
+}
+
+impl Target {
+    pub(crate) fn new(
+        dialect: &Dialect,
+        name: &str,
+        config: TargetConfig<'_>,
+        columns: Option<Arc<[Field]>>,
+    ) -> Result<Self, TableFault> {
+        let columns = columns.ok_or(TableFault::NoRule)?;
+        let TargetConfig { key, newest, create, provenance } = config;
+        for column in &*columns {
+            dialect.takes_name(&column.name, &["_pinhost_"])?;
+        }
+        let at = |option, column: &str| {
+            let at = columns.iter().position(|field| &*field.name == column);
+            at.ok_or_else(|| TableFault::NoColumn { option, column: column.to_owned() })
+        };
+        let mut key_columns = Vec::new();
+        for column in key {
+            let at = at("key", column)?;
+            if key_columns.contains(&at) {
+                return Err(TableFault::KeyTwice { column: column.clone() });
+            }
+            key_columns.push(at);
+        }
+        let newest = newest.map(|column| at("newest", column)).transpose()?;
+        if let Some(newest) = newest {
+            if key.is_empty() {
+                return Err(TableFault::NewestWithoutKey);
+            }
+            let Field { name, kind } = &columns[newest];
+            if matches!(kind, Kind::TextList | Kind::FloatList) {
+                return Err(TableFault::NewestList { column: name.to_string() });
+            }
+        }
+        Ok(Self { name: name.to_owned(), columns, key: key_columns, newest, provenance, create })
+    }
+
+    pub(crate) fn key_names(&self) -> Vec<&str> {
+        self.key.iter().map(|at| &*self.columns[*at].name).collect()
+    }
+
+    /// The columns of keys whose rows are to go.
+    pub(crate) fn deleted(&self) -> Vec<usize> {
+        let newest = self.newest.filter(|newest| !self.key.contains(newest));
+        self.key.iter().copied().chain(newest).collect()
+    }
+
+    pub(crate) fn layout(&self, has: impl Fn(&str) -> bool) -> Layout {
+        Layout {
+            provenance: has(LANE) && has(POSITION),
+            versions: match self.key[..] {
+                [] => Versions::None,
+                // Whatever `provenance:` says now: versions that are in the table count.
+                [..] if has(VERSION) => Versions::Column,
+                [..] => Versions::Aside,
+            },
+        }
+    }
+
+    /// All columns that are written.
+    pub(crate) fn written(&self, layout: Layout) -> Vec<&str> {
+        let mut columns: Vec<&str> = self.columns.iter().map(|field| &*field.name).collect();
+        if layout.provenance {
+            columns.extend([LANE, POSITION]);
+        }
+        if layout.versions == Versions::Column {
+            columns.push(VERSION);
+        }
+        columns
+    }
+}

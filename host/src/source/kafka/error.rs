@@ -1,0 +1,164 @@
+//! What can go wrong between us and a Kafka cluster.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use uuid::Uuid;
+
+use crate::record::lift::Move;
+use crate::record::{ConnectorError, ErrorClass, Lane, Position};
+
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaSourceError {
+    #[error("cannot read {path}", path = .path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("librdkafka refuses its settings: {0}")]
+    Settings(KafkaError),
+    #[error("the thread that serves Kafka cannot be started")]
+    Thread(#[source] io::Error),
+
+    #[error("no broker of {brokers} answers: {reason}")]
+    Unreachable { brokers: String, reason: String },
+    #[error("the brokers of {brokers} do not let us in: {reason}")]
+    Denied { brokers: String, reason: String },
+    #[error("a certificate or key is not as the brokers of {brokers} or we want it: {reason}")]
+    Tls { brokers: String, reason: String },
+    #[error("{brokers} did not answer in time, or not well: {code}")]
+    Request { brokers: String, code: RDKafkaErrorCode },
+    #[error("there is no topic {topic}")]
+    NoTopic { topic: String },
+    #[error("reading topic {topic} is not allowed")]
+    TopicDenied { topic: String },
+    #[error("consumer group {group} is not allowed")]
+    GroupDenied { group: String },
+    #[error("the others in consumer group {group} share partitions in another way")]
+    Stranger { group: String },
+    #[error("consumer group {group} cannot go on: {reason}")]
+    Group { group: String, reason: String },
+    #[error("a record came that is of no lane")]
+    NoLane,
+
+    #[error("lane {lane} is no partition of {topics}")]
+    OtherLane { lane: Lane, topics: String },
+    #[error("partition {lane} is not ours at present")]
+    NotOurs { lane: Lane },
+    #[error("lane {lane} cannot be read from: {reason}")]
+    Fetch { lane: Lane, reason: String },
+    #[error("lane {lane} stands at {from}, which is no place in a partition")]
+    OtherPosition { lane: Lane, from: Position },
+    #[error("pipeline {pipeline} has read {known} until now, and is to read {here}")]
+    OtherTopics { pipeline: Arc<str>, known: String, here: String },
+
+    #[error(
+        "topic {topic} was deleted and made anew: lane {lane} stands in the one with id {was}, and this is {is}"
+    )]
+    Recreated { file: PathBuf, lane: Lane, topic: String, was: Uuid, is: Uuid },
+    #[error(
+        "records are gone before lane {lane} has read them: it stands at {at}, and the partition begins at {begins}"
+    )]
+    Removed { file: PathBuf, lane: Lane, at: i64, begins: i64 },
+    #[error(
+        "partition {lane} ends at {ends}, and the lane stands at {at}: records were lost that it had read"
+    )]
+    Beyond { file: PathBuf, lane: Lane, at: i64, ends: i64 },
+    #[error(
+        "partition {lane} was cut back by a change of its leader: what lane has read before {at} is not what is there"
+    )]
+    Truncated { file: PathBuf, lane: Lane, at: i64 },
+}
+
+impl KafkaSourceError {
+    /// What the runtime does about it: design.md, section 5.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Request { .. }
+            | Self::NotOurs { .. }
+            | Self::Fetch { .. } => ErrorClass::Transient,
+            Self::File { .. }
+            | Self::Denied { .. }
+            | Self::Tls { .. }
+            | Self::NoTopic { .. }
+            | Self::TopicDenied { .. }
+            | Self::GroupDenied { .. }
+            | Self::Stranger { .. }
+            | Self::Recreated { .. }
+            | Self::Removed { .. }
+            | Self::Beyond { .. }
+            | Self::Truncated { .. } => ErrorClass::Systemic,
+            Self::Settings(_)
+            | Self::Thread(_)
+            | Self::Group { .. }
+            | Self::NoLane
+            | Self::OtherLane { .. }
+            | Self::OtherPosition { .. }
+            | Self::OtherTopics { .. } => ErrorClass::Fatal,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Unreachable { .. } => {
+                "see whether `brokers:` is right, and whether they want `tls:` or `sasl:`"
+                    .to_owned()
+            }
+            Self::Denied { .. } => {
+                "see `sasl:`: the mechanism, the user and the password".to_owned()
+            }
+            Self::Tls { .. } => {
+                "see `tls:`; `ca:` names the certificates to trust, if not those of the machine"
+                    .to_owned()
+            }
+            Self::NoTopic { .. } => "make it, or correct `topics:`".to_owned(),
+            Self::TopicDenied { topic } => {
+                format!(
+                    "let us read and describe topic {topic}, in the access lists of the cluster"
+                )
+            }
+            Self::GroupDenied { group } => {
+                format!("let us read group {group}, in the access lists of the cluster")
+            }
+            Self::Stranger { .. } => {
+                "somebody else uses the group: name another one by `group:`".to_owned()
+            }
+            Self::Group { .. } => "is there another process with the same `instance:`?".to_owned(),
+            Self::OtherTopics { .. } => {
+                "give the pipeline another `name:`; under it, it starts anew".to_owned()
+            }
+            Self::Recreated { file, lane, .. }
+            | Self::Removed { file, lane, .. }
+            | Self::Beyond { file, lane, .. }
+            | Self::Truncated { file, lane, .. } => {
+                let to = "earliest".to_owned();
+                let lift = Move { file: file.clone(), lane: lane.clone(), to };
+                format!("to go on with the oldest record that there is: {lift}")
+            }
+            Self::File { .. }
+            | Self::Settings(_)
+            | Self::Thread(_)
+            | Self::Request { .. }
+            | Self::NoLane
+            | Self::OtherLane { .. }
+            | Self::NotOurs { .. }
+            | Self::Fetch { .. }
+            | Self::OtherPosition { .. } => return None,
+        })
+    }
+}
+
+impl From<KafkaSourceError> for ConnectorError {
+    fn from(error: KafkaSourceError) -> Self {
+        let help = error.help();
+        let told = Self::new(error.class(), error);
+        match help {
+            Some(help) => told.help(help),
+            None => told,
+        }
+    }
+}

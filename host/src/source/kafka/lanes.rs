@@ -1,0 +1,262 @@
+//! Which partitions are ours, and which of them are being read.
+//!
+//! The group says which partitions are ours; librdkafka reads those that it is given besides. Between the
+//! two stands the sink, which alone knows where to start: a partition that becomes ours is told to the
+//! runtime, and given to librdkafka, with its offset, when the runtime opens it.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::{Notify, mpsc};
+
+use super::KafkaSourceError;
+use super::context::{Client, Context, Trouble};
+use super::ffi;
+use super::{lane_of, lock};
+use crate::record::{KafkaPosition, Lane};
+use crate::source::LaneChange;
+
+pub(super) type Change = Result<LaneChange, KafkaSourceError>;
+
+#[derive(Debug)]
+pub(super) struct Lanes {
+    changes: mpsc::UnboundedSender<Change>,
+    /// Something changed that may let the source end.
+    pub changed: Notify,
+    /// Of the client that is a member of the group.
+    pub trouble: Arc<Trouble>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None until the group is joined, and after it is left.
+    client: Weak<Client>,
+    /// Those that are ours.
+    lanes: HashMap<Lane, Slot>,
+    /// How far lanes are in the sink, until the group is told.
+    hints: HashMap<Lane, KafkaPosition>,
+    /// Whether we know what is ours.
+    has_joined: bool,
+    changed: Instant,
+}
+
+#[derive(Debug)]
+struct Slot {
+    topic: String,
+    partition: i32,
+    /// What librdkafka reads. It has the partition as long as there is one.
+    opening: Option<Arc<Opening>>,
+    has_ended: bool,
+}
+
+/// Records of a partition from the place on where it was opened.
+pub(super) struct Opening {
+    /// None once it is closed. Nobody else may take records out: they would be missed here.
+    pub queue: Mutex<Option<PartitionQueue<Context>>>,
+    /// There may be more in the queue, or it is closed.
+    pub ready: Arc<Notify>,
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening").finish_non_exhaustive()
+    }
+}
+
+impl Opening {
+    fn close(&self) {
+        *lock(&self.queue) = None;
+        self.ready.notify_one();
+    }
+}
+
+impl Lanes {
+    pub(super) fn new(changes: mpsc::UnboundedSender<Change>) -> Self {
+        let state = State {
+            client: Weak::new(),
+            lanes: HashMap::new(),
+            hints: HashMap::new(),
+            has_joined: false,
+            changed: Instant::now(),
+        };
+        Self { changes, changed: Notify::new(), trouble: Arc::default(), state: Mutex::new(state) }
+    }
+
+    pub(super) fn join(&self, client: &Arc<Client>) {
+        lock(&self.state).client = Arc::downgrade(client);
+    }
+
+    pub(super) fn fail(&self, error: KafkaSourceError) {
+        // Nobody hears it who does not want to.
+        let _ = self.changes.send(Err(error));
+    }
+
+    /// Called back by librdkafka. What is new waits until its lane is opened; the others flow on.
+    pub(super) fn assigned(&self, client: &Client, partitions: &TopicPartitionList) {
+        let mut state = lock(&self.state);
+        // The answer that the group waits for.
+        if let Err(error) = client.incremental_assign(&TopicPartitionList::new()) {
+            tracing::warn!("partitions could not be taken: {error}");
+        }
+        for one in partitions.elements() {
+            let lane = lane_of(one.topic(), one.partition());
+            let (topic, partition) = (one.topic().to_owned(), one.partition());
+            if let Entry::Vacant(new) = state.lanes.entry(lane.clone()) {
+                new.insert(Slot { topic, partition, opening: None, has_ended: false });
+                let _ = self.changes.send(Ok(LaneChange::Assigned(lane)));
+            }
+        }
+        state.has_joined = true;
+        state.changed = Instant::now();
+        self.changed.notify_one();
+    }
+
+    /// Called back by librdkafka.
+    pub(super) fn revoked(&self, client: &Client, partitions: &TopicPartitionList) {
+        let mut state = lock(&self.state);
+        if !client.assignment_lost() {
+            state.tell(client);
+        }
+        let mut read = TopicPartitionList::new();
+        for one in partitions.elements() {
+            let lane = lane_of(one.topic(), one.partition());
+            let Some(slot) = state.lanes.remove(&lane) else { continue };
+            if let Some(opening) = slot.opening {
+                opening.close();
+                read.add_partition(one.topic(), one.partition());
+            }
+            state.hints.remove(&lane);
+            let _ = self.changes.send(Ok(LaneChange::Revoked(lane)));
+        }
+        // The answer that the group waits for.
+        if let Err(error) = client.incremental_unassign(&read) {
+            tracing::debug!("partitions could not be given back: {error}");
+        }
+        state.changed = Instant::now();
+        self.changed.notify_one();
+    }
+
+    pub(super) fn open(
+        &self,
+        lane: &Lane,
+        from: KafkaPosition,
+    ) -> Result<Arc<Opening>, KafkaSourceError> {
+        let not_ours = || KafkaSourceError::NotOurs { lane: lane.clone() };
+        let refused = |error: KafkaError| KafkaSourceError::Fetch {
+            lane: lane.clone(),
+            reason: error.to_string(),
+        };
+        let mut state = lock(&self.state);
+        let client = state.client.upgrade().ok_or_else(not_ours)?;
+        let slot = state.lanes.get_mut(lane).ok_or_else(not_ours)?;
+        slot.close(&client).map_err(refused)?;
+
+        // From the queue's first record on: it is taken before librdkafka gets the partition.
+        let mut queue =
+            client.split_partition_queue(&slot.topic, slot.partition).ok_or_else(not_ours)?;
+        let ready = Arc::new(Notify::new());
+        queue.set_nonempty_callback({
+            let ready = Arc::clone(&ready);
+            move || ready.notify_one()
+        });
+        let opening = Arc::new(Opening { queue: Mutex::new(Some(queue)), ready });
+        let mut partition = TopicPartitionList::new();
+        let offset = Offset::Offset(from.offset);
+        partition.add_partition_offset(&slot.topic, slot.partition, offset).map_err(refused)?;
+        // By it librdkafka asks whether what was read before is still what is there.
+        ffi::set_leader_epoch(&mut partition, from.leader_epoch);
+        client.incremental_assign(&partition).map_err(refused)?;
+        slot.opening = Some(Arc::clone(&opening));
+        slot.has_ended = false;
+        Ok(opening)
+    }
+
+    /// The reader is gone.
+    pub(super) fn close(&self, lane: &Lane, opening: &Arc<Opening>) {
+        let mut state = lock(&self.state);
+        let Some(client) = state.client.upgrade() else { return };
+        let Some(slot) = state.lanes.get_mut(lane) else { return };
+        if !slot.opening.as_ref().is_some_and(|open| Arc::ptr_eq(open, opening)) {
+            return;
+        }
+        if let Err(error) = slot.close(&client) {
+            tracing::warn!(lane = %lane, "the partition could not be given back: {error}");
+        }
+    }
+
+    /// All that there was to read is read.
+    pub(super) fn ended(&self, lane: &Lane) {
+        let mut state = lock(&self.state);
+        if let Some(slot) = state.lanes.get_mut(lane) {
+            slot.has_ended = true;
+        }
+        state.changed = Instant::now();
+        self.changed.notify_one();
+    }
+
+    /// When all of ours have ended, and how many of these others have not; none if one of ours still goes
+    /// on.
+    pub(super) fn all_ended(&self, others: &HashSet<Lane>) -> Option<(Instant, usize)> {
+        let state = lock(&self.state);
+        let have_ended = state.has_joined && state.lanes.values().all(|slot| slot.has_ended);
+        let lack = others.iter().filter(|lane| !state.lanes.contains_key(lane)).count();
+        have_ended.then_some((state.changed, lack))
+    }
+
+    pub(super) fn hint(&self, lane: &Lane, to: KafkaPosition) {
+        lock(&self.state).hints.insert(lane.clone(), to);
+    }
+
+    /// Tells the group how far lanes are in the sink, without waiting for its answer.
+    pub(super) fn tell(&self, client: &Client) {
+        lock(&self.state).tell(client);
+    }
+
+    /// Lets go of everything that holds the client.
+    pub(super) fn leave(&self) {
+        let mut state = lock(&self.state);
+        state.client = Weak::new();
+        for (_, slot) in state.lanes.drain() {
+            if let Some(opening) = slot.opening {
+                opening.close();
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn close(&mut self, client: &Client) -> Result<(), KafkaError> {
+        let Some(opening) = self.opening.take() else { return Ok(()) };
+        opening.close();
+        let mut partition = TopicPartitionList::new();
+        partition.add_partition(&self.topic, self.partition);
+        client.incremental_unassign(&partition)
+    }
+}
+
+impl State {
+    fn tell(&mut self, client: &Client) {
+        let mut told = TopicPartitionList::new();
+        for (lane, to) in self.hints.drain() {
+            let Some(slot) = self.lanes.get(&lane) else { continue };
+            let offset = Offset::Offset(to.offset);
+            if let Err(error) = told.add_partition_offset(&slot.topic, slot.partition, offset) {
+                tracing::debug!(lane = %lane, "no hint for {}: {error}", to.offset);
+            }
+        }
+        if told.count() == 0 {
+            return;
+        }
+        if let Err(error) = client.commit(&told, CommitMode::Async) {
+            tracing::debug!("the hint of how far lanes have come was not sent: {error}");
+        }
+    }
+}

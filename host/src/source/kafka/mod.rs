@@ -1,0 +1,348 @@
+//! `kafka`: topics of a Kafka cluster. A lane is a partition, called `<topic>-<partition>` as Kafka calls
+//! them: what follows the last dash is the partition.
+//!
+//! A position is (topic id, next offset, epoch of the leader that wrote the record before). It belongs to
+//! a cluster, whatever its brokers are called. Topics may be added to a pipeline and taken out of it; one
+//! that has read only others until now is another pipeline under the same name, and does not start. A
+//! lane whose next record is no longer there, or may not be the one that followed, halts: nothing is ever
+//! skipped silently.
+//!
+//! The consumer group spreads partitions over processes, and nothing else: where a lane starts is what the
+//! sink says, what the group is told is for those who look at lag. Its members share by
+//! `cooperative-sticky`, so that lanes which stay where they are flow on meanwhile.
+//!
+//! Between the partition and the reader is librdkafka's queue, which is bounded: a reader that is not asked
+//! stops the fetching of its partition, and of no other.
+//!
+//! Known limits: brokers without topic ids (older than 2.8) cannot tell a topic from one that was made
+//! anew. Compressed batches are counted as they come, and one of them is taken whole. Partitions added
+//! while a pipeline runs get as much memory as the others have, until it starts again.
+
+mod batch;
+mod cluster;
+mod context;
+mod error;
+#[expect(unsafe_code, reason = "the crate has no safe way to ask librdkafka for these")]
+mod ffi;
+mod lanes;
+mod reader;
+mod serve;
+mod settings;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::Consumer as _;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::Instant;
+
+use self::batch::Filling;
+use self::cluster::Cluster;
+use self::context::{Client, Context, Tokens, Trouble};
+use self::lanes::{Change, Lanes};
+use self::reader::{KafkaReader, Place};
+use self::serve::Service;
+use super::{Bounds, Journal, LaneChange, LaneReader, Source, SourceOptions};
+use crate::pipeline::config::{KafkaMechanism, KafkaSourceConfig, KafkaStart};
+use crate::record::{ConnectorError, KafkaPosition, Lane, Position, SourceId};
+
+pub use self::error::KafkaSourceError;
+
+pub struct KafkaSource {
+    config: KafkaSourceConfig,
+    options: SourceOptions,
+    topics: Vec<Arc<str>>,
+    settings: ClientConfig,
+    cluster: Arc<Cluster>,
+    lanes: Arc<Lanes>,
+    service: Service,
+    changes: tokio::sync::Mutex<UnboundedReceiver<Change>>,
+    /// The lanes that there were at the start.
+    first: OnceLock<HashSet<Lane>>,
+    /// Whether the pipeline runs for the first time.
+    is_first_run: OnceLock<bool>,
+    has_joined: Mutex<bool>,
+    /// Where lanes end that are to end.
+    ends: Mutex<HashMap<Lane, i64>>,
+}
+
+/// Without its settings, which hold secrets.
+impl fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("KafkaSource");
+        shown.field("cluster", &self.cluster).field("topics", &self.topics);
+        shown.finish_non_exhaustive()
+    }
+}
+
+fn lane_of(topic: &str, partition: i32) -> Lane {
+    Lane::new(format!("{topic}-{partition}"))
+}
+
+/// The topic and partition of a lane.
+fn partition_of(lane: &Lane) -> Option<(&str, i32)> {
+    let (topic, partition) = lane.name().rsplit_once('-')?;
+    Some((topic, partition.parse().ok()?))
+}
+
+/// Nothing that is done under these locks can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl KafkaSource {
+    /// Talks to nobody yet.
+    pub fn open(
+        config: &KafkaSourceConfig,
+        options: &SourceOptions,
+    ) -> Result<Self, KafkaSourceError> {
+        let settings = settings::common(config, &options.pipeline)?;
+        let trouble = Arc::<Trouble>::default();
+        let context = Context { trouble, tokens: tokens(config), lanes: None };
+        let asker: Client =
+            settings.create_with_context(context).map_err(KafkaSourceError::Settings)?;
+        let asker = Arc::new(asker);
+        let (told, changes) = mpsc::unbounded_channel();
+        let lanes = Arc::new(Lanes::new(told));
+        let group = config.group(&options.pipeline);
+        Ok(Self {
+            config: config.clone(),
+            options: options.clone(),
+            topics: config.topics.iter().map(|topic| topic.as_str().into()).collect(),
+            settings,
+            cluster: Arc::new(Cluster::new(Arc::clone(&asker), config.brokers.to_string())),
+            service: Service::start(group, asker, Arc::clone(&lanes))?,
+            lanes,
+            changes: tokio::sync::Mutex::new(changes),
+            first: OnceLock::new(),
+            is_first_run: OnceLock::new(),
+            has_joined: Mutex::default(),
+            ends: Mutex::default(),
+        })
+    }
+
+    fn first(&self) -> &HashSet<Lane> {
+        static NONE: OnceLock<HashSet<Lane>> = OnceLock::new();
+        self.first.get().unwrap_or_else(|| NONE.get_or_init(HashSet::new))
+    }
+
+    /// Joins the group, unless that is done.
+    fn join(&self) -> Result<(), KafkaSourceError> {
+        let mut has_joined = lock(&self.has_joined);
+        if *has_joined {
+            return Ok(());
+        }
+        let SourceOptions { pipeline, prefetch_bytes, .. } = &self.options;
+        let settings = self.settings.clone();
+        let partitions = self.first().len();
+        let settings =
+            settings::member(settings, &self.config, pipeline, *prefetch_bytes, partitions);
+        let context = Context {
+            trouble: Arc::clone(&self.lanes.trouble),
+            tokens: tokens(&self.config),
+            lanes: Some(Arc::clone(&self.lanes)),
+        };
+        let member: Client =
+            settings.create_with_context(context).map_err(KafkaSourceError::Settings)?;
+        let member = Arc::new(member);
+        self.lanes.join(&member);
+        let topics: Vec<_> = self.topics.iter().map(|topic| &**topic).collect();
+        member.subscribe(&topics).map_err(KafkaSourceError::Settings)?;
+        self.service.serve(member);
+        *has_joined = true;
+        Ok(())
+    }
+
+    fn place(&self, lane: &Lane) -> Result<Place, KafkaSourceError> {
+        let known = partition_of(lane).and_then(|(name, partition)| {
+            let topic = self.topics.iter().find(|topic| ***topic == *name)?;
+            Some((topic, partition))
+        });
+        let Some((topic, partition)) = known else {
+            let topics = self.config.topics.join(", ");
+            return Err(KafkaSourceError::OtherLane { lane: lane.clone(), topics });
+        };
+        Ok(Place {
+            file: self.options.file.clone(),
+            lane: lane.clone(),
+            topic: Arc::clone(topic),
+            partition,
+        })
+    }
+
+    /// Where the lane ends, if it is to end: as it was when that was asked first.
+    async fn end(&self, place: &Place) -> Result<Option<i64>, KafkaSourceError> {
+        if !self.options.until_end {
+            return Ok(None);
+        }
+        let known = lock(&self.ends).get(&place.lane).copied();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let extent = self.cluster.extent(&place.topic, place.partition).await?;
+        Ok(Some(*lock(&self.ends).entry(place.lane.clone()).or_insert(extent.ends)))
+    }
+}
+
+fn tokens(config: &KafkaSourceConfig) -> Option<Tokens> {
+    let sasl = config.sasl.as_ref()?;
+    let is_asked_for = sasl.mechanism == KafkaMechanism::MskIam;
+    is_asked_for.then(|| Tokens { region: sasl.region.clone(), runtime: Handle::current() })
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    /// The cluster. Topics are part of lanes and of positions.
+    async fn identity(&self) -> Result<SourceId, ConnectorError> {
+        let id = self.cluster.id().await?;
+        let topics = self.cluster.topics(&self.config.topics).await?;
+        let lanes = topics.iter().flat_map(|topic| {
+            let partitions = 0..i32::try_from(topic.partitions).unwrap_or(i32::MAX);
+            partitions.map(|partition| lane_of(&topic.name, partition))
+        });
+        self.first.get_or_init(|| lanes.collect());
+        Ok(SourceId::new(format!("kafka:{id}")))
+    }
+
+    async fn resume(&self, known: &[Lane]) -> Result<(), ConnectorError> {
+        self.is_first_run.get_or_init(|| known.is_empty());
+        let group = self.config.group(&self.options.pipeline);
+        let client = self.settings.get("client.id").unwrap_or_default().to_owned();
+        let strangers = self.cluster.strangers(group.clone(), client).await;
+        if !strangers.is_empty() {
+            tracing::warn!(
+                "consumer group {group} has members of others: {}; what partitions they get is not read here",
+                strangers.join(", ")
+            );
+        }
+        let known: BTreeSet<_> =
+            known.iter().filter_map(partition_of).map(|(topic, _)| topic).collect();
+        if known.is_empty() || self.topics.iter().any(|topic| known.contains(&**topic)) {
+            return Ok(());
+        }
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        let (pipeline, here) = (Arc::clone(&self.options.pipeline), self.config.topics.join(", "));
+        Err(KafkaSourceError::OtherTopics { pipeline, known, here }.into())
+    }
+
+    async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
+        // Partitions that are not ours may be about to become so: their member hands them over, or died
+        // without a word, which is known when its session is over.
+        const GRACE: Duration = Duration::from_secs(2);
+        self.join()?;
+        let mut changes = self.changes.lock().await;
+        loop {
+            if let Ok(change) = changes.try_recv() {
+                return Ok(Some(change?));
+            }
+            let until_end = self.options.until_end;
+            let ended = until_end.then(|| self.lanes.all_ended(self.first())).flatten();
+            let over = match ended {
+                Some((_, 0)) => return Ok(None),
+                Some((since, _)) => Some(since + self.config.session_timeout.0 + GRACE),
+                None => None,
+            };
+            if over.is_some_and(|over| over <= std::time::Instant::now()) {
+                return Ok(None);
+            }
+            let far = Instant::now() + Duration::from_secs(3600);
+            let over = over.map_or(far, Instant::from_std);
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Some(change) => return Ok(Some(change?)),
+                    None => return Ok(None),
+                },
+                () = self.lanes.changed.notified() => {}
+                () = tokio::time::sleep_until(over) => {}
+            }
+        }
+    }
+
+    fn has_group(&self) -> bool {
+        true
+    }
+
+    async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError> {
+        let place = self.place(lane)?;
+        let topic_id = self.cluster.topic_id(&place.topic).await?;
+        let is_first = self.is_first_run.get().is_none_or(|is_first| *is_first);
+        let start = if is_first && self.first().contains(lane) {
+            self.config.start
+        } else {
+            KafkaStart::Earliest
+        };
+        let offset = match start {
+            KafkaStart::Time(time) => {
+                self.cluster.at_time(&place.topic, place.partition, time).await?
+            }
+            KafkaStart::Earliest | KafkaStart::Latest => {
+                let extent = self.cluster.extent(&place.topic, place.partition).await?;
+                if start == KafkaStart::Latest { extent.ends } else { extent.begins }
+            }
+        };
+        Ok(Position::Kafka(KafkaPosition { topic_id, offset, leader_epoch: -1 }))
+    }
+
+    async fn bounds(&self, lane: &Lane) -> Result<Bounds, ConnectorError> {
+        let place = self.place(lane)?;
+        let topic_id = self.cluster.topic_id(&place.topic).await?;
+        let extent = self.cluster.extent(&place.topic, place.partition).await?;
+        let at = |offset| Position::Kafka(KafkaPosition { topic_id, offset, leader_epoch: -1 });
+        Ok(Bounds { earliest: Some(at(extent.begins)), latest: Some(at(extent.ends)) })
+    }
+
+    async fn open(
+        &self,
+        lane: &Lane,
+        from: Position,
+        _journal: Arc<dyn Journal>,
+    ) -> Result<Box<dyn LaneReader>, ConnectorError> {
+        let place = self.place(lane)?;
+        let Position::Kafka(from) = from else {
+            return Err(KafkaSourceError::OtherPosition { lane: lane.clone(), from }.into());
+        };
+        place.check(&self.cluster, from).await?;
+        let end = self.end(&place).await?;
+        let opening = self.lanes.open(lane, from)?;
+        Ok(Box::new(KafkaReader {
+            place,
+            cluster: Arc::clone(&self.cluster),
+            lanes: Arc::clone(&self.lanes),
+            opening,
+            record_bytes_max: self.options.record_bytes_max,
+            end,
+            from,
+            next: from,
+            filling: Filling::default(),
+            read: None,
+            has_ended: end.is_some_and(|end| from.offset >= end),
+            failed: None,
+        }))
+    }
+
+    fn hint(&self, lane: &Lane, to: Position) {
+        if let Position::Kafka(to) = to {
+            self.lanes.hint(lane, to);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_told_from_others_by_what_follows_the_last_dash() {
+        for (topic, partition) in [("posts", 0), ("posts-1", 2), ("a.b_c", 117), ("-", 3)] {
+            let lane = lane_of(topic, partition);
+            assert_eq!(partition_of(&lane), Some((topic, partition)));
+        }
+        assert_ne!(lane_of("a-1", 2), lane_of("a", 12));
+        assert_eq!(partition_of(&Lane::new("stdin")), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! Servers that are killed, started again, and stopped.
+
+use std::thread::sleep;
+
+use pinhost_tests::services::Server;
+
+use super::story::{Mode, SESSION, Story};
+
+#[test]
+fn servers_that_are_killed_are_waited_for() {
+    let (mut broker, mut database) = (Server::kafka(), Server::postgres());
+    let brokers = broker.said("KAFKA_BOOTSTRAP").to_owned();
+    let story = Story::between(&brokers, database.said("PG_URL"), Mode::Append, 2);
+    let feed = story.ledger().feed(story.runtime.handle(), 300);
+    let process = story.start();
+    story.reads(300, &process);
+
+    database.restart();
+    let before = story.read() as usize;
+    story.reads(before + 300, &process);
+
+    broker.restart();
+    let before = story.read() as usize;
+    story.reads(before + 300, &process);
+
+    let ledger = feed.stop(story.runtime.handle());
+    story.reads(ledger.sent.len(), &process);
+    process.drain();
+    story.is_sound(&ledger);
+}
+
+/// Invariant 8. What cannot be written is not read, and the group does not take the process for dead.
+#[test]
+fn nothing_piles_up_before_a_database_that_is_stopped() {
+    const FILLING: usize = 5_000;
+    let database = Server::postgres();
+    let brokers = pinhost_tests::services::kafka().brokers;
+    let story = Story::between(brokers, database.said("PG_URL"), Mode::Upsert, 2);
+    story.change("unit:", "limits: { memory: 32MiB }\nunit:");
+    let mut ledger = story.ledger();
+    ledger.fill(FILLING);
+    story.send(&mut ledger, 5_000);
+    let process = story.start();
+    story.reads(5_000, &process);
+    let claims = story.claims();
+
+    let before = process.resident_bytes();
+    let stopped = database.stop();
+    let feed = ledger.feed(story.runtime.handle(), 20_000);
+    sleep(3 * SESSION);
+    let grown = process.resident_bytes().saturating_sub(before);
+    let members = story.topic.members(&story.group());
+    drop(stopped);
+
+    let ledger = feed.stop(story.runtime.handle());
+    let waited = (ledger.sent.len() - 5_000) * FILLING;
+    println!("{} MiB waited, the process took {} MiB more", waited >> 20, grown >> 20);
+    assert!(waited > 64 << 20, "only {waited} bytes waited");
+    assert!(grown < 32 << 20, "{grown} bytes more");
+    assert_eq!(members, 1, "it stayed in the group");
+    story.reads(ledger.sent.len(), &process);
+    assert_eq!(story.claims(), claims, "the lanes stayed with it");
+    process.drain();
+    story.is_sound(&ledger);
+}

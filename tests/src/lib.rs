@@ -6,6 +6,7 @@ use std::path::PathBuf;
 pub mod answers;
 pub mod command;
 pub mod guests;
+pub mod http_proxy;
 pub mod kafka;
 pub mod ledger;
 pub mod proxy;

@@ -141,6 +141,42 @@ pub fn postgres() -> &'static str {
     POSTGRES.said("PG_URL")
 }
 
+/// An S3-compatible server that the tests of one process share.
+#[derive(Debug)]
+pub struct S3 {
+    server: Server,
+}
+
+pub fn s3() -> &'static S3 {
+    static S3: LazyLock<S3> = LazyLock::new(|| S3 { server: Server::start("start-s3.sh", "S3") });
+    &S3
+}
+
+impl S3 {
+    pub fn endpoint(&self) -> &str {
+        self.server.said("S3_URL")
+    }
+
+    /// What a command needs to be let in.
+    pub fn credentials(&self) -> [(&'static str, &str); 2] {
+        [
+            ("AWS_ACCESS_KEY_ID", self.server.said("S3_ACCESS_KEY")),
+            ("AWS_SECRET_ACCESS_KEY", self.server.said("S3_SECRET_KEY")),
+        ]
+    }
+
+    /// Makes a bucket. It is a folder, in which objects are files: what the server holds can be looked at
+    /// without asking it.
+    ///
+    /// # Panics
+    /// If there is one of this name.
+    pub fn bucket(&self, name: &str) -> PathBuf {
+        let folder = Path::new(self.server.said("S3_DATA")).join(name);
+        fs::create_dir(&folder).expect("a new folder");
+        folder
+    }
+}
+
 /// A Kafka broker that the tests of one process share.
 #[derive(Debug)]
 pub struct Kafka {

@@ -13,6 +13,7 @@ mod new;
 mod output;
 mod pipe;
 mod plugin;
+mod replay;
 mod run;
 mod schema;
 mod signals;
@@ -74,6 +75,12 @@ enum Command {
     Swap(swap::SwapArgs),
     /// Have the generation before take over again in a pipeline that runs.
     Rollback(swap::RollbackArgs),
+    /// Run a pipeline's rule over objects: an archive, or what others have written.
+    ///
+    /// What is there is listed once, and exactly that is read. A replay that was stopped goes on when it is
+    /// started again; one that is complete changes nothing. Rows that are newer are never overwritten, and
+    /// records whose time nobody knows only fill in rows that are missing.
+    Replay(replay::ReplayArgs),
     /// Write a pipeline and its rule, to be filled in.
     New(new::NewArgs),
     /// Run the tests of rules: records in, rows and rejects out.
@@ -119,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Generations(args) => swap::generations(&args),
         Command::Lanes(args) => lanes::run(&args),
         Command::Pipe(args) => pipe::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Swap(args) => swap::swap(&args),
         Command::Rollback(args) => swap::roll_back(&args),

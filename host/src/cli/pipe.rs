@@ -102,6 +102,7 @@ async fn pipe(args: &PipeArgs, pipeline: Arc<Pipeline>, pool: Pool) -> Result<Ex
         pipeline: Arc::clone(&pipeline),
         stats: Arc::clone(&stats),
         pool,
+        source: None,
         until_end: true,
         drain,
     };

@@ -104,6 +104,7 @@ async fn run_all(
             pipeline: Arc::clone(pipeline),
             stats: Arc::clone(stats),
             pool: pool.clone(),
+            source: None,
             until_end: args.until_end || has_an_end(&pipeline.source),
             drain: drain.clone(),
         };
@@ -186,7 +187,7 @@ fn count(running: &[Running]) -> Option<u64> {
         .sum()
 }
 
-fn told(pipeline: &Pipeline, error: &PipelineError) -> CliError {
+pub(super) fn told(pipeline: &Pipeline, error: &PipelineError) -> CliError {
     let cause = error.cause();
     let message = format!("pipeline {}: {error}", pipeline.name);
     let told = match (error, cause.class()) {

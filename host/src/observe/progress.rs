@@ -7,28 +7,46 @@ use std::time::Duration;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Stats;
+use crate::record::Position;
+use crate::source::objects::PLAN_OBJECTS_MAX;
 
 /// Shows nothing where nobody looks.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
+    counts: Counts,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Counts {
+    Records,
+    Objects,
 }
 
 impl Progress {
     /// `records` is how many there will be, if that is known.
     pub fn new(records: Option<u64>) -> Self {
+        Self::over(records, Counts::Records)
+    }
+
+    /// Of a replay, where it is known how many objects there are.
+    pub fn of_objects(objects: u64) -> Self {
+        Self::over(Some(objects), Counts::Objects)
+    }
+
+    fn over(whole: Option<u64>, counts: Counts) -> Self {
         let target = if io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         };
-        let bar = ProgressBar::with_draw_target(records, target);
-        let template = match records {
+        let bar = ProgressBar::with_draw_target(whole, target);
+        let template = match whole {
             Some(_) => "{spinner} {wide_bar:.cyan} {msg} {percent}% {eta}",
             None => "{spinner} {elapsed} {msg}",
         };
         bar.set_style(ProgressStyle::with_template(template).expect("a template of ours"));
-        Self { bar }
+        Self { bar, counts }
     }
 
     /// Follows the figures until it is dropped with what awaits it.
@@ -36,20 +54,42 @@ impl Progress {
         let mut every = tokio::time::interval(Duration::from_millis(100));
         loop {
             every.tick().await;
-            let (mut records, mut dead) = (0, 0);
+            let (mut records, mut dead, mut objects, mut time) = (0, 0, 0, Duration::ZERO);
             for stats in pipelines {
                 let totals = stats.totals();
                 records += totals.records;
                 dead += totals.dead();
+                objects += totals
+                    .lanes
+                    .values()
+                    .filter_map(|lane| lane.position)
+                    .map(objects_before)
+                    .sum::<u64>();
+                time = time.max(stats.elapsed());
             }
-            self.bar.set_position(records);
+            self.bar.set_position(match self.counts {
+                Counts::Records => records,
+                Counts::Objects => objects,
+            });
+            let rate = match self.counts {
+                Counts::Records => self.bar.per_sec(),
+                Counts::Objects => records as f64 / time.as_secs_f64().max(0.001),
+            };
             self.bar.set_message(format!(
                 "{} records, {} a second, {} dead letters",
                 HumanCount(records),
-                HumanCount(self.bar.per_sec() as u64),
+                HumanCount(rate as u64),
                 HumanCount(dead)
             ));
         }
+    }
+}
+
+/// How many objects a lane has behind it.
+fn objects_before(position: Position) -> u64 {
+    match position {
+        Position::Object(at) => at.plan * PLAN_OBJECTS_MAX as u64 + at.object,
+        Position::Record(_) | Position::Kafka(_) => 0,
     }
 }
 

@@ -12,7 +12,7 @@ mod position;
 mod raw;
 pub(crate) mod special;
 pub(crate) mod text;
-mod time;
+pub(crate) mod time;
 mod unit;
 
 /// The detail of a record's or a row's rejection is cut here; the contract with plugins names the figure.
@@ -27,6 +27,6 @@ pub use input::{Header, Record};
 pub use position::{
     KafkaPosition, Lane, ObjectPosition, Place, Position, PositionError, PositionOrder, SourceId,
 };
-pub use raw::{RawBatch, RawFault, RawHeader, RawRecord, Span};
+pub use raw::{Past, RawBatch, RawFault, RawHeader, RawRecord, Span};
 pub(crate) use time::Rfc3339;
 pub use unit::{DeadLetter, Deletes, EncodedRows, RowBytes, Rows, Unit, UnitPart};

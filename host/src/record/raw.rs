@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Batch, Header, Position, Record};
+use super::{Batch, Header, Lane, Position, PositionOrder, Record};
 
 /// Consecutive records of one lane. They are kept until what became of them is committed, so that they
 /// can be cleaned again.
@@ -24,6 +24,32 @@ pub struct RawBatch {
     pub from: Position,
     /// The position after the last record: where the next batch begins.
     pub to: Position,
+    /// What is known of records that are not read for the first time.
+    pub past: Option<Past>,
+}
+
+/// When and where records were read first.
+#[derive(Debug, Clone)]
+pub enum Past {
+    /// They come out of an archive, through which they keep their places and their times.
+    Archived {
+        lane: Option<Lane>,
+        /// One for each record.
+        positions: Vec<Position>,
+    },
+    /// Nobody knows: they are older than all others.
+    Unknown,
+}
+
+impl Past {
+    fn slice(&self, range: Range<usize>) -> Self {
+        match self {
+            Self::Archived { lane, positions } => {
+                Self::Archived { lane: lane.clone(), positions: positions[range].to_vec() }
+            }
+            Self::Unknown => Self::Unknown,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +124,30 @@ impl RawBatch {
         Some(self.bytes.slice(self.records[record].value?.range()))
     }
 
+    /// Where a record stood when it was read first, as far as that is known.
+    pub fn position(&self, record: usize) -> Position {
+        match &self.past {
+            Some(Past::Archived { positions, .. }) => positions[record],
+            Some(Past::Unknown) | None => self.records[record].position,
+        }
+    }
+
+    /// The same with its lane; it is read from `lane` now.
+    pub fn place<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, Position) {
+        let lane = match &self.past {
+            Some(Past::Archived { lane: Some(lane), .. }) => lane.name(),
+            Some(Past::Archived { lane: None, .. } | Past::Unknown) | None => lane,
+        };
+        (lane, self.position(record))
+    }
+
+    /// What orders a record among those of its time in all lanes.
+    pub fn order<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, PositionOrder) {
+        let (lane, position) = self.place(record, lane);
+        let is_first = matches!(self.past, Some(Past::Unknown));
+        (if is_first { "" } else { lane }, position.order())
+    }
+
     /// Lends a record to `read`.
     pub fn read<T>(&self, at: usize, read: impl FnOnce(&Record<'_>) -> T) -> T {
         let record = &self.records[at];
@@ -112,7 +162,7 @@ impl RawBatch {
             key: record.key.map(|span| self.bytes_of(span)),
             topic: self.topic.as_deref(),
             partition: self.partition,
-            offset: match record.position {
+            offset: match self.position(at) {
                 Position::Record(at) => i64::try_from(at).ok(),
                 Position::Kafka(kafka) => Some(kafka.offset),
                 Position::Object(_) => None,
@@ -136,6 +186,7 @@ impl RawBatch {
             partition: self.partition,
             from,
             to,
+            past: self.past.as_ref().map(|past| past.slice(range.clone())),
             records: self.records[range].to_vec(),
         }
     }
@@ -146,5 +197,9 @@ impl RawBatch {
             + self.records.len() * size_of::<RawRecord>()
             + self.headers.len() * size_of::<RawHeader>()
             + self.columns.as_ref().map_or(0, Batch::memory)
+            + match &self.past {
+                Some(Past::Archived { positions, .. }) => size_of_val(&positions[..]),
+                Some(Past::Unknown) | None => 0,
+            }
     }
 }

@@ -339,6 +339,7 @@ mod tests {
             partition: Some(0),
             from: Position::Record(0),
             to,
+            past: None,
         })
     }
 

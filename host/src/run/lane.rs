@@ -263,6 +263,7 @@ impl<'a> Run<'a> {
                 sink: Arc::clone(&self.shared.sink),
                 claim: self.claim.clone(),
             }),
+            stats: Arc::clone(&self.shared.stats),
             lane: self.claim.lane.clone(),
             next: self.claim.position,
             first: self.first(),
@@ -617,6 +618,7 @@ struct Reading {
     pool: Pool,
     budget: Budget,
     journal: Arc<dyn Journal>,
+    stats: Arc<Stats>,
     lane: Lane,
     next: Position,
     /// Of the first batch.
@@ -633,7 +635,10 @@ impl Reading {
             match read {
                 None => return Ok(LaneEnd::Drained),
                 Some(Ok(())) => return Ok(LaneEnd::Ended),
-                Some(Err(error)) if error.class == ErrorClass::Transient => {
+                // Until the first commit the pipeline decides how long to try, as with a sink.
+                Some(Err(error))
+                    if error.class == ErrorClass::Transient && self.stats.has_committed() =>
+                {
                     tracing::warn!(lane = %self.lane, "the source does not answer, trying again: {error}");
                     if drain.run_until_cancelled(patience.wait()).await.is_none() {
                         return Ok(LaneEnd::Drained);

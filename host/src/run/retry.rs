@@ -98,6 +98,7 @@ fn raw(letter: &StoredDeadLetter) -> RawBatch {
         partition: letter.partition,
         from: letter.position,
         to: letter.position,
+        past: None,
     }
 }
 

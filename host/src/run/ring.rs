@@ -59,6 +59,7 @@ mod tests {
             partition: None,
             from: Position::Record(at),
             to: Position::Record(at + 1),
+            past: None,
         })
     }
 

@@ -37,6 +37,8 @@ pub struct PipelineRun {
     pub pipeline: Arc<Pipeline>,
     pub stats: Arc<Stats>,
     pub pool: Pool,
+    /// What is read, if it is not what the pipeline names.
+    pub source: Option<Arc<dyn Source>>,
     /// The run ends when there is nothing new to read.
     pub until_end: bool,
     /// Stop reading, commit what was read, end.
@@ -93,6 +95,14 @@ impl PipelineError {
 }
 
 impl PipelineRun {
+    /// Ends when its lanes have ended, when it is drained, or with an error that stops it. What is written
+    /// is not looked at again.
+    pub async fn run(self) -> Result<(), PipelineError> {
+        let Some(connected) = self.connect().await? else { return Ok(()) };
+        let live = Arc::new(connected.live());
+        connected.begin(live).lanes.await
+    }
+
     /// Opens the source and the sink; none if it is drained meanwhile.
     pub async fn connect(self) -> Result<Option<Connected>, PipelineError> {
         let drain = self.drain.clone();
@@ -117,9 +127,11 @@ impl PipelineRun {
         let began = Instant::now();
         let pipeline = &self.pipeline;
         let options = SourceOptions::of(pipeline, self.until_end);
-        let source = self
-            .patiently(began, Halt::Source, || source::open(&pipeline.source, &options))
-            .await?;
+        let open = || source::open(&pipeline.source, &options);
+        let source = match &self.source {
+            Some(source) => Arc::clone(source),
+            None => self.patiently(began, Halt::Source, open).await?,
+        };
         let identity = self.patiently(began, Halt::Source, || source.identity()).await?;
         let maker = LiveMaker {
             sink: pipeline.sink.clone(),
@@ -150,7 +162,7 @@ impl PipelineRun {
         began: Instant,
         halt_time: Option<Duration>,
     ) -> Result<(), PipelineError> {
-        let Self { pipeline, stats, pool, until_end: _, drain } = self;
+        let Self { pipeline, stats, pool, source: _, until_end: _, drain } = self;
         let shared = Shared {
             source,
             sink,

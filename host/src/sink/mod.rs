@@ -53,7 +53,7 @@ pub async fn open(
     Ok(match config {
         SinkConfig::Postgres(config) => Arc::new(PostgresSink::open(config, context)?),
         SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
-        SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context)?),
+        SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context).await?),
         SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)?),
     })
 }

@@ -213,6 +213,7 @@ impl ArrowReader {
             partition: None,
             from: Position::Record(from),
             to: Position::Record(self.next),
+            past: None,
         }
     }
 }

@@ -217,6 +217,7 @@ impl Kept {
             partition: None,
             from: Position::Record(from),
             to: Position::Record(from + frames.len() as u64),
+            past: None,
         }
     }
 }

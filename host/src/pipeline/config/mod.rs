@@ -9,6 +9,7 @@
 mod kafka;
 mod limits;
 mod rule;
+mod s3;
 mod sink;
 mod source;
 mod values;
@@ -30,9 +31,10 @@ pub use limits::{
 pub use rule::{
     FieldConfig, Fields, OutputColumn, RuleConfig, StepConfig, TestConfig, TestRecord, TestReject,
 };
+pub use s3::S3Config;
 pub use sink::{
-    NulCharacters, ObjectsSinkConfig, PostgresSinkConfig, RowFormat, SinkCompression, SinkConfig,
-    SqliteSinkConfig, StdoutSinkConfig, Upsert,
+    KeyLayout, NulCharacters, ObjectsSinkConfig, PostgresSinkConfig, RowFormat, SinkCompression,
+    SinkConfig, SqliteSinkConfig, StdoutSinkConfig, Upsert,
 };
 pub use source::{
     Changed, Compression, GenerateProfile, GenerateSourceConfig, ObjectsSourceConfig, SourceConfig,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Duration, KafkaSourceConfig};
+use super::{Duration, KafkaSourceConfig, S3Config};
 
 /// The kind is the key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +79,8 @@ pub enum GenerateProfile {
 pub struct ObjectsSourceConfig {
     /// A folder, a file, or `s3://bucket/prefix`.
     pub url: String,
+    #[serde(default, skip_serializing_if = "S3Config::is_default")]
+    pub s3: S3Config,
     /// Only objects whose key below the URL matches, like `**/*.json`.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub matching: Option<String>,

@@ -43,6 +43,16 @@ pub(super) fn surroundings(
         let Some(written) = surroundings::written(&field.from) else { continue };
         let kind = source.kind();
         let at = at.key("fields").key(&field.name).key("from");
+        if let SourceConfig::Objects(_) = source {
+            let others = if field.required {
+                "others are dead letters"
+            } else {
+                "of others the column is null"
+            };
+            let told = format!("only records of an archive have {written}: {others}");
+            found.push(at.finding(told).warning());
+            continue;
+        }
         found.push(if field.required {
             at.finding(format!("records of {kind} have no {written}, and it is required"))
                 .help("every record would be a dead letter; leave `required` out, and it is null")

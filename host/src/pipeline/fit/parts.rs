@@ -2,8 +2,8 @@
 
 use super::kafka::kafka;
 use crate::pipeline::config::{
-    DeadLettersConfig, Duration, LimitsConfig, PostgresSinkConfig, RowFormat, SinkCompression,
-    SinkConfig, SourceConfig, UnitConfig,
+    DeadLettersConfig, Duration, LimitsConfig, PostgresSinkConfig, RowFormat, S3Config,
+    SinkCompression, SinkConfig, SourceConfig, UnitConfig,
 };
 use crate::pipeline::finding::Finding;
 use crate::pipeline::tree::Cursor;
@@ -40,6 +40,7 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
         }
         SinkConfig::Objects(objects) => {
             url(&objects.url, at.key("url"), found);
+            s3(&objects.s3, at.key("s3"), found);
             let (format, takes, names) = match objects.format {
                 RowFormat::Ndjson => {
                     use SinkCompression::{Gzip, None, Zstd};
@@ -84,6 +85,7 @@ pub(in crate::pipeline) fn source(source: &SourceConfig, at: Cursor<'_>, found: 
         SourceConfig::Kafka(source) => kafka(source, at, found),
         SourceConfig::Objects(objects) => {
             url(&objects.url, at.key("url"), found);
+            s3(&objects.s3, at.key("s3"), found);
             if let Some(pattern) = &objects.matching
                 && let Err(fault) = glob::Pattern::new(pattern)
             {
@@ -108,6 +110,19 @@ fn url(url: &str, at: Cursor<'_>, found: &mut Vec<Finding>) {
         None => return,
     };
     found.push(finding.help(HELP));
+}
+
+fn s3(s3: &S3Config, at: Cursor<'_>, found: &mut Vec<Finding>) {
+    let Some(endpoint) = &s3.endpoint else { return };
+    let at = at.key("endpoint");
+    if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
+        found.push(
+            at.finding("this is no endpoint").help("a URL, like https://storage.example.com"),
+        );
+    } else if !s3.allows(endpoint) {
+        let told = at.finding("without encryption anybody on the way could read along");
+        found.push(told.help("write https://, or set `allow_http: true` if that is all right"));
+    }
 }
 
 pub(in crate::pipeline) fn limits(

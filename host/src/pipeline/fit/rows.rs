@@ -82,6 +82,12 @@ pub(in crate::pipeline) fn rows(
         }
         return;
     };
+    if let SinkConfig::Objects(ObjectsSinkConfig { keys: Some(_), .. }) = sink {
+        let told = kind_at.key("keys").finding("this names objects of records as they came");
+        found.push(
+            told.help("leave it out where there is a rule; `partition_by` names folders then"),
+        );
+    }
     for (setting, names, role) in asked {
         let at = kind_at.key(setting);
         for (index, name) in names.iter().enumerate() {

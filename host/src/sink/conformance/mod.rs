@@ -206,6 +206,7 @@ fn raw(range: Range<u64>) -> RawBatch {
         partition: Some(3),
         from: at(range.start),
         to: at(range.end),
+        past: None,
     }
 }
 

@@ -70,6 +70,7 @@ impl<'a, S: TestSink> Writer<'a, S> {
             columns: None,
             from: self.claim.position,
             to: Position::Record(from + given.len() as u64),
+            past: None,
         };
         let (mut rows, mut origins) = (Vec::<JsonRow>::new(), Vec::new());
         let (mut keys, mut deleted) = (Vec::<JsonRow>::new(), Vec::new());

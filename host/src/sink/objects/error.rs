@@ -5,7 +5,7 @@ use std::io;
 use object_store::Error as StoreError;
 
 use super::fold::LogFault;
-use crate::objects::{ObjectRootError, class_of_io, class_of_store};
+use crate::objects::{ObjectRootError, Said, class_of_io, class_of_store, help_of_store};
 use crate::record::{ConnectorError, ErrorClass};
 
 #[derive(Debug, thiserror::Error)]
@@ -20,12 +20,8 @@ pub enum ObjectsSinkError {
         #[source]
         cause: io::Error,
     },
-    #[error("cannot store objects in {url}")]
-    Store {
-        url: String,
-        #[source]
-        cause: StoreError,
-    },
+    #[error("cannot store objects in {url}: {}", Said(cause))]
+    Store { url: String, cause: StoreError },
     #[error("{url} lets an object be put twice, so two owners of a lane could both commit")]
     Overwrites { url: String },
     #[error("{format} cannot be compressed with {compression}")]
@@ -69,6 +65,8 @@ pub enum ObjectsSinkError {
     OtherSource { stored: String, given: String },
     #[error("a pipeline of this name has written {stored} so far, and is now to write {given}")]
     OtherTarget { stored: String, given: String },
+    #[error("{key} is there already, and this pipeline has not written it")]
+    Taken { key: String },
     #[error("journal entry {key} is missing")]
     LostJournal { key: String },
     #[error("cannot read dead letters in {key}")]
@@ -101,6 +99,7 @@ impl ObjectsSinkError {
             | Self::Gap { .. }
             | Self::LostLog { .. }
             | Self::LostLogOf { .. }
+            | Self::Taken { .. }
             | Self::LostJournal { .. }
             | Self::UnreadableLetters { .. } => ErrorClass::Systemic,
             Self::OtherSource { .. }
@@ -114,6 +113,7 @@ impl ObjectsSinkError {
     fn help(&self) -> Option<&'static str> {
         Some(match self {
             Self::Root(error) => return error.help(),
+            Self::Store { cause, .. } => return help_of_store(cause),
             Self::NotAFolder { .. } => {
                 "name a folder; to write rows into a file, use `stdout: {}` and redirect it"
             }
@@ -131,9 +131,9 @@ impl ObjectsSinkError {
             Self::OtherSource { .. } | Self::OtherTarget { .. } => {
                 "give this pipeline a `name:` of its own, or write to another folder"
             }
+            Self::Taken { .. } => "write to another folder, or move the object away",
             Self::LostJournal { .. } | Self::UnreadableLetters { .. } => "restore it from a backup",
             Self::Folder { .. }
-            | Self::Store { .. }
             | Self::NoColumns { .. }
             | Self::UnknownPartition { .. }
             | Self::ListPartition { .. }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::as_text;
 use super::log::Record;
+use crate::objects::as_text;
 use crate::record::{Digest, Lane, Position, SourceId};
 use crate::sink::{LaneState, LineageRange, LineageSums, Stored};
 

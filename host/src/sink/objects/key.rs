@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
-use crate::objects::OWN;
+use crate::objects::{OWN, index};
 use crate::record::{Digest, Lane};
 
 /// Longer names end in a digest: file names have an end at 255 bytes, and there are several to a name.
@@ -134,6 +134,11 @@ impl LogKeys {
             0 => format!("{partition}{stem}-{number:012}.{extension}"),
             _ => format!("{partition}{stem}-{number:012}-{index}.{extension}"),
         }
+    }
+
+    /// What lies beside the object with this key.
+    pub fn index(&self, key: &str) -> String {
+        format!("{}/{}/{key}", self.own, index::FOLDER)
     }
 
     pub fn dead_letters(&self, number: u64) -> String {

@@ -10,9 +10,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::as_text;
-use super::base64;
 use super::fold::StagedObject;
+use crate::objects::{Data, as_text};
 use crate::record::{DeadLetter, Digest, Lane, Position, RawBatch, UnitPart};
 use crate::sink::letter::{id, stored_text};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
@@ -37,32 +36,6 @@ struct Line<'a> {
     timestamp_micros: Option<i64>,
     topic: Option<Cow<'a, str>>,
     partition: Option<i64>,
-}
-
-/// Bytes of a record. They are text if they can be.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Data<'a> {
-    Text(Cow<'a, str>),
-    Bytes { base64: String },
-}
-
-impl<'a> Data<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Self::Text(Cow::Borrowed(text)),
-            Err(_) => Self::Bytes { base64: base64::encode(bytes) },
-        }
-    }
-
-    fn bytes(self) -> Result<Bytes, serde_json::Error> {
-        match self {
-            Self::Text(text) => Ok(text.into_owned().into()),
-            Self::Bytes { base64 } => base64::decode(&base64)
-                .map(Bytes::from)
-                .ok_or_else(|| serde::de::Error::custom("what should be base64 is not")),
-        }
-    }
 }
 
 /// What becomes of letters that are tried again.
@@ -247,16 +220,15 @@ impl LetterBook {
 
 fn read(line: &[u8]) -> Result<StoredDeadLetter, serde_json::Error> {
     let line: Line = serde_json::from_slice(line)?;
-    let bytes = |data: Option<Data>| data.map(Data::bytes).transpose();
-    let headers =
-        line.headers.into_iter().map(|(name, value)| Ok((name.into_owned(), bytes(value)?)));
+    let bytes = |data: Option<Data>| data.map(Data::into_bytes);
+    let headers = line.headers.into_iter().map(|(name, value)| (name.into_owned(), bytes(value)));
     Ok(StoredDeadLetter {
         id: line.id,
         lane: Lane::new(&*line.lane),
         position: line.position,
-        value: bytes(line.value)?,
-        key: bytes(line.key)?,
-        headers: headers.collect::<Result<_, serde_json::Error>>()?,
+        value: bytes(line.value),
+        key: bytes(line.key),
+        headers: headers.collect(),
         timestamp_micros: line.timestamp_micros,
         topic: line.topic.map(Cow::into_owned),
         partition: line.partition,

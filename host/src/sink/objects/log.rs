@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ObjectsSinkError;
-use super::as_text;
 use super::key::LogKeys;
 use super::store::Store;
+use crate::objects::as_text;
 
 /// Of records, checkpoints and dead letters. What is older is read, what is newer is refused.
 pub(super) const FORMAT: u32 = 1;

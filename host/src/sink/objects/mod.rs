@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! <url>/category=art/<pipeline>--<lane>-<number>.ndjson     rows, for any reader that lists a prefix
+//! <url>/topics/x.pin/partition=4/x.pin+4+0000000010.json    records as they came, without a rule
+//! <url>/_pinhost/<pipeline>/index/<the same key>            where each of those stands, and what it was
 //! <url>/_pinhost/<pipeline>/staged/<lane>/…                 objects that are not committed yet
 //! <url>/_pinhost/<pipeline>/lanes/<lane>/log/<number>.json  what happened to a lane, in order
 //! <url>/_pinhost/<pipeline>/lanes/<lane>/checkpoint.json    a hint of what the log comes to
@@ -17,8 +19,7 @@
 //!
 //! Not here: multipart uploads, so a unit has to fit into memory; objects that are joined later.
 
-mod as_text;
-mod base64;
+mod archive;
 mod commit;
 mod compress;
 mod error;
@@ -92,8 +93,11 @@ pub struct ObjectsSink {
 
 impl ObjectsSink {
     /// Checks what can be checked without the store.
-    pub fn open(config: &ObjectsSinkConfig, context: SinkContext) -> Result<Self, ConnectorError> {
-        Ok(Self::over(Store::open(&config.url)?, config, context)?)
+    pub async fn open(
+        config: &ObjectsSinkConfig,
+        context: SinkContext,
+    ) -> Result<Self, ConnectorError> {
+        Ok(Self::over(Store::open(&config.url, &config.s3).await?, config, context)?)
     }
 
     fn over(

@@ -5,6 +5,7 @@ use futures_util::TryStreamExt as _;
 use super::ObjectsSinkError;
 use super::fold::StagedObject;
 use super::store::Store;
+use crate::objects::OWN;
 
 /// Objects that are copied at a time.
 const IN_FLIGHT: usize = 8;
@@ -19,10 +20,15 @@ pub(super) async fn publish(
     if objects.is_empty() {
         return Ok(());
     }
-    futures_util::stream::iter(objects.iter().map(Ok))
-        .try_for_each_concurrent(IN_FLIGHT, async |object| {
-            store.copy(&object.staged, &object.key).await.map(drop)
-        })
-        .await?;
+    // Whoever finds an object of an archive finds its index.
+    let (indexes, others): (Vec<_>, Vec<_>) =
+        objects.iter().partition(|object| object.key.starts_with(OWN));
+    for objects in [indexes, others] {
+        futures_util::stream::iter(objects.into_iter().map(Ok))
+            .try_for_each_concurrent(IN_FLIGHT, async |object| {
+                store.copy(&object.staged, &object.key).await.map(drop)
+            })
+            .await?;
+    }
     store.delete(objects.iter().map(|object| object.staged.clone()).collect()).await
 }

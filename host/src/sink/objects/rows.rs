@@ -9,11 +9,14 @@ use object_store::PutPayload;
 
 use super::super::columns::compact;
 use super::ObjectsSinkError;
+use super::archive::Archive;
 use super::compress::Codec;
 use super::parquet::{self, ParquetOptions};
 use super::partition::Partitions;
 use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, SinkCompression};
-use crate::record::{Batch, DeadLetter, EncodedRows, Field, RowBytes, Rows, UnitPart, ndjson};
+use crate::record::{
+    Batch, DeadLetter, EncodedRows, Field, Lane, RowBytes, Rows, UnitPart, ndjson,
+};
 
 /// Folders of one unit: each is an object to be written, copied and deleted.
 const FOLDERS_MAX: usize = 1_000;
@@ -26,6 +29,8 @@ pub(super) struct Shape {
     format: Format,
     partitions: Partitions,
     object_bytes: u64,
+    /// For records as they came, if that is what there is.
+    archive: Option<Archive>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +42,29 @@ enum Format {
 /// An object to be.
 #[derive(Debug)]
 pub(super) struct NewObject {
-    pub folder: Arc<str>,
-    /// Which of its folder, in this unit.
-    pub index: usize,
+    pub name: NewName,
     pub rows: u64,
     pub body: PutPayload,
+}
+
+/// Where an object belongs, as far as it is known before there is a record that commits it.
+#[derive(Debug, Clone)]
+pub(super) enum NewName {
+    /// By the number of that record.
+    Number {
+        folder: Arc<str>,
+        /// Which of its folder, in this unit.
+        index: usize,
+    },
+    Key(String),
+    /// Beside the object of this name.
+    Index(Box<Self>),
+}
+
+impl NewName {
+    pub fn is_by_number(&self) -> bool {
+        matches!(self, Self::Number { .. })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +121,13 @@ impl Shape {
             }),
         };
         let partitions = Partitions::new(&config.partition_by, columns)?;
-        Ok(Self { format, partitions, object_bytes })
+        let codec = match format {
+            Format::Ndjson(codec) => codec,
+            Format::Parquet(_) => Option::None,
+        };
+        let layout = config.keys.unwrap_or_default();
+        let archive = columns.is_none().then_some(Archive { layout, codec, object_bytes });
+        Ok(Self { format, partitions, object_bytes, archive })
     }
 
     /// What needs columns, if anything does.
@@ -112,6 +141,9 @@ impl Shape {
 
     /// What stays the same for the life of a lane: readers of a folder meet rows of one shape.
     pub fn target(&self) -> String {
+        if let Some(archive) = &self.archive {
+            return archive.target();
+        }
         let format = match self.format {
             Format::Ndjson(_) => "NDJSON",
             Format::Parquet(_) => "Parquet",
@@ -171,7 +203,18 @@ impl Shape {
     }
 
     /// The objects of a unit, or of a retry.
-    pub fn objects(&self, parts: &[UnitPart]) -> Result<NewObjects, ObjectsSinkError> {
+    pub fn objects(
+        &self,
+        lane: Option<&Lane>,
+        parts: &[UnitPart],
+    ) -> Result<NewObjects, ObjectsSinkError> {
+        let raw: Vec<_> = parts.iter().filter(|part| matches!(part.rows, Rows::Raw)).collect();
+        if let (false, Some(archive)) = (raw.is_empty(), &self.archive) {
+            if let Some(what) = self.needs_columns() {
+                return Err(ObjectsSinkError::NoColumns { what });
+            }
+            return Ok(NewObjects { objects: archive.objects(lane, &raw), refused: Vec::new() });
+        }
         let mut folders = BTreeMap::<Arc<str>, Folder>::new();
         let mut refused = Vec::new();
         for (at, part) in parts.iter().enumerate() {
@@ -192,7 +235,8 @@ impl Shape {
                     .collect(),
             };
             objects.extend(written.into_iter().enumerate().map(|(index, (rows, body))| {
-                NewObject { folder: Arc::clone(&name), index, rows, body }
+                let name = NewName::Number { folder: Arc::clone(&name), index };
+                NewObject { name, rows, body }
             }));
         }
         Ok(NewObjects { objects, refused })
@@ -204,7 +248,7 @@ impl Shape {
         part: &UnitPart,
         folders: &mut BTreeMap<Arc<str>, Folder>,
     ) -> Result<Vec<u32>, ObjectsSinkError> {
-        let mut push = |encoded: EncodedRows| {
+        let push = |encoded: EncodedRows| {
             let piece = Piece { rows: encoded.rows.into(), bytes: encoded.bytes };
             folders.entry(encoded.partition).or_default().pieces.push(piece);
         };
@@ -223,31 +267,9 @@ impl Shape {
                 encoded.into_iter().for_each(push);
                 return Ok(refused);
             }
-            Rows::Raw => {
-                if let Some(what) = self.needs_columns() {
-                    return Err(ObjectsSinkError::NoColumns { what });
-                }
-                if !part.origins.is_empty() {
-                    push(self.raw(part));
-                }
-            }
+            Rows::Raw => unreachable!("records as they came are for the archive"),
         }
         Ok(Vec::new())
-    }
-
-    /// The records themselves, a line each. A tombstone is an empty one.
-    fn raw(&self, part: &UnitPart) -> EncodedRows {
-        let records = part.origins.iter().map(|origin| part.raw.records[*origin as usize].value);
-        let mut bytes = Vec::new();
-        for value in records {
-            bytes.extend_from_slice(value.map_or(&[], |span| part.raw.bytes_of(span)));
-            bytes.push(b'\n');
-        }
-        if let Format::Ndjson(Some(codec)) = self.format {
-            bytes = codec.compress([&bytes[..]]);
-        }
-        let rows = part.origins.len() as u32;
-        EncodedRows { partition: Arc::default(), rows, bytes: bytes.into() }
     }
 
     /// Objects of about the size that was asked for, of whole pieces.

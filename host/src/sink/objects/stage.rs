@@ -1,7 +1,5 @@
 //! Objects are written whole under names that nobody reads, before the record that commits them.
 
-use std::sync::Arc;
-
 use futures_util::TryStreamExt as _;
 use object_store::PutPayload;
 use uuid::Uuid;
@@ -10,7 +8,7 @@ use super::ObjectsSinkError;
 use super::fold::StagedObject;
 use super::key::LogKeys;
 use super::letters;
-use super::rows::{NewObject, NewObjects, Shape};
+use super::rows::{NewName, NewObject, NewObjects, Shape};
 use super::store::Store;
 use crate::record::{DeadLetter, Digest, Lane, UnitPart};
 
@@ -28,7 +26,7 @@ pub(super) struct Staged {
 /// Where an object belongs, but for the number of the record that commits it.
 #[derive(Debug)]
 enum Place {
-    Rows { folder: Arc<str>, index: usize, extension: String },
+    Rows { name: NewName, extension: String },
     DeadLetters,
 }
 
@@ -54,7 +52,8 @@ impl Attempt<'_> {
         let make = {
             let shape = shape.clone();
             move || {
-                let NewObjects { objects, refused } = shape.objects(&parts)?;
+                let lane = letters.as_ref().map(|(lane, _)| lane);
+                let NewObjects { objects, refused } = shape.objects(lane, &parts)?;
                 let lines = letters.map_or_else(Vec::new, |(lane, generation)| {
                     letters::lines(&lane, generation, &parts, &refused)
                 });
@@ -78,6 +77,7 @@ impl Attempt<'_> {
             staged.iter().map(|(object, body, _)| (object.staged.clone(), body.clone())).collect();
         let objects = staged.into_iter().map(|(object, _, place)| (object, place)).collect();
         let staged = Staged { objects, refused };
+        staged.refuse_taken(store).await?;
         let put = futures_util::stream::iter(bodies.into_iter().map(Ok))
             .try_for_each_concurrent(IN_FLIGHT, async |(key, body)| store.put(&key, body).await);
         if let Err(error) = put.await {
@@ -89,8 +89,8 @@ impl Attempt<'_> {
 }
 
 fn describe(new: NewObject, extension: &str) -> (StagedObject, PutPayload, Place) {
-    let NewObject { folder, index, rows, body } = new;
-    digested(rows, body, Place::Rows { folder, index, extension: extension.to_owned() })
+    let NewObject { name, rows, body } = new;
+    digested(rows, body, Place::Rows { name, extension: extension.to_owned() })
 }
 
 fn digested(rows: u64, body: PutPayload, place: Place) -> (StagedObject, PutPayload, Place) {
@@ -104,19 +104,41 @@ fn digested(rows: u64, body: PutPayload, place: Place) -> (StagedObject, PutPayl
     (object, body, place)
 }
 
+/// The key of an object that record `number` commits.
+fn key_of(name: &NewName, extension: &str, keys: &LogKeys, number: u64) -> String {
+    match name {
+        NewName::Number { folder, index } => keys.rows(number, folder, *index, extension),
+        NewName::Key(key) => key.clone(),
+        NewName::Index(of) => keys.index(&key_of(of, extension, keys, number)),
+    }
+}
+
 impl Staged {
     /// The objects as record `number` names them.
     pub fn objects(&self, keys: &LogKeys, number: u64) -> Vec<StagedObject> {
         let named = self.objects.iter().map(|(object, place)| {
             let key = match place {
-                Place::Rows { folder, index, extension } => {
-                    keys.rows(number, folder, *index, extension)
-                }
+                Place::Rows { name, extension } => key_of(name, extension, keys, number),
                 Place::DeadLetters => keys.dead_letters(number),
             };
             StagedObject { key, ..object.clone() }
         });
         named.collect()
+    }
+
+    /// Names that are not made of the record's number can be those of somebody else's objects, which must
+    /// not be written over: another pipeline's in the same place, or those of a topic that was made anew.
+    async fn refuse_taken(&self, store: &Store) -> Result<(), ObjectsSinkError> {
+        let chosen = self.objects.iter().filter_map(|(_, place)| match place {
+            Place::Rows { name: NewName::Key(key), .. } => Some(Ok(key)),
+            Place::Rows { .. } | Place::DeadLetters => None,
+        });
+        futures_util::stream::iter(chosen)
+            .try_for_each_concurrent(IN_FLIGHT, async |key| match store.exists(key).await? {
+                true => Err(ObjectsSinkError::Taken { key: key.clone() }),
+                false => Ok(()),
+            })
+            .await
     }
 
     /// Takes back what no record names, nor ever will. What is left of it goes with the next claim.

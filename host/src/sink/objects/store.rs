@@ -13,6 +13,7 @@ use object_store::{
 
 use super::ObjectsSinkError;
 use crate::objects::ObjectRoot;
+use crate::pipeline::config::S3Config;
 
 /// Objects below a URL. Keys are relative to it.
 #[derive(Debug, Clone)]
@@ -24,8 +25,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub fn open(url: &str) -> Result<Self, ObjectsSinkError> {
-        let root = ObjectRoot::open(url).map_err(ObjectsSinkError::Root)?;
+    pub async fn open(url: &str, s3: &S3Config) -> Result<Self, ObjectsSinkError> {
+        let root = ObjectRoot::open(url, s3).await.map_err(ObjectsSinkError::Root)?;
         Ok(Self::over(root, url))
     }
 
@@ -36,8 +37,8 @@ impl Store {
     /// The same store behind something that gets in between.
     #[cfg(test)]
     pub fn behind(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
-        let root = ObjectRoot { store: wrap(self.root.store), ..self.root };
-        Self { root, ..self }
+        let ObjectRoot { store, root, local, once: _ } = self.root;
+        Self { root: ObjectRoot::over(wrap(store), root, local), ..self }
     }
 
     pub fn url(&self) -> &str {
@@ -91,7 +92,7 @@ impl Store {
     /// Puts an object if there is none of its name: whole, or not at all. An error may lie.
     pub async fn create(&self, key: &str, body: impl Into<PutPayload>) -> Result<(), Error> {
         let path = self.path(key)?;
-        let put = self.objects().put_opts(&path, body.into(), PutMode::Create.into());
+        let put = self.root.once.put_opts(&path, body.into(), PutMode::Create.into());
         put.await.map(drop)
     }
 

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ObjectsSinkError;
-use super::as_text;
 use super::key::{Keys, LogKeys};
 use super::log::{Appended, Log, Record};
 use super::store::Store;
+use crate::objects::as_text;
 use crate::record::{Digest, Generation, PluginBytes};
 use crate::sink::{Judgement, Verdict};
 

@@ -235,8 +235,9 @@ impl Plan {
         chunk.extend_from_slice(&self.fields.to_be_bytes());
         chunk.extend_from_slice(part.encoded.map_or(&[], |encoded| encoded.row(at)));
         if self.layout.provenance {
-            push_bytes(chunk, part.lane.as_bytes());
-            let place = part.record(at).position.place();
+            let (lane, position) = part.place(at);
+            push_bytes(chunk, lane.as_bytes());
+            let place = position.place();
             sized(chunk, |chunk| write!(chunk, "{place}")).expect("a Vec takes all");
         }
         if self.layout.versions != Versions::None {

@@ -1,7 +1,5 @@
 //! Writes the rows of a unit, deletes those that are to go, and finds those that the table would not take.
 
-use std::sync::Arc;
-
 use futures_util::future::join;
 use sqlx::sqlite::SqliteConnection;
 
@@ -119,8 +117,8 @@ impl Plan {
             binder.push_cell(column.cell(at));
         }
         if self.layout.provenance {
-            let place = part.record(at).position.place();
-            binder.push(Arc::clone(&part.lane)).push(place.to_string());
+            let (lane, position) = part.place(at);
+            binder.push(lane.to_owned()).push(position.place().to_string());
         }
         if self.layout.versions == Versions::Column {
             binder.push(candidates.version(row).to_vec());

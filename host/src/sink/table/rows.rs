@@ -1,13 +1,14 @@
 //! The rows of a unit and its deletes, and which of them to write: all, or the newest of each key.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::cell::{Cell, CellColumn};
 use super::fault::TableFault;
 use super::target::Target;
 use super::version::{push_cell, push_version};
-use crate::record::{Deletes, Field, Lane, RawBatch, RawRecord, RowBytes, Rows, UnitPart};
+use crate::record::{
+    Deletes, Field, Lane, Position, RawBatch, RawRecord, RowBytes, Rows, UnitPart,
+};
 
 /// A batch of rows, or of the keys of rows that are to go; and the records that they were made of.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(crate) struct RowPart<'a> {
     /// Which of the unit's parts it is of, or which of the letters that are tried again.
     pub(crate) of: usize,
     pub(crate) is_delete: bool,
-    pub(crate) lane: Arc<str>,
+    lane: &'a str,
     /// Those of the target; of a delete, those that tell which row it is, and when.
     pub(crate) columns: Vec<CellColumn<'a>>,
     /// Which of the columns.
@@ -66,14 +67,14 @@ impl<'a> RowPart<'a> {
     /// The rows of a part, and the keys of those that are to go.
     pub(crate) fn of(
         target: &Target,
-        (of, lane, part): (usize, &Lane, &'a UnitPart),
+        (of, lane, part): (usize, &'a Lane, &'a UnitPart),
     ) -> Result<Vec<Self>, TableFault> {
-        let lane: Arc<str> = lane.name().into();
+        let lane = lane.name();
         let (columns, encoded) = cells(&part.rows, &part.origins, &target.columns)?;
         let rows = Self {
             of,
             is_delete: false,
-            lane: Arc::clone(&lane),
+            lane,
             columns,
             key: target.key.clone(),
             newest: target.newest,
@@ -110,6 +111,11 @@ impl<'a> RowPart<'a> {
     /// Which of its batch's records a row was made of.
     pub(crate) fn origin(&self, row: usize) -> u32 {
         self.origins[row]
+    }
+
+    /// Where the record of a row was read first: its lane, and its position there.
+    pub(crate) fn place(&self, row: usize) -> (&'a str, Position) {
+        self.raw.place(self.origin(row) as usize, self.lane)
     }
 
     /// Whether the sink is to write them as bytes that it never made.
@@ -189,7 +195,8 @@ impl Candidates {
                 Some(column) => part.columns[column].cell(at.row),
                 None => record.timestamp_micros.map_or(Cell::Null, Cell::Timestamp),
             };
-            push_version(bytes, newest, &part.lane, record.position.order());
+            let (lane, place) = part.raw.order(part.origin(at.row) as usize, part.lane);
+            push_version(bytes, newest, lane, place);
         }
         let end = offset(bytes.len());
         self.rows.push(Candidate { part: offset(at.part), row: offset(at.row), key, version, end });

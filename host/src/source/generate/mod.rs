@@ -148,6 +148,7 @@ impl GenerateReader {
             partition: None,
             from: Position::Record(from),
             to: Position::Record(self.next),
+            past: None,
         }
     }
 }

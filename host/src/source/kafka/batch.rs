@@ -131,6 +131,7 @@ impl Filling {
             columns: None,
             from: Position::Kafka(from),
             to: end,
+            past: None,
         }
     }
 

@@ -1,11 +1,12 @@
 //! What goes wrong with objects that are read, and what to do about it.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use object_store::Error as StoreError;
 
-use crate::objects::{ObjectRootError, class_of_io, class_of_store};
+use crate::objects::{ObjectRootError, Said, class_of_io, class_of_store, help_of_store};
 use crate::record::lift::Move;
 use crate::record::{ConnectorError, ErrorClass, Position};
 
@@ -23,29 +24,21 @@ pub enum ObjectsSourceError {
     Missing { path: String },
     #[error("{url} lies where pinhost keeps what is its own")]
     Own { url: String },
-    #[error("cannot list the objects of {url}")]
-    List {
-        url: String,
-        #[source]
-        cause: StoreError,
-    },
-    #[error("cannot read {object}")]
-    Read {
-        object: String,
-        #[source]
-        cause: io::Error,
-    },
+    #[error("cannot list the objects of {url}: {}", Said(cause))]
+    List { url: String, cause: StoreError },
+    #[error("cannot read {object}: {}", said(cause))]
+    Read { object: String, cause: io::Error },
     #[error("{object} is damaged")]
     Damaged {
         object: String,
-        lift: Move,
+        lift: Lift,
         #[source]
         cause: io::Error,
     },
     #[error("{object} was planned to be read, and is gone")]
-    Vanished { object: String, lift: Move },
+    Vanished { object: String, lift: Lift },
     #[error("{object} is another one than when it was planned to be read")]
-    Changed { object: String, lift: Move },
+    Changed { object: String, lift: Lift },
     #[error("plan {plan} of the lane's journal cannot be read")]
     Plan {
         plan: u64,
@@ -86,6 +79,14 @@ impl ObjectsSourceError {
             Self::Match { .. } => "patterns are written like `**/*.json`",
             Self::Missing { .. } => "make the folder, or name another one in `source.objects.url`",
             Self::Own { .. } => "name another folder in `source.objects.url`",
+            Self::Vanished { lift: Lift::Replay, .. }
+            | Self::Changed { lift: Lift::Replay, .. }
+            | Self::Damaged { lift: Lift::Replay, .. } => {
+                return Some(format!(
+                    "restore it as it was; to go on without it: {}",
+                    Lift::Replay
+                ));
+            }
             Self::Damaged { lift, .. } => {
                 return Some(format!(
                     "with `changed: reread` a sound one in its place is read later; to go on: {lift}"
@@ -102,7 +103,8 @@ impl ObjectsSourceError {
             Self::Plan { .. } => "restore the sink's journal from a backup",
             Self::NewerPlan { .. } => "use the newer pinhost",
             Self::NoPlan { .. } => "move the lane to where it really stands: `pinhost lanes move`",
-            Self::List { .. } | Self::Read { .. } => return None,
+            Self::List { cause, .. } => help_of_store(cause)?,
+            Self::Read { cause, .. } => help_of_store(of_store(cause)?)?,
         };
         Some(told.to_owned())
     }
@@ -129,4 +131,25 @@ impl From<ObjectsSourceError> for ConnectorError {
 /// The store's own error, if it was one that ended a read.
 pub(super) fn of_store(error: &io::Error) -> Option<&StoreError> {
     error.get_ref()?.downcast_ref()
+}
+
+fn said(cause: &io::Error) -> String {
+    of_store(cause).map_or_else(|| cause.to_string(), |cause| Said(cause).to_string())
+}
+
+/// What has a lane go on behind an object.
+#[derive(Debug, Clone)]
+pub enum Lift {
+    Move(Move),
+    /// What there is now is another plan.
+    Replay,
+}
+
+impl fmt::Display for Lift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Move(to) => to.fmt(f),
+            Self::Replay => f.write_str("the same `pinhost replay` plans anew, with what there is"),
+        }
+    }
 }

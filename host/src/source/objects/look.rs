@@ -16,14 +16,16 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt as _};
 
 use super::ObjectsSourceError;
+use super::indexed::IndexFolder;
 use super::plan::{Known, Planned, Standing, to_entry};
+use super::replay::ReplayPlan;
 use crate::objects::{OWN, ObjectRoot};
 use crate::pipeline::config::{Changed, Compression};
 use crate::record::ConnectorError;
 use crate::source::Journal;
 
-/// What a journal's entry holds at most.
-const PLAN_OBJECTS_MAX: usize = 10_000;
+/// What a journal's entry holds at most. All but the last of a replay hold as many.
+pub const PLAN_OBJECTS_MAX: usize = 10_000;
 /// What one look holds in memory; the next one finds the others.
 const LOOK_OBJECTS_MAX: usize = 100_000;
 /// Changed objects of one look that are named one by one.
@@ -46,6 +48,8 @@ pub(super) struct Shelf {
     pub compression: Compression,
     /// The pipeline's file, as commands name it.
     pub file: PathBuf,
+    /// What is read, if nothing else is to be looked for.
+    pub replay: Option<Arc<ReplayPlan>>,
 }
 
 impl Shelf {
@@ -59,7 +63,7 @@ impl Shelf {
         format!("{}{separator}{key}", self.url)
     }
 
-    fn failed(&self, cause: StoreError) -> ObjectsSourceError {
+    pub fn failed(&self, cause: StoreError) -> ObjectsSourceError {
         ObjectsSourceError::List { url: self.url.clone(), cause }
     }
 
@@ -75,8 +79,13 @@ impl Shelf {
         }
     }
 
+    /// Where the objects' indexes are, if they lie in an archive.
+    pub async fn indexes(&self) -> Result<Arc<[IndexFolder]>, ObjectsSourceError> {
+        IndexFolder::find(self).await
+    }
+
     /// The objects that are input, behind one of them if need be.
-    async fn list(
+    pub async fn list(
         &self,
         after: Option<&Path>,
     ) -> Result<BoxStream<'_, Result<Planned, StoreError>>, ObjectsSourceError> {
@@ -146,6 +155,8 @@ pub(super) struct Look {
     pub plans: Vec<(u64, Bytes)>,
     /// When there may be more to plan, as a file has settled by then.
     pub settles_in: Option<Duration>,
+    /// Where the indexes are of what was planned.
+    pub indexes: Arc<[IndexFolder]>,
 }
 
 #[derive(Debug)]
@@ -166,8 +177,14 @@ impl Planner {
 
     /// Plans what no earlier plan holds.
     pub async fn look(&mut self) -> Result<Look, ConnectorError> {
-        let (objects, settles_in) = self.find().await?;
-        let mut look = Look { plans: Vec::new(), settles_in };
+        let (objects, settles_in) = match &self.shelf.replay {
+            Some(replay) => (self.unplanned(replay), None),
+            None => self.find().await?,
+        };
+        let mut look = Look { plans: Vec::new(), settles_in, indexes: Arc::default() };
+        if !objects.is_empty() {
+            look.indexes = self.shelf.indexes().await?;
+        }
         for objects in objects.chunks(PLAN_OBJECTS_MAX) {
             let entry = to_entry(objects);
             self.journal.append(self.plans, entry.clone()).await?;
@@ -178,6 +195,12 @@ impl Planner {
             }
         }
         Ok(look)
+    }
+
+    /// What is in no plan of the journal: all of it, or what a replay did not come to that goes on.
+    fn unplanned(&self, replay: &ReplayPlan) -> Vec<Planned> {
+        let is_new = |object: &&Planned| self.known.standing(object) == Standing::New;
+        replay.objects.iter().filter(is_new).cloned().collect()
     }
 
     /// What is to be planned, by key.

@@ -4,14 +4,19 @@
 //! in the sink beside the position, which is a record of an object of a plan. So everybody who takes the
 //! lane over reads the same records in the same order, whatever was added meanwhile.
 //!
+//! Beside the objects of an archive lie indexes. With one, the records of an object are those that were put
+//! into it, with their keys, headers and times, whatever their bytes look like.
+//!
 //! An object is read as it was planned, or not at all: one that changes or vanishes before it is read to
 //! its end halts the lane. Files whose names end in `#` and digits are taken for unfinished uploads.
 
 mod error;
+mod indexed;
 mod look;
 mod object;
 mod plan;
 mod reader;
+mod replay;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +27,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use glob::Pattern;
 
-pub use self::error::ObjectsSourceError;
+pub use self::error::{Lift, ObjectsSourceError};
+pub use self::look::PLAN_OBJECTS_MAX;
 use self::look::Shelf;
 use self::reader::ObjectsReader;
+pub use self::replay::{ReplayPlan, Times};
 use super::{Journal, LaneChange, LaneReader, Source, SourceOptions};
 use crate::objects::{OWN, ObjectRoot};
 use crate::pipeline::config::ObjectsSourceConfig;
@@ -48,7 +55,7 @@ impl ObjectsSource {
         config: &ObjectsSourceConfig,
         options: &SourceOptions,
     ) -> Result<Self, ObjectsSourceError> {
-        Self::over(ObjectRoot::open(&config.url)?, config, options).await
+        Self::over(ObjectRoot::open(&config.url, &config.s3).await?, config, options).await
     }
 
     async fn over(
@@ -56,16 +63,21 @@ impl ObjectsSource {
         config: &ObjectsSourceConfig,
         options: &SourceOptions,
     ) -> Result<Self, ObjectsSourceError> {
+        let shelf = Self::shelf(root, config, options).await?;
+        Ok(Self::of(shelf, config, options))
+    }
+
+    async fn shelf(
+        root: ObjectRoot,
+        config: &ObjectsSourceConfig,
+        options: &SourceOptions,
+    ) -> Result<Shelf, ObjectsSourceError> {
         if root.root.parts().any(|part| part.as_ref().starts_with(OWN)) {
             return Err(ObjectsSourceError::Own { url: config.url.clone() });
         }
         let pattern = |pattern: &String| {
             let matching = Pattern::new(pattern);
             matching.map_err(|cause| ObjectsSourceError::Match { pattern: pattern.clone(), cause })
-        };
-        let identity = match &root.local {
-            Some(path) => path.to_string_lossy().into_owned(),
-            None => config.url.trim_end_matches('/').to_owned(),
         };
         let shelf = Shelf {
             root,
@@ -75,15 +87,27 @@ impl ObjectsSource {
             changed: config.changed,
             compression: config.compression,
             file: options.file.clone(),
+            replay: None,
         };
         shelf.is_file().await?;
-        Ok(Self {
+        Ok(shelf)
+    }
+
+    fn identity_of(shelf: &Shelf) -> SourceId {
+        match &shelf.root.local {
+            Some(path) => SourceId::new(path.to_string_lossy()),
+            None => SourceId::new(shelf.url.trim_end_matches('/')),
+        }
+    }
+
+    fn of(shelf: Shelf, config: &ObjectsSourceConfig, options: &SourceOptions) -> Self {
+        Self {
+            identity: Self::identity_of(&shelf),
             shelf: Arc::new(shelf),
             poll: config.poll.0,
             options: options.clone(),
-            identity: SourceId::new(identity),
             is_assigned: AtomicBool::new(false),
-        })
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use tokio_util::io::StreamReader;
 
 use super::LANE;
 use super::ObjectsSourceError;
-use super::error::of_store;
+use super::error::{Lift, of_store};
+use super::indexed::{Index, IndexFolder};
 use super::look::{Shelf, micros};
 use super::plan::Planned;
 use crate::record::lift::Move;
@@ -31,6 +32,11 @@ pub(super) struct Opened {
     pub start: BytesMut,
     /// What is not; none if that was all.
     pub rest: Option<Rest>,
+    /// For people.
+    pub object: String,
+    pub lift: Lift,
+    /// What says where its records stand, if it is of an archive.
+    pub index: Option<Index>,
 }
 
 /// What is still to be read of an object.
@@ -53,6 +59,7 @@ pub(super) struct Ticket {
     pub shelf: Arc<Shelf>,
     pub object: Planned,
     pub at: ObjectPosition,
+    pub indexes: Arc<[IndexFolder]>,
 }
 
 impl Ticket {
@@ -79,6 +86,10 @@ impl Ticket {
                 (Box::new(StreamReader::new(stream.map_err(io::Error::from))), None)
             }
         };
+        let path = &got.meta.location;
+        let index = Index::read(shelf, &self.indexes, path).await;
+        let index = index.map_err(|cause| self.failed(cause))?;
+        let (object, lift) = (self.name(), self.lift());
         let input = inflate(raw, shelf.compression).await.map_err(|cause| self.failed(cause))?;
         let bytes = usize::try_from(self.object.size).unwrap_or(usize::MAX);
         let mut start = BytesMut::with_capacity(bytes.saturating_add(1).min(START_BYTES_MAX));
@@ -88,10 +99,10 @@ impl Ticket {
                 start.reserve(BUFFER_BYTES);
             }
             if !rest.read(&mut start).await? {
-                return Ok(Opened { start, rest: None });
+                return Ok(Opened { start, rest: None, object, lift, index });
             }
         }
-        Ok(Opened { start, rest: Some(rest) })
+        Ok(Opened { start, rest: Some(rest), object, lift, index })
     }
 
     /// Fails if the file was written to. A bucket's object stays what it was while it is read.
@@ -104,11 +115,13 @@ impl Ticket {
         if now == (self.object.size, self.object.modified) { Ok(()) } else { Err(self.changed()) }
     }
 
-    /// Has the lane go on behind the object.
-    fn lift(&self) -> Move {
-        let next = ObjectPosition { object: self.at.object + 1, row: 0, ..self.at };
-        let to = Position::Object(next).to_string();
-        Move { file: self.shelf.file.clone(), lane: Lane::new(LANE), to }
+    fn lift(&self) -> Lift {
+        if self.shelf.replay.is_some() {
+            return Lift::Replay;
+        }
+        let behind = ObjectPosition { object: self.at.object + 1, row: 0, ..self.at };
+        let to = Position::Object(behind).to_string();
+        Lift::Move(Move { file: self.shelf.file.clone(), lane: Lane::new(LANE), to })
     }
 
     fn name(&self) -> String {

@@ -16,15 +16,16 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ObjectsSourceError;
+use super::indexed::{IndexFolder, Indexed};
 use super::look::{Look, Planner, Shelf};
 use super::object::{Opened, Rest, Ticket};
 use super::plan::{Known, Planned, from_entry};
-use crate::record::{ConnectorError, ObjectPosition, Position, RawBatch, RawRecord};
+use crate::record::{ConnectorError, ObjectPosition, Past, Position, RawBatch, RawRecord};
 use crate::source::frame::{Frame, Framer};
 use crate::source::{Journal, LaneReader, Most, SourceOptions};
 
 /// Objects that are opened ahead.
-const AHEAD_OBJECTS_MAX: usize = 16;
+const AHEAD_OBJECTS_MAX: usize = 64;
 /// What those may have in sum, as they are stored. A large one is not left open for long.
 const AHEAD_BYTES_MAX: u64 = 16 << 20;
 
@@ -47,10 +48,15 @@ pub(super) struct ObjectsReader {
     rest: Option<Rest>,
     framer: Framer,
     held: Held,
+    /// An object whose records an index tells, when all before it is framed.
+    indexed: Option<Indexed>,
+    /// Where indexes may be.
+    indexes: Arc<[IndexFolder]>,
     /// Records of the first object that are in the sink.
     skip: u64,
     /// Where the next batch begins.
     next: ObjectPosition,
+    record_bytes_max: usize,
     failed: Option<Arc<ObjectsSourceError>>,
 }
 
@@ -147,6 +153,7 @@ impl ObjectsReader {
         if !is_planned && !is_end {
             return Err(ObjectsSourceError::NoPlan { from: Position::Object(from) }.into());
         }
+        let indexes = shelf.indexes().await?;
         let mut plan = plan.into_iter();
         if let Some(before) = begun.checked_sub(1) {
             plan.nth(before);
@@ -165,6 +172,9 @@ impl ObjectsReader {
             rest: None,
             framer: Framer::new(options.record_bytes_max),
             held: Held { runs: VecDeque::new(), records: 0, end: from },
+            indexed: None,
+            indexes,
+            record_bytes_max: options.record_bytes_max,
             skip: from.row,
             next: from,
             failed: None,
@@ -190,9 +200,17 @@ impl ObjectsReader {
             None => {
                 self.open_ahead()?;
                 let Some(ahead) = self.ahead.front_mut() else { return Ok(false) };
-                let opened = joined((&mut ahead.opening).await)?;
+                let mut opened = joined((&mut ahead.opening).await)?;
                 self.held.end = ObjectPosition { row: self.skip, ..ahead.at };
                 self.ahead.pop_front();
+                if let Some(index) = opened.index.take() {
+                    let (from, most) = (self.held.end, self.record_bytes_max);
+                    let times = self.shelf.replay.as_ref().map(|replay| replay.times);
+                    let times = times.unwrap_or_default();
+                    self.indexed = Some(Indexed::new(opened, index, from, most, times)?);
+                    self.skip = 0;
+                    return Ok(true);
+                }
                 self.framer.push(&opened.start);
                 self.rest = opened.rest;
                 self.rest.is_none()
@@ -222,7 +240,8 @@ impl ObjectsReader {
             }
             let Some((at, object)) = self.next_planned()? else { return Ok(()) };
             let bytes = object.size;
-            let ticket = Ticket { shelf: Arc::clone(&self.shelf), object, at };
+            let indexes = Arc::clone(&self.indexes);
+            let ticket = Ticket { shelf: Arc::clone(&self.shelf), object, at, indexes };
             let opening = AbortOnDropHandle::new(tokio::spawn(ticket.open()));
             self.ahead.push_back(Ahead { at, bytes, opening });
         }
@@ -264,6 +283,7 @@ impl ObjectsReader {
             self.planner = Looking::No(Some(planner));
             let look = look?;
             if !look.plans.is_empty() {
+                self.indexes = look.indexes;
                 self.plans.extend(look.plans);
                 return Ok(true);
             }
@@ -283,7 +303,9 @@ impl ObjectsReader {
             fault: frame.fault,
             ..RawRecord::value(Position::Object(self.held.take()), frame.value.range())
         };
-        let records = framed.frames.into_iter().map(record).collect();
+        let records: Vec<_> = framed.frames.into_iter().map(record).collect();
+        // In a replay they only fill in rows that are missing.
+        let past = self.shelf.replay.as_ref().map(|_| Past::Unknown);
         let from = std::mem::replace(&mut self.next, self.held.next());
         RawBatch {
             bytes: framed.bytes,
@@ -294,6 +316,7 @@ impl ObjectsReader {
             columns: None,
             from: Position::Object(from),
             to: Position::Object(self.next),
+            past,
         }
     }
 }
@@ -303,7 +326,7 @@ impl LaneReader for ObjectsReader {
     async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError> {
         loop {
             // What came before a fault is sound, and is handed out first.
-            while self.failed.is_none() && !self.is_full(most) {
+            while self.failed.is_none() && self.indexed.is_none() && !self.is_full(most) {
                 match self.read_on().await {
                     Ok(true) => {}
                     Ok(false) => break,
@@ -312,6 +335,23 @@ impl LaneReader for ObjectsReader {
             }
             if self.framer.records() > 0 {
                 return Ok(Some(self.cut(most)));
+            }
+            if let Some(indexed) = &mut self.indexed {
+                match indexed.read(most).await {
+                    Ok(Some(batch)) => {
+                        let from = std::mem::replace(&mut self.next, indexed.next());
+                        return Ok(Some(RawBatch { from: Position::Object(from), ..batch }));
+                    }
+                    Ok(None) => {
+                        self.held.end = indexed.next();
+                        self.indexed = None;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.indexed = None;
+                        self.failed = Some(Arc::new(error));
+                    }
+                }
             }
             if let Some(error) = &self.failed {
                 return Err(Arc::clone(error).into());

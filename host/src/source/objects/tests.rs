@@ -43,12 +43,12 @@ impl Journal for Notes {
 
 pub(super) fn folder() -> (TempDir, ObjectRoot) {
     let folder = tempfile::tempdir().unwrap();
-    let root = ObjectRoot::open(folder.path().to_str().unwrap()).unwrap();
+    let root = ObjectRoot::local(folder.path().to_str().unwrap()).unwrap();
     (folder, root)
 }
 
 pub(super) fn bucket() -> ObjectRoot {
-    ObjectRoot { store: Arc::new(InMemory::new()), root: "posts".into(), local: None }
+    ObjectRoot::over(Arc::new(InMemory::new()), "posts".into(), None)
 }
 
 /// An object that has settled.
@@ -78,6 +78,7 @@ pub(super) fn shelf(root: ObjectRoot) -> Shelf {
         changed: Changed::Report,
         compression: Compression::Auto,
         file: "pins.yaml".into(),
+        replay: None,
     }
 }
 
@@ -86,6 +87,7 @@ fn config(root: &ObjectRoot) -> ObjectsSourceConfig {
         root.local.as_ref().map_or("s3://bucket/posts/".into(), |path| path.to_string_lossy());
     ObjectsSourceConfig {
         url: url.into_owned(),
+        s3: config::S3Config::default(),
         matching: None,
         compression: Compression::Auto,
         unwrap: None,

@@ -143,7 +143,7 @@ async fn a_file_is_no_folder() {
         (file.join("below").to_str().unwrap().to_owned(), "cannot use `"),
     ] {
         let config = ObjectsSinkConfig { url: path, ..config() };
-        let error = match ObjectsSink::open(&config, context()) {
+        let error = match ObjectsSink::open(&config, context()).await {
             Ok(sink) => sink.prepare().await.unwrap_err(),
             Err(error) => error,
         };
@@ -151,7 +151,7 @@ async fn a_file_is_no_folder() {
         assert_eq!(error.class, ErrorClass::Systemic);
     }
     let config = ObjectsSinkConfig { url: "gs://bucket/x".to_owned(), ..config() };
-    let error = ObjectsSink::open(&config, context()).unwrap_err();
+    let error = ObjectsSink::open(&config, context()).await.unwrap_err();
     assert_eq!(error.to_string(), "`gs://bucket/x` is neither a folder nor an s3:// URL");
 }
 
@@ -160,10 +160,10 @@ async fn a_folder_that_is_not_there_is_made() {
     let place = Place::folder();
     let path = place.path().join("not/there/../yet");
     let config = ObjectsSinkConfig { url: path.to_str().unwrap().to_owned(), ..config() };
-    assert!(ObjectsSink::open(&config, context()).is_err(), "`..` below what is not there");
+    assert!(ObjectsSink::open(&config, context()).await.is_err(), "`..` below what is not there");
     let path = place.path().join("not/there yet/ö#1");
     let config = ObjectsSinkConfig { url: path.to_str().unwrap().to_owned(), ..config };
-    ObjectsSink::open(&config, context()).unwrap().prepare().await.unwrap();
+    ObjectsSink::open(&config, context()).await.unwrap().prepare().await.unwrap();
     assert!(path.join("_pinhost").is_dir());
 }
 

@@ -1,3 +1,4 @@
+mod archive;
 mod faults;
 mod formats;
 mod log;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use super::ObjectsSink;
 use super::store::Store as ObjectsStore;
 use crate::objects::ObjectRoot;
-use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, Size};
+use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, S3Config, Size};
 use crate::record::json::{JsonRow, batch};
 use crate::record::{
     Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, Rows, Unit,
@@ -56,12 +57,14 @@ impl Place {
     fn store(&self, target: &str) -> ObjectsStore {
         match self {
             Self::Folder(folder) => {
-                ObjectsStore::open(folder.path().join(target).to_str().unwrap()).unwrap()
+                let path = folder.path().join(target);
+                let root = ObjectRoot::local(path.to_str().unwrap()).unwrap();
+                ObjectsStore::over(root, path.to_str().unwrap())
             }
             Self::Bucket(objects) => {
                 let store: Arc<dyn ObjectStore> = Arc::<InMemory>::clone(objects);
                 let root = Path::parse(target).unwrap();
-                ObjectsStore::over(ObjectRoot { store, root, local: None }, "s3://bucket")
+                ObjectsStore::over(ObjectRoot::over(store, root, None), "s3://bucket")
             }
         }
     }
@@ -145,6 +148,8 @@ mod bucket {
 fn config() -> ObjectsSinkConfig {
     ObjectsSinkConfig {
         url: String::new(),
+        s3: S3Config::default(),
+        keys: None,
         format: RowFormat::Ndjson,
         compression: None,
         partition_by: Vec::new(),
@@ -213,6 +218,7 @@ fn raw(from: u64, to: u64) -> Arc<RawBatch> {
         columns: None,
         from: at(from),
         to: at(to),
+        past: None,
     })
 }
 

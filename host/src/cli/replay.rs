@@ -1,0 +1,227 @@
+//! `pinhost replay`: a pipeline's rule over objects, into its sink or another.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use clap::Args;
+use jiff::Timestamp;
+use tokio::runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::run::{Running, told};
+use super::signals::drain_on_signal;
+use super::summary::Summary;
+use super::{CliError, Exit, output, sinks};
+use crate::observe::Progress;
+use crate::pipeline::Pipeline;
+use crate::pipeline::config::{
+    Changed, Compression, Duration, ObjectsSourceConfig, S3Config, SinkConfig, SourceConfig,
+};
+use crate::plugin::{CacheFolder, Sandbox};
+use crate::record::{ConnectorError, Digest};
+use crate::run::{PipelineRun, Pool};
+use crate::source::SourceOptions;
+use crate::source::objects::{ObjectsSource, ReplayPlan, Times};
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// The pipeline's file: its rule and its sink count, its source does not.
+    #[arg(value_name = "PIPELINE")]
+    file: PathBuf,
+    /// Where the objects are: a folder, or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// Only objects whose key below the URL matches, like **/*.json.
+    #[arg(long = "match", value_name = "GLOB")]
+    matching: Option<String>,
+    /// Only records of this time and later, like 2024-01-31T00:00:00Z: the record's own time in an archive,
+    /// elsewhere that of its object.
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// Only records before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// Write into the sink of this other pipeline.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// A name for it; left out, that of what is read, how and into what. Given again it goes on, with what
+    /// has come since.
+    #[arg(long, value_name = "ID", value_parser = run_id)]
+    run_id: Option<String>,
+    /// The server of the bucket, if it is not that of AWS.
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The region of the bucket.
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// Say what would be read, and end.
+    #[arg(long)]
+    dry_run: bool,
+    /// Cleaning threads; one for each core if left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// A part of the name of a pipeline.
+fn run_id(id: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if (1..=40).contains(&id.len()) && id.bytes().all(is_plain) {
+        return Ok(id.to_owned());
+    }
+    Err("letters, digits, `_` and `-`, 40 at most".to_owned())
+}
+
+pub(super) fn run(args: &ReplayArgs) -> Result<Exit, CliError> {
+    let sandbox = Sandbox::new(&CacheFolder::Usual)?;
+    let mut pipeline = Pipeline::load(&args.file, &sandbox)?;
+    if let Some(other) = &args.to {
+        pipeline.sink = Pipeline::load(other, &sandbox)?.sink;
+    }
+    let config = args.source(&pipeline);
+    pipeline.source = SourceConfig::Objects(config.clone());
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        CliError::environment("the threads of the runtime cannot be started").because(&error)
+    })?;
+    let exit = runtime.block_on(replay(args, pipeline, &config));
+    runtime.shutdown_background();
+    exit
+}
+
+impl ReplayArgs {
+    /// Of the pipeline's own source, only what decides a row is kept.
+    fn source(&self, pipeline: &Pipeline) -> ObjectsSourceConfig {
+        ObjectsSourceConfig {
+            url: self.from.clone(),
+            s3: S3Config {
+                endpoint: self.endpoint.clone(),
+                region: self.region.clone(),
+                ..S3Config::default()
+            },
+            matching: self.matching.clone(),
+            compression: Compression::Auto,
+            unwrap: pipeline.source.unwrap().map(str::to_owned),
+            changed: Changed::Report,
+            settle: Duration::secs(0),
+            poll: Duration::secs(10),
+        }
+    }
+
+    fn times(&self) -> Times {
+        let micros = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
+        Times { since: micros(self.since), until: micros(self.until) }
+    }
+}
+
+async fn replay(
+    args: &ReplayArgs,
+    mut pipeline: Pipeline,
+    config: &ObjectsSourceConfig,
+) -> Result<Exit, CliError> {
+    let options = SourceOptions::of(&pipeline, true);
+    let opened = ObjectsSource::replay(config, &options, args.times()).await;
+    let (source, plan) = opened.map_err(|error| sinks::told(ConnectorError::from(error)))?;
+    let id = args.run_id.clone().unwrap_or_else(|| id(&plan, &pipeline));
+    refuse_repeats(&pipeline).await?;
+    tell(args, &pipeline, &plan, &id)?;
+    if args.dry_run {
+        return Ok(Exit::Done);
+    }
+    pipeline.name = format!("{}.replay-{id}", pipeline.name).into();
+
+    let threads =
+        args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let pool = Pool::start(threads).map_err(|error| {
+        CliError::environment("the cleaning threads cannot be started").because(&error)
+    })?;
+    let drain = CancellationToken::new();
+    let signalled = drain_on_signal(drain.clone())?;
+    let running = Running { pipeline: Arc::new(pipeline), stats: Arc::default() };
+    let run = PipelineRun {
+        pipeline: Arc::clone(&running.pipeline),
+        stats: Arc::clone(&running.stats),
+        pool,
+        source: Some(Arc::new(source)),
+        until_end: true,
+        drain: drain.clone(),
+    };
+    let progress = Progress::of_objects(plan.objects());
+    let stats = [Arc::clone(&running.stats)];
+    let ended = tokio::select! {
+        ended = run.run() => ended,
+        () = progress.follow(&stats) => unreachable!("it follows until it is dropped"),
+    };
+    drop(progress);
+    let exit = match ended {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            let told = told(&running.pipeline, &error);
+            told.print();
+            told.exit()
+        }
+    };
+    output::talk(Summary::new(&running, drain.is_cancelled()));
+    Ok(signalled.exit().unwrap_or(exit))
+}
+
+/// What is read, how it is cleaned and where it goes: the same three are the same replay.
+fn id(plan: &ReplayPlan, pipeline: &Pipeline) -> String {
+    let sink = serde_json::to_string(&pipeline.sink).expect("a sink's keys are text");
+    let generation = pipeline.generation().digest.to_string();
+    let plan = plan.digest().to_string();
+    Digest::of_pieces([plan.as_bytes(), generation.as_bytes(), sink.as_bytes()]).short()
+}
+
+/// What this pipeline has appended already would be there twice.
+async fn refuse_repeats(pipeline: &Pipeline) -> Result<(), CliError> {
+    let appends = match &pipeline.sink {
+        SinkConfig::Postgres(_) | SinkConfig::Sqlite(_) => pipeline.sink.upsert().is_none(),
+        SinkConfig::Objects(_) => true,
+        SinkConfig::Stdout(_) => false,
+    };
+    if !appends {
+        return Ok(());
+    }
+    let sink = sinks::open(pipeline).await?;
+    if sink.lanes().await.map_err(sinks::told)?.is_empty() {
+        return Ok(());
+    }
+    let error = format!(
+        "{} has written into this sink, where rows are appended: a replay would repeat them",
+        pipeline.name
+    );
+    Err(CliError::input(error).help(
+        "write to another place: `--to FILE`, a pipeline with another sink; or give the table a `key:`",
+    ))
+}
+
+fn tell(
+    args: &ReplayArgs,
+    pipeline: &Pipeline,
+    plan: &ReplayPlan,
+    id: &str,
+) -> Result<(), CliError> {
+    let ends = match plan.ends() {
+        Some((first, last)) if first != last => format!("{first} to {last}"),
+        Some((only, _)) => only.to_owned(),
+        None => "there are none".to_owned(),
+    };
+    let lines = [
+        [
+            "objects",
+            &format!("{}, {}", output::number(plan.objects()), output::bytes(plan.bytes())),
+        ],
+        ["keys", &ends],
+        ["generation", &pipeline.generation().digest.short()],
+        ["delivery", &pipeline.delivery().to_string()],
+        ["run id", id],
+    ];
+    let table = output::table(lines.map(|line| line.map(str::to_owned)));
+    let told = format!("{} from {}\n{}", pipeline.name, args.from, output::lines(&table, "  "));
+    if args.dry_run {
+        return output::result(told);
+    }
+    output::talk(told);
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! Objects of an archive: an index beside each says where its records stand, and what they were when they
+//! were read first.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use futures_util::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStoreExt as _};
+use tokio::io::AsyncReadExt as _;
+
+use super::ObjectsSourceError;
+use super::error::Lift;
+use super::look::Shelf;
+use super::object::{Opened, Rest};
+use super::replay::Times;
+use crate::objects::{IndexEntry, IndexHead, OWN, index};
+use crate::pipeline::config::Compression;
+use crate::record::{Lane, ObjectPosition, Past, Position, RawBatch, RawHeader, RawRecord, Span};
+use crate::source::Most;
+use crate::source::frame::too_large;
+use crate::source::inflate::inflate;
+
+/// A record that is larger than this was never written by us.
+const RECORD_BYTES_MAX: u64 = 1 << 30;
+
+/// A place where indexes may be of the objects that are read.
+#[derive(Debug, Clone)]
+pub(super) struct IndexFolder {
+    /// Whose objects have their indexes there.
+    of: Path,
+    folder: Path,
+}
+
+impl IndexFolder {
+    /// Those of all archives that the URL lies in, or that it is.
+    pub async fn find(shelf: &Shelf) -> Result<Arc<[Self]>, ObjectsSourceError> {
+        let mut found = Vec::new();
+        let mut parts: Vec<_> = shelf.root.root.parts().collect();
+        if shelf.is_file().await? {
+            parts.pop();
+        }
+        for depth in 0..=parts.len() {
+            let of: Path = parts[..depth].iter().cloned().collect();
+            for pipeline in folders(shelf, &of.clone().join(OWN)).await? {
+                let is_index = |folder: &Path| folder.filename() == Some(index::FOLDER);
+                let folders = folders(shelf, &pipeline).await?;
+                let folders = folders.into_iter().filter(is_index);
+                found.extend(folders.map(|folder| Self { of: of.clone(), folder }));
+            }
+        }
+        Ok(found.into())
+    }
+
+    fn index_of(&self, object: &Path) -> Option<Path> {
+        let below = object.prefix_match(&self.of)?;
+        Some(self.folder.parts().chain(below).collect())
+    }
+}
+
+/// The folders right below one; none where we may not look.
+async fn folders(shelf: &Shelf, folder: &Path) -> Result<Vec<Path>, ObjectsSourceError> {
+    match shelf.root.store.list_with_delimiter(Some(folder)).await {
+        Ok(listed) => Ok(listed.common_prefixes),
+        Err(StoreError::NotFound { .. } | StoreError::PermissionDenied { .. }) => Ok(Vec::new()),
+        Err(cause) => Err(shelf.failed(cause)),
+    }
+}
+
+/// The index of an object, as it is read.
+#[derive(Debug)]
+pub(super) struct Index {
+    head: IndexHead<'static>,
+    /// The lines of those records that were not handed out.
+    lines: Bytes,
+}
+
+impl Index {
+    /// The index of an object, if it has one.
+    pub async fn read(
+        shelf: &Shelf,
+        folders: &[IndexFolder],
+        object: &Path,
+    ) -> Result<Option<Self>, io::Error> {
+        for folder in folders {
+            let Some(path) = folder.index_of(object) else { continue };
+            let got = match shelf.root.store.get(&path).await {
+                Ok(got) => got,
+                Err(StoreError::NotFound { .. }) => continue,
+                Err(cause) => return Err(cause.into()),
+            };
+            let stored = got.into_stream().map_err(io::Error::from);
+            let stored = tokio_util::io::StreamReader::new(Box::pin(stored));
+            let mut bytes = Vec::new();
+            inflate(stored, Compression::Auto).await?.read_to_end(&mut bytes).await?;
+            return Self::parse(bytes.into()).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn parse(mut lines: Bytes) -> Result<Self, io::Error> {
+        let head = next_line(&lines).ok_or_else(unfit)?;
+        let length = head.len();
+        let head: IndexHead<'_> = serde_json::from_slice(head)?;
+        if head.format > index::FORMAT {
+            return Err(io::Error::other("its index was written by a newer pinhost"));
+        }
+        let head = head.into_owned();
+        lines.advance(length);
+        Ok(Self { head, lines })
+    }
+}
+
+/// The line with its end.
+fn next_line(lines: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr(b'\n', lines)?;
+    Some(&lines[..=end])
+}
+
+fn unfit() -> io::Error {
+    io::Error::other("its index is that of another object")
+}
+
+/// An object whose index is known, and what is still to be read of it.
+#[derive(Debug)]
+pub(super) struct Indexed {
+    object: String,
+    lift: Lift,
+    index: Index,
+    lane: Option<Lane>,
+    topic: Option<Arc<str>>,
+    /// Where the next record stands.
+    at: ObjectPosition,
+    bytes: BytesMut,
+    /// How much of the object comes before `bytes`.
+    before: u64,
+    rest: Option<Rest>,
+    record_bytes_max: usize,
+    /// Of the records that are meant.
+    times: Times,
+}
+
+/// The next records, as their lines say.
+#[derive(Debug)]
+struct Stretch<'a> {
+    entries: Vec<IndexEntry<'a>>,
+    /// Of the lines.
+    length: usize,
+}
+
+impl Indexed {
+    /// From a record on.
+    pub fn new(
+        opened: Opened,
+        index: Index,
+        from: ObjectPosition,
+        record_bytes_max: usize,
+        times: Times,
+    ) -> Result<Self, ObjectsSourceError> {
+        let Opened { start, rest, object, lift, index: _ } = opened;
+        let mut indexed = Self {
+            object,
+            lift,
+            lane: index.head.lane.as_deref().map(Lane::new),
+            topic: index.head.topic.as_deref().map(Into::into),
+            index,
+            at: from,
+            bytes: start,
+            before: 0,
+            rest,
+            record_bytes_max,
+            times,
+        };
+        for _ in 0..from.row {
+            let line = next_line(&indexed.index.lines).map(<[u8]>::len);
+            let length = line.ok_or_else(|| indexed.damaged(unfit()))?;
+            indexed.index.lines.advance(length);
+        }
+        Ok(indexed)
+    }
+
+    fn damaged(&self, cause: io::Error) -> ObjectsSourceError {
+        ObjectsSourceError::Damaged { object: self.object.clone(), lift: self.lift.clone(), cause }
+    }
+
+    /// The next records; none behind the last. Those come when the whole object was read and is still the
+    /// one that was planned. May be dropped while it waits: nothing is skipped.
+    pub async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ObjectsSourceError> {
+        loop {
+            match self.read_on(most).await? {
+                // None of these was meant.
+                Some(batch) if batch.records.is_empty() => {}
+                read => return Ok(read),
+            }
+        }
+    }
+
+    async fn read_on(&mut self, most: Most) -> Result<Option<RawBatch>, ObjectsSourceError> {
+        let lines = self.index.lines.clone();
+        let stretch = stretch(&lines, most).map_err(|cause| self.damaged(cause))?;
+        let Some((first, last)) = stretch.entries.first().zip(stretch.entries.last()) else {
+            return Ok(None);
+        };
+        let (from, to, end) = (first.from, last.to, self.index.head.bytes);
+        let is_last = stretch.length == lines.len();
+        self.read_to(from, if is_last { end.max(to) } else { to }).await?;
+        let there = self.before + self.bytes.len() as u64;
+        if there < to || is_last && there != end {
+            return Err(self.damaged(unfit()));
+        }
+        let batch = self.batch(&stretch, from);
+        self.index.lines.advance(stretch.length);
+        Ok(Some(batch))
+    }
+
+    /// Has the bytes from `from` to `to` at hand and one more, or all there are.
+    async fn read_to(&mut self, from: u64, to: u64) -> Result<(), ObjectsSourceError> {
+        loop {
+            let needless = from.saturating_sub(self.before).min(self.bytes.len() as u64);
+            self.bytes.advance(needless as usize);
+            self.before += needless;
+            if self.before + self.bytes.len() as u64 > to {
+                return Ok(());
+            }
+            let Some(rest) = &mut self.rest else { return Ok(()) };
+            if !rest.read(&mut self.bytes).await? {
+                self.rest = None;
+            }
+        }
+    }
+
+    fn batch(&mut self, stretch: &Stretch<'_>, from: u64) -> RawBatch {
+        let values = stretch.entries.last().map_or(0, |last| last.to - from) as usize;
+        let mut bytes = self.bytes[..values].to_vec();
+        let push = |bytes: &mut Vec<u8>, data: &[u8]| {
+            let start = bytes.len();
+            bytes.extend_from_slice(data);
+            Span::new(start..bytes.len())
+        };
+        let (mut records, mut headers) = (Vec::new(), Vec::new());
+        let mut positions = Vec::with_capacity(stretch.entries.len());
+        let start = self.at;
+        let all = self.times.are_all();
+        for entry in &stretch.entries {
+            if !all && !entry.timestamp_micros.is_some_and(|time| self.times.hold(time)) {
+                self.at.row += 1;
+                continue;
+            }
+            let value = (entry.from - from) as usize..(entry.to - from) as usize;
+            let length = value.len();
+            let is_large = length > self.record_bytes_max;
+            let kept = value.start..value.start + length.min(self.record_bytes_max);
+            let first_header = headers.len();
+            for (name, value) in &entry.headers {
+                let value = value.as_ref().map(|value| push(&mut bytes, value.as_bytes()));
+                headers.push(RawHeader { name: name.as_ref().into(), value });
+            }
+            records.push(RawRecord {
+                position: Position::Object(self.at),
+                value: (!entry.null).then(|| Span::new(kept)),
+                key: entry.key.as_ref().map(|key| push(&mut bytes, key.as_bytes())),
+                timestamp_micros: entry.timestamp_micros,
+                headers: Span::new(first_header..headers.len()),
+                fault: is_large.then(|| too_large(length, self.record_bytes_max)),
+            });
+            positions.push(entry.position);
+            self.at.row += 1;
+        }
+        if stretch.length == self.index.lines.len() {
+            self.at = ObjectPosition { object: self.at.object + 1, row: 0, ..self.at };
+        }
+        RawBatch {
+            bytes: bytes.into(),
+            records,
+            headers,
+            topic: self.topic.clone(),
+            partition: self.index.head.partition,
+            columns: None,
+            from: Position::Object(start),
+            to: Position::Object(self.at),
+            past: Some(Past::Archived { lane: self.lane.clone(), positions }),
+        }
+    }
+
+    /// Where what comes behind the records that were handed out stands.
+    pub fn next(&self) -> ObjectPosition {
+        self.at
+    }
+}
+
+fn stretch(lines: &[u8], most: Most) -> Result<Stretch<'_>, io::Error> {
+    let (mut entries, mut length, mut start) = (Vec::<IndexEntry<'_>>::new(), 0, None);
+    while let Some(line) = next_line(&lines[length..]) {
+        let entry: IndexEntry<'_> = serde_json::from_slice(line)?;
+        let begin = *start.get_or_insert(entry.from);
+        let is_sound = entries.last().map_or(begin, |last| last.to) <= entry.from
+            && (entry.from..=entry.from.saturating_add(RECORD_BYTES_MAX)).contains(&entry.to);
+        if !is_sound {
+            return Err(unfit());
+        }
+        let is_full = entries.len() >= most.records || entry.to - begin > most.bytes as u64;
+        if is_full && !entries.is_empty() {
+            break;
+        }
+        entries.push(entry);
+        length += line.len();
+    }
+    Ok(Stretch { entries, length })
+}

@@ -15,7 +15,7 @@ use pinhost_tests::{pinhost, table};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(120);
 
 /// What records say before the part that rows keep: how much of it a rule takes away marks its generation.
 const PREFIX: &str = "Local save in /data/";
@@ -271,7 +271,7 @@ const EDITS: &[Edit] = &[
     Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
     Edit {
         name: "slow",
-        save: |s, mark| odd(s, mark, json!({ "do": "slow", "n": 250_000 })),
+        save: |s, mark| odd(s, mark, json!({ "do": "slow", "n": 200_000 })),
         says: ROLLED_BACK,
     },
     Edit {
@@ -349,7 +349,7 @@ const EDITS: &[Edit] = &[
 ];
 
 /// A slow plugin is to be told from one that never ends.
-const LIMITS: &str = "{ probation: { time: 1h, slowdown: 3 }, plugin: { call: 2s } }";
+const LIMITS: &str = "{ probation: { time: 1h, slowdown: 3 }, plugin: { call: 5s } }";
 
 #[test]
 fn of_twenty_edits_the_good_ones_take_over_and_nothing_is_lost_or_repeated() {
@@ -481,6 +481,9 @@ fn a_plugin_is_swapped_and_rolled_back_on_request() {
         assert!(refused.stderr.contains(said), "{refused:#?}");
     }
     stream.has_rows(1_000);
+    let row = stream.rows("SELECT at FROM pin ORDER BY rowid DESC LIMIT 1")[0][0].to_string();
+    let made = stream.run(&["lineage", "pins.yaml", "--where", &format!("at={row}")]).done().stdout;
+    assert!(made.contains("generate") && made.contains("strip-prefix (plugin"), "{made}");
     let folder = stream.folder.path().to_owned();
     let pipeline = folder.join("pins.yaml").display().to_string();
     let Stream { folder: kept, running, rule: _ } = stream;

@@ -8,6 +8,7 @@ mod completions;
 mod dead_letters;
 mod error;
 mod lanes;
+mod lineage;
 mod log;
 mod new;
 mod output;
@@ -61,6 +62,8 @@ enum Command {
     Generations(swap::GenerationsArgs),
     /// Show how far a pipeline has come; move a lane.
     Lanes(lanes::LanesArgs),
+    /// Show which generation of its rule cleaned which records, or made a row.
+    Lineage(lineage::LineageArgs),
     /// Clean records between the standard input and the standard output.
     Pipe(pipe::PipeArgs),
     /// Run pipelines.
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Generations(args) => swap::generations(&args),
         Command::Lanes(args) => lanes::run(&args),
+        Command::Lineage(args) => lineage::run(&args),
         Command::Pipe(args) => pipe::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(&args),

@@ -451,6 +451,8 @@ impl<'a> Run<'a> {
         let raw = &cleaned.part.raw;
         let (records, dead) = (raw.records.len() as u64, cleaned.part.dead_letters.len() as u64);
         let accepted = dead.min(self.accepted_rejects);
+        // What `tests/bench/swap.py` reads.
+        tracing::trace!(lane = %self.claim.lane, generation = %given.live.generation, records, "cleaned");
         self.accepted_rejects -= accepted;
         self.making.accepted_rejects += accepted;
         self.making.gauge.add(records, raw.bytes.len() as u64, Instant::now());

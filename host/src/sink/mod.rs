@@ -29,8 +29,8 @@ use self::sqlite::SqliteSink;
 use self::stdout::StdoutSink;
 use crate::pipeline::config::SinkConfig;
 use crate::record::{
-    Batch, ConnectorError, Digest, Field, Generation, Lane, Position, Rows, SourceId, Unit,
-    UnitPart,
+    Batch, ConnectorError, Digest, Field, Generation, Lane, Position, PositionOrder, Rows,
+    SourceId, Unit, UnitPart,
 };
 
 /// What a sink is opened for.
@@ -128,6 +128,16 @@ pub trait Sink: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Where rows come from whose column has this value, as text; none if rows do not tell.
+    async fn origins(
+        &self,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, ConnectorError> {
+        let _ = (column, value);
+        Ok(None)
+    }
+
     /// The lineage of the pipeline: neighbouring units of one generation as one range.
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError>;
 
@@ -213,6 +223,31 @@ pub struct LineageRange {
     pub generation: Option<Digest>,
     #[serde(flatten)]
     pub sums: LineageSums,
+}
+
+impl LineageRange {
+    /// Whether it is this range whose generation made the row.
+    pub fn made(&self, row: &RowOrigin) -> bool {
+        let (from, to) = (self.from.order(), self.to.order());
+        self.lane == row.lane && from <= row.place && row.place < to && self.generation.is_some()
+    }
+}
+
+/// The record that a row was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowOrigin {
+    pub lane: Lane,
+    pub place: PositionOrder,
+    /// As the row has it.
+    pub written: String,
+}
+
+impl RowOrigin {
+    /// None if that is no place.
+    pub fn new(lane: &str, written: &str) -> Option<Self> {
+        let place = written.parse::<Position>().ok()?.order();
+        Some(Self { lane: Lane::new(lane), place, written: written.to_owned() })
+    }
 }
 
 /// What became of the records of a range.

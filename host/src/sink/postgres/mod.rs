@@ -42,7 +42,7 @@ use self::table::Table;
 use self::write::Plan;
 use super::table::{Forgetting, Keep, TableFault};
 use super::{
-    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, Retry, Sink,
+    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, Retry, RowOrigin, Sink,
     SinkContext, StoredDeadLetter,
 };
 use crate::pipeline::config::{NulCharacters, PostgresSinkConfig};
@@ -340,6 +340,17 @@ impl Sink for PostgresSink {
             self.own_lanes().note_halt(connection, claim, reason).await
         };
         self.told(self.within(note)).await
+    }
+
+    async fn origins(
+        &self,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, ConnectorError> {
+        let read = async |connection: &mut PgConnection| {
+            self.table.origins(connection, column, value).await
+        };
+        self.told(self.within_state(read)).await
     }
 
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {

@@ -34,7 +34,7 @@ use self::session::{Database, Lease};
 use self::table::Table;
 use super::table::{Forgetting, Keep, TableFault};
 use super::{
-    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, Retry, Sink,
+    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, Retry, RowOrigin, Sink,
     SinkContext, StoredDeadLetter,
 };
 use crate::pipeline::config::SqliteSinkConfig;
@@ -267,6 +267,17 @@ impl Sink for SqliteSink {
             self.own_lanes().note_halt(connection, claim, reason).await
         };
         self.told(self.within(note)).await
+    }
+
+    async fn origins(
+        &self,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, ConnectorError> {
+        let look = async |connection: &mut SqliteConnection| {
+            self.table.origins(connection, column, value).await
+        };
+        self.told(self.seen(look)).await
     }
 
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {

@@ -11,8 +11,9 @@ use super::error::SqliteFault;
 use super::session::begin;
 use crate::pipeline::config::SqliteSinkConfig;
 use crate::record::Field;
+use crate::sink::RowOrigin;
 use crate::sink::table::ddl::{quoted, unique_index};
-use crate::sink::table::{Layout, TableFault, Target, TargetConfig};
+use crate::sink::table::{LANE, Layout, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig};
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -85,6 +86,35 @@ impl Table {
             return Err(fault.into());
         }
         Ok(target.layout(has))
+    }
+
+    /// None if the table has no columns that tell.
+    pub(super) async fn origins(
+        &self,
+        connection: &mut SqliteConnection,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, SqliteFault> {
+        let found = columns(connection, self.name()).await?;
+        if ![LANE, POSITION].iter().all(|name| found.contains(*name)) {
+            return Ok(None);
+        }
+        if !found.contains(&column.to_ascii_lowercase()) {
+            let (table, column) = (self.target.name.clone(), column.to_owned());
+            return Err(TableFault::UnknownColumn { table, column }.into());
+        }
+        let rows: Vec<(Option<String>, Option<String>)> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT {LANE}, {POSITION} FROM {} WHERE CAST({} AS TEXT) = ? LIMIT {ORIGINS_MAX}",
+            quoted(self.name()),
+            quoted(column)
+        )))
+        .bind(value)
+        .fetch_all(connection)
+        .await?;
+        let origins = rows
+            .iter()
+            .filter_map(|(lane, place)| RowOrigin::new(lane.as_deref()?, place.as_deref()?));
+        Ok(Some(origins.collect()))
     }
 
     async fn make(&self, connection: &mut SqliteConnection) -> Result<(), SqliteFault> {

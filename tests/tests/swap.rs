@@ -69,11 +69,15 @@ fn another(plugin: &[u8], number: u8) -> Vec<u8> {
 
 impl Stream {
     fn start(source: &str, limits: &str) -> Self {
+        Self::start_into("table: pin", source, limits)
+    }
+
+    fn start_into(table: &str, source: &str, limits: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         fs::copy(guests::hostile(), folder.path().join("odd.wasm")).expect("a copy");
         let pipeline = format!(
             "name: pins\nsource: {{ generate: {{ profile: pin, {source} }} }}\nrule: rule.yaml\n\
-             sink: {{ sqlite: {{ path: pins.db, table: pin }} }}\nunit: {{ time: 100ms }}\n\
+             sink: {{ sqlite: {{ path: pins.db, {table} }} }}\nunit: {{ time: 100ms }}\n\
              limits: {limits}\n"
         );
         fs::write(folder.path().join("pins.yaml"), pipeline).expect("a file");
@@ -550,4 +554,16 @@ fn a_halted_lane_takes_a_rule_that_can_clean_its_batch() {
     stream.says(TOOK_OVER, 1);
     stream.has_rows(1_000);
     assert!(stream.end().contains_key(&3));
+}
+
+#[test]
+fn a_rule_whose_rows_the_table_refuses_is_rolled_back() {
+    let mut stream = Stream::start_into("table: pin, key: [at]", "rate: 20000", "{}");
+    let mut without_key = rule(2, nothing());
+    without_key["fields"]["at"] = json!("integer");
+    stream.save_rule(without_key);
+    stream.says("the sink refuses", 1);
+    stream.says(ROLLED_BACK, 1);
+    stream.has_rows(1_000);
+    assert_eq!(stream.end().keys().copied().collect::<Vec<_>>(), [1]);
 }

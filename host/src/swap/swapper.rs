@@ -192,6 +192,11 @@ impl Swapper {
     fn proven(&mut self, why: &str) {
         let Some((live, _)) = self.probation.take() else { return };
         let conduct = live.conduct();
+        if conduct.records == 0 {
+            // Nothing came: nothing is known.
+            self.watch_over(&live);
+            return;
+        }
         live.end_probation();
         self.unwritten.push_back(gates::judged(live.generation, Verdict::Live, None));
         tracing::info!(

@@ -10,7 +10,7 @@ use super::plan::Planned;
 use super::{ObjectsSource, ObjectsSourceError};
 use crate::objects::ObjectRoot;
 use crate::pipeline::config::ObjectsSourceConfig;
-use crate::record::Digest;
+use crate::record::{Digest, Lane, Position};
 use crate::source::SourceOptions;
 
 /// Which records are meant, by their time: the record's own where an index tells it, else that of its
@@ -27,8 +27,48 @@ impl Times {
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time < until)
     }
 
-    pub(super) fn are_all(&self) -> bool {
+    fn are_all(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Which records are meant: all that are in neither way left out.
+#[derive(Debug, Clone, Default)]
+pub struct Meant {
+    pub times: Times,
+    /// Only those that were read first within one of these, which an archive tells.
+    pub ranges: Option<Arc<[MeantRange]>>,
+}
+
+/// A part of a lane that is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MeantRange {
+    lane: String,
+    from: [u64; 3],
+    /// The first that is not meant.
+    to: [u64; 3],
+}
+
+impl MeantRange {
+    pub fn new(lane: &Lane, from: Position, to: Position) -> Self {
+        Self { lane: lane.name().to_owned(), from: from.order().0, to: to.order().0 }
+    }
+}
+
+impl Meant {
+    pub(super) fn is_all(&self) -> bool {
+        self.times.are_all() && self.ranges.is_none()
+    }
+
+    /// Whether a record of an archive is meant.
+    pub(super) fn holds(&self, time: Option<i64>, lane: Option<&Lane>, at: Position) -> bool {
+        let is_of_time = self.times.are_all() || time.is_some_and(|time| self.times.hold(time));
+        let Some(ranges) = &self.ranges else { return is_of_time };
+        let at = at.order().0;
+        let is_within = |range: &MeantRange| {
+            lane.is_some_and(|lane| lane.name() == range.lane) && range.from <= at && at < range.to
+        };
+        is_of_time && ranges.iter().any(is_within)
     }
 }
 
@@ -36,14 +76,19 @@ impl Times {
 #[derive(Debug)]
 pub struct ReplayPlan {
     pub(super) objects: Vec<Planned>,
-    pub(super) times: Times,
+    pub(super) meant: Meant,
     digest: Digest,
 }
 
 impl ReplayPlan {
-    fn new(url: &str, objects: Vec<Planned>, times: Times) -> Self {
-        let all = serde_json::to_vec(&(url, &times, &objects)).expect("a plan is plain values");
-        Self { objects, times, digest: Digest::of(&all) }
+    fn new(url: &str, objects: Vec<Planned>, meant: Meant) -> Self {
+        let Meant { times, ranges } = &meant;
+        let all = match ranges {
+            None => serde_json::to_vec(&(url, times, &objects)),
+            Some(ranges) => serde_json::to_vec(&(url, times, &objects, &**ranges)),
+        };
+        let digest = Digest::of(&all.expect("a plan is plain values"));
+        Self { objects, meant, digest }
     }
 
     /// The same objects at the same place have the same one.
@@ -71,17 +116,21 @@ impl ObjectsSource {
     pub async fn replay(
         config: &ObjectsSourceConfig,
         options: &SourceOptions,
-        times: Times,
+        meant: Meant,
     ) -> Result<(Self, Arc<ReplayPlan>), ObjectsSourceError> {
         let root = ObjectRoot::open(&config.url, &config.s3).await?;
         let mut shelf = Self::shelf(root, config, options).await?;
         let mut objects = shelf.all().await?;
         // Who reads an index learns of each record when it was. No object is older than its records.
         let is_archive = !shelf.indexes().await?.is_empty();
+        if meant.ranges.is_some() && !is_archive {
+            return Err(ObjectsSourceError::NoPlaces { url: config.url.clone() });
+        }
+        let times = meant.times;
         let bounds = if is_archive { Times { until: None, ..times } } else { times };
         objects.retain(|object| bounds.hold(object.modified));
         let identity = Self::identity_of(&shelf);
-        let plan = Arc::new(ReplayPlan::new(identity.as_str(), objects, times));
+        let plan = Arc::new(ReplayPlan::new(identity.as_str(), objects, meant));
         shelf.replay = Some(Arc::clone(&plan));
         Ok((Self::of(shelf, config, options), plan))
     }
@@ -95,5 +144,28 @@ impl Shelf {
             listed.try_collect().await.map_err(|cause| self.failed(cause))?;
         all.sort_unstable();
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_meant_by_their_first_place_and_their_time() {
+        let lane = Lane::new("pins-0");
+        let at = Position::Record;
+        let ranges =
+            [MeantRange::new(&lane, at(10), at(20)), MeantRange::new(&lane, at(30), at(31))];
+        let meant = Meant { times: Times::default(), ranges: Some(ranges.into()) };
+        let held = |record| meant.holds(None, Some(&lane), at(record));
+        let found: Vec<_> = (0..40).filter(|record| held(*record)).collect();
+        assert_eq!(found, [(10..20).collect::<Vec<_>>(), vec![30]].concat());
+        assert!(!meant.holds(None, Some(&Lane::new("pins-1")), at(10)));
+        assert!(!meant.holds(None, None, at(10)));
+        let late = Meant { times: Times { since: Some(5), until: None }, ..meant };
+        assert!(late.holds(Some(5), Some(&lane), at(10)));
+        assert!(!late.holds(Some(4), Some(&lane), at(10)));
+        assert!(!late.holds(None, Some(&lane), at(10)));
     }
 }

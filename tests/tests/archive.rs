@@ -262,7 +262,13 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
         let version = "encode(_pinhost_version, 'hex')";
         scene.postgres(&format!("{ROWS}, {version} FROM {table} ORDER BY k COLLATE \"C\""))
     };
-    assert_eq!(posts("posts_again"), posts("posts"));
+    let live = posts("posts");
+    assert_eq!(posts("posts_again"), live);
+
+    scene.postgres("UPDATE posts SET note = 'spoilt' WHERE n % 2 = 0 RETURNING k");
+    assert_ne!(posts("posts"), live);
+    scene.run(&["replay", "posts.yaml", "--from", &from, "--replace"]).done();
+    assert_eq!(posts("posts"), live);
 }
 
 /// Whoever has only what the shipped pipelines leave has everything.

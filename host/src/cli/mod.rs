@@ -10,6 +10,8 @@ mod error;
 mod lanes;
 mod lineage;
 mod log;
+#[cfg(target_env = "gnu")]
+mod memory;
 mod new;
 mod output;
 mod pipe;
@@ -122,6 +124,8 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// Does what the arguments of this process say.
 pub fn main() -> ExitCode {
+    #[cfg(target_env = "gnu")]
+    memory::keep_pages();
     let cli = Cli::parse();
     let done = log::start(&cli.log).and_then(|()| match cli.command {
         Command::Check(args) => check::run(&args),

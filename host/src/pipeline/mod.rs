@@ -46,8 +46,8 @@ pub use finding::{Finding, Findings, Gate, Place, Severity};
 pub use load::Document;
 pub use output::Projection;
 pub use restored::RestoreError;
-pub use rule::{Rule, RuleTest};
-pub use step::{Instead, RuleStep, Supply};
+pub use rule::{Rule, RuleTest, Workshop};
+pub use step::{PluginSwap, RuleStep};
 pub use tombstones::{Deleted, Tombstones};
 
 /// A source, a rule, a sink: sound, as far as can be told without running it.

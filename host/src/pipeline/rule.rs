@@ -8,11 +8,11 @@ use super::config::{RuleConfig, TestConfig};
 use super::field::{self, Columns};
 use super::finding::{Finding, Place};
 use super::output::{self, Projection};
-use super::step::{self, Plugins, RuleStep, Supply};
+use super::step::{self, PluginSwap, Plugins, RuleStep};
 use super::strays::Strays;
 use super::tree::{Cursor, Templates};
 use crate::decode::{DeclaredField, Reject};
-use crate::plugin::{ConfigureError, Origin, PluginLimits};
+use crate::plugin::{ConfigureError, Origin, PluginLimits, Sandbox};
 use crate::record::Field;
 
 /// Fields, steps and output: sound, as far as can be told without a record.
@@ -87,6 +87,15 @@ impl Rule {
     }
 }
 
+/// Where plugins come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Workshop<'a> {
+    pub sandbox: &'a Sandbox,
+    /// Steps that run: their plugins are not compiled again.
+    pub running: &'a [RuleStep],
+    pub swaps: &'a [PluginSwap],
+}
+
 /// A rule as far as it is sound. It must not run if anything was found.
 pub(super) struct Resolved {
     pub(super) rule: Rule,
@@ -98,15 +107,19 @@ pub(super) fn resolve(
     config: RuleConfig,
     path: &Path,
     at: Cursor<'_>,
-    supply: Supply<'_>,
+    workshop: Workshop<'_>,
     limits: &Arc<PluginLimits>,
     found: &mut Vec<Finding>,
 ) -> Resolved {
-    let mut plugins = Plugins::new(supply, limits, path.parent().unwrap_or(Path::new("")));
+    let swaps = workshop.swaps;
+    let mut plugins = Plugins::new(workshop, limits, path.parent().unwrap_or(Path::new("")));
     let (fields, mut columns) = field::declared(&config, at, found);
     let steps = match at.get("steps") {
         Some(at) => step::configured(&config.steps, at, &mut plugins, &mut columns, found),
-        None => Vec::new(),
+        None => {
+            step::check_swaps(swaps, &[], found);
+            Vec::new()
+        }
     };
     let (output, columns) =
         output::projection(config.output.as_deref(), at.get("output"), &columns, found);

@@ -1,13 +1,15 @@
 //! Steps as they are written become plugins at their places.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::config::StepConfig;
 use super::field::Columns;
 use super::finding::{Finding, Gate};
 use super::nearest::{self, nearest};
+use super::rule::Workshop;
 use super::tree::Cursor;
 use crate::plugin::{
     ConfigureError, Plugin, PluginError, PluginFile, PluginLimits, Sandbox, Step, discarded,
@@ -32,46 +34,49 @@ impl RuleStep {
     }
 }
 
-/// Where plugins come from.
-#[derive(Debug, Clone, Copy)]
-pub struct Supply<'a> {
-    pub sandbox: &'a Sandbox,
-    /// Steps that are running: their plugins are not compiled again.
-    pub running: &'a [RuleStep],
-    pub instead: Option<Instead<'a>>,
+/// A plugin that takes the place of the one that a step names, under the same configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginSwap {
+    pub step: String,
+    /// From the current folder.
+    pub file: PathBuf,
 }
 
-/// A plugin that takes the place of the one that is written.
-#[derive(Debug, Clone, Copy)]
-pub struct Instead<'a> {
-    /// The step's id.
-    pub step: &'a str,
-    pub file: &'a PluginFile,
-}
+impl FromStr for PluginSwap {
+    type Err = &'static str;
 
-impl<'a> From<&'a Sandbox> for Supply<'a> {
-    fn from(sandbox: &'a Sandbox) -> Self {
-        Self { sandbox, running: &[], instead: None }
+    /// `STEP=FILE`
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((step, file)) if !step.is_empty() && !file.is_empty() => {
+                Ok(Self { step: step.to_owned(), file: file.into() })
+            }
+            _ => Err("it is written STEP=FILE, like tags=./tags.wasm"),
+        }
     }
 }
 
 /// What it takes to find plugins and to load them.
 pub(super) struct Plugins<'a> {
     sandbox: &'a Sandbox,
+    swaps: &'a [PluginSwap],
     limits: Arc<PluginLimits>,
     /// Paths of plugins are those from here on.
     folder: &'a Path,
     loaded: HashMap<Digest, Plugin>,
-    instead: Option<Instead<'a>>,
 }
 
 impl<'a> Plugins<'a> {
-    pub(super) fn new(supply: Supply<'a>, limits: &Arc<PluginLimits>, folder: &'a Path) -> Self {
-        let Supply { sandbox, running, instead } = supply;
+    pub(super) fn new(
+        workshop: Workshop<'a>,
+        limits: &Arc<PluginLimits>,
+        folder: &'a Path,
+    ) -> Self {
+        let Workshop { sandbox, running, swaps } = workshop;
         let running = running.iter().map(|step| step.step.plugin());
         let same = running.filter(|plugin| plugin.limits() == limits);
         let loaded = same.map(|plugin| (plugin.file().digest(), plugin.clone())).collect();
-        Self { sandbox, limits: Arc::clone(limits), folder, loaded, instead }
+        Self { sandbox, swaps, limits: Arc::clone(limits), folder, loaded }
     }
 }
 
@@ -97,11 +102,11 @@ pub(super) fn configured(
             (None, None) => config.plugin.clone(),
         };
         check_id(&id, config, at, &ids, found);
-        let plugin = match plugins.instead.filter(|instead| instead.step == id) {
-            Some(instead) => plugins.loaded(instead.file.clone(), at.key("plugin"), found),
+        ids.push(id.clone());
+        let plugin = match plugins.swaps.iter().find(|swap| swap.step == id) {
+            Some(swap) => plugins.load_instead(&swap.file, found),
             None => plugin,
         };
-        ids.push(id.clone());
         let step = plugin.and_then(|plugin| configure(&plugin, &id, config, at, columns, found));
         match step {
             Some(step) => {
@@ -111,14 +116,17 @@ pub(super) fn configured(
             None => columns.doubt(at.get("with")),
         }
     }
-    if let Some(Instead { step, .. }) = plugins.instead
-        && !ids.iter().any(|id| id == step)
-    {
-        let known: Vec<_> = ids.iter().map(String::as_str).collect();
-        let told = at.finding(format!("no step is called `{step}`"));
+    check_swaps(plugins.swaps, &ids, found);
+    steps
+}
+
+/// Plugins that take no other's place.
+pub(super) fn check_swaps(swaps: &[PluginSwap], ids: &[String], found: &mut Vec<Finding>) {
+    let known: Vec<_> = ids.iter().map(String::as_str).collect();
+    for PluginSwap { step, .. } in swaps.iter().filter(|swap| !ids.contains(&swap.step)) {
+        let told = Finding::new(format!("no step is called `{step}`"));
         found.push(Finding { help: nearest::help(step, &known, "there are"), ..told });
     }
-    steps
 }
 
 fn check_id(
@@ -196,13 +204,25 @@ fn is_consequence(message: &str, named: Option<&str>, columns: &Columns) -> bool
 impl Plugins<'_> {
     fn load(&mut self, named: &str, at: Cursor<'_>, found: &mut Vec<Finding>) -> Option<Plugin> {
         let file = self.find(named, at, found)?;
-        self.loaded(file, at, found)
+        self.load_file(file, |message| at.finding(message), found)
     }
 
-    fn loaded(
+    fn load_instead(&mut self, path: &Path, found: &mut Vec<Finding>) -> Option<Plugin> {
+        match PluginFile::read(path, self.limits.file) {
+            Ok(file) => self.load_file(file, Finding::new, found),
+            Err(error) => {
+                let help = error.help().map(str::to_owned).or_else(|| nearest::file(path, ".wasm"));
+                let told = Finding { help, ..Finding::new(chain(&error)) };
+                found.push(told.met_at(Gate::Read));
+                None
+            }
+        }
+    }
+
+    fn load_file(
         &mut self,
         file: PluginFile,
-        at: Cursor<'_>,
+        finding: impl FnOnce(String) -> Finding,
         found: &mut Vec<Finding>,
     ) -> Option<Plugin> {
         if let Some(plugin) = self.loaded.get(&file.digest()) {
@@ -216,7 +236,7 @@ impl Plugins<'_> {
             }
             Err(error) => {
                 let help = error.help().map(str::to_owned);
-                let told = Finding { help, ..at.finding(error.to_string()) };
+                let told = Finding { help, ..finding(error.to_string()) };
                 found.push(told.met_at(match error {
                     PluginError::Invalid { .. } => Gate::Compile,
                     _ => Gate::Contract,

@@ -39,6 +39,8 @@ pub struct PipelineRun {
     pub pool: Pool,
     /// What is read, if it is not what the pipeline names.
     pub source: Option<Arc<dyn Source>>,
+    /// Rows that the same records gave before make way.
+    pub replaces: bool,
     /// The run ends when there is nothing new to read.
     pub until_end: bool,
     /// Stop reading, commit what was read, end.
@@ -140,6 +142,7 @@ impl PipelineRun {
                 source: Some(identity),
                 columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
                 keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
+                replaces: self.replaces,
             },
         };
         let context = &maker.context;
@@ -162,7 +165,7 @@ impl PipelineRun {
         began: Instant,
         halt_time: Option<Duration>,
     ) -> Result<(), PipelineError> {
-        let Self { pipeline, stats, pool, source: _, until_end: _, drain } = self;
+        let Self { pipeline, stats, pool, source: _, replaces: _, until_end: _, drain } = self;
         let shared = Shared {
             source,
             sink,
@@ -271,6 +274,13 @@ impl LiveMaker {
     }
 }
 
+/// A lane that holds its position.
+#[derive(Debug)]
+struct Halted {
+    reason: String,
+    since: Instant,
+}
+
 /// Keeps the lanes of a running pipeline going.
 #[derive(Debug)]
 struct Keeper {
@@ -325,18 +335,19 @@ impl Keeper {
     /// Keeps one lane going until it has ended.
     async fn keep(&self, lane: &Lane) -> Result<(), PipelineError> {
         let mut patience = Patience::new(Duration::from_secs(30));
-        let mut halted_since: Option<Instant> = None;
+        let mut halted: Option<Halted> = None;
         let mut breaker = Breaker::new(self.shared.dead_ratio_max);
         let stats = &self.shared.stats;
         stats.health(lane, LaneHealth::Starting);
         let mut changes = self.shared.generations.follow();
         loop {
             changes.mark_unchanged();
-            let before = stats.totals().units;
-            let is_probe = halted_since.is_some();
+            let before = stats.position(lane);
+            let is_probe = halted.is_some();
             let end = lane::run(&self.shared, lane, is_probe, &mut breaker, &self.drain).await;
-            if stats.totals().units > before {
-                halted_since = None;
+            // Something of it was committed, or somebody moved it.
+            if stats.position(lane) != before {
+                halted = None;
                 patience = Patience::new(Duration::from_secs(30));
             }
             match end {
@@ -358,8 +369,7 @@ impl Keeper {
                 }
                 LaneEnd::Halted(cause) => {
                     if !self.gives_way(lane, &cause) {
-                        let since = *halted_since.get_or_insert_with(Instant::now);
-                        self.halted(lane, cause, since)?;
+                        halted = Some(self.halted(lane, cause, halted)?);
                     }
                     let wait = async {
                         tokio::select! {
@@ -372,7 +382,7 @@ impl Keeper {
                         None => return Ok(()),
                         Some(false) => {}
                         Some(true) => {
-                            halted_since = None;
+                            halted = None;
                             breaker = Breaker::new(self.shared.dead_ratio_max);
                             patience = Patience::new(Duration::from_secs(30));
                         }
@@ -386,14 +396,18 @@ impl Keeper {
     fn gives_way(&self, lane: &Lane, cause: &Halt) -> bool {
         let Halt::TooManyRefused { generation, .. } = cause else { return false };
         let live = self.shared.generations.current();
-        let position = self.shared.stats.totals().lanes.get(lane).and_then(|it| it.position);
-        let at = position.map(|position| (lane, position));
+        let at = self.shared.stats.position(lane).map(|position| (lane, position));
         live.generation == *generation
             && self.shared.generations.roll_back(&live, Trouble::Halted(cause.to_string()), at)
     }
 
-    /// Whether the lane is to be tried again.
-    fn halted(&self, lane: &Lane, cause: Halt, since: Instant) -> Result<(), PipelineError> {
+    /// Says so, once for each reason, if the lane is to be tried again.
+    fn halted(
+        &self,
+        lane: &Lane,
+        cause: Halt,
+        before: Option<Halted>,
+    ) -> Result<Halted, PipelineError> {
         let class = cause.class();
         if class == ErrorClass::Fatal {
             return Err(PipelineError::Fatal { cause });
@@ -403,22 +417,18 @@ impl Keeper {
         if is_outside && !stats.has_committed() && self.began.elapsed() >= self.start_time {
             return Err(PipelineError::NotStarted { cause });
         }
+        let since = before.as_ref().map_or_else(Instant::now, |before| before.since);
         if self.halt_time.is_some_and(|time| since.elapsed() >= time) {
             return Err(PipelineError::Halted { lane: lane.clone(), cause });
         }
         let help = cause.help(&self.file, lane);
-        let said = cause.to_string();
-        let is_new = !matches!(
-            stats.totals().lanes.get(lane).map(|status| &status.health),
-            Some(LaneHealth::Halted { reason, .. }) if *reason == said
-        );
-        if is_new {
+        let reason = cause.to_string();
+        if before.is_none_or(|before| before.reason != reason) {
             let shown = help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
-            tracing::error!(lane = %lane, "the lane is halted: {said}{shown}");
+            tracing::error!(lane = %lane, "the lane is halted: {reason}{shown}");
         }
-        let health = LaneHealth::Halted { reason: said, help, since };
-        stats.health(lane, health);
-        Ok(())
+        stats.health(lane, LaneHealth::Halted { reason: reason.clone(), help, since });
+        Ok(Halted { reason, since })
     }
 
     /// Waits until the lane's new owner is gone; none if the pipeline is to end before.

@@ -2,13 +2,12 @@
 //! before, tells in a line what it found, and has an error of its own.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::trial::{Differences, TrialFault, trial};
-use crate::pipeline::{Change, Findings, Instead, Pipeline, Supply};
-use crate::plugin::{PluginFile, PluginFileError, Sandbox};
+use crate::pipeline::{Change, Findings, Pipeline, PluginSwap, Workshop};
+use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, Generation};
 use crate::run::{Difference, Generations, Live, LiveMaker, RuleTestError, RuleTests};
 use crate::sink::{Judgement, Verdict};
@@ -18,8 +17,6 @@ use super::start::last_verdict;
 /// Why what is written does not take over.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    #[error(transparent)]
-    File(#[from] PluginFileError),
     /// What is written makes no sense, a plugin is none, or it does not take its configuration.
     #[error("{} failed: {}", found.gate().name(), plain(found))]
     Written { found: Findings },
@@ -130,7 +127,7 @@ pub(super) enum What {
     /// What the files say.
     Written,
     /// The same, with another plugin in a step.
-    Plugin { step: String, file: PluginFile },
+    Plugin(PluginSwap),
     /// One that ran before.
     Kept(Arc<Pipeline>),
 }
@@ -166,18 +163,16 @@ impl Wanted {
     /// Read, compiled, of this contract, configured.
     async fn loaded(&self, told: &mut Told) -> Result<Arc<Pipeline>, Refusal> {
         let began = Instant::now();
-        let (step, file) = match &self.what {
+        let swaps = match &self.what {
             What::Kept(pipeline) => return Ok(Arc::clone(pipeline)),
-            What::Written => (None, None),
-            What::Plugin { step, file } => (Some(step.clone()), Some(file.clone())),
+            What::Written => Vec::new(),
+            What::Plugin(swap) => vec![swap.clone()],
         };
         let (running, sandbox) = (Arc::clone(&self.running), self.sandbox.gentle());
         let loaded = aside(move || {
-            let instead = step.as_deref().zip(file.as_ref());
-            let instead = instead.map(|(step, file)| Instead { step, file });
             let steps = running.rule.as_ref().map_or(&[][..], |rule| &rule.steps);
-            let supply = Supply { sandbox: &sandbox, running: steps, instead };
-            Pipeline::load_from(&running.path, supply)
+            let workshop = Workshop { sandbox: &sandbox, running: steps, swaps: &swaps };
+            Pipeline::load_in(&running.path, workshop)
         });
         let loaded = loaded.await.map_err(|found| Refusal::Written { found })?;
         told.lines.extend(self.told(&loaded, began.elapsed()));
@@ -306,12 +301,6 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-}
-
-/// A plugin file, whole.
-pub(super) async fn read(path: &Path, limit: bytesize::ByteSize) -> Result<PluginFile, Refusal> {
-    let path = path.to_owned();
-    Ok(aside(move || PluginFile::read(&path, limit)).await?)
 }
 
 pub(super) fn judged(generation: Digest, verdict: Verdict, reason: Option<String>) -> Judgement {

@@ -17,7 +17,7 @@ use super::request::{Answer, GenerationStatus, Request};
 use super::start::{self, First};
 use super::watch::Watch;
 use crate::observe::{Stats, SwapResult};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::Sandbox;
 use crate::record::Digest;
 use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble};
@@ -50,8 +50,8 @@ struct Attempt {
     /// A task of its own: it may hold what the sink has only one of, while others wait for that.
     passing: AbortOnDropHandle<Outcome>,
     answer: Option<oneshot::Sender<Answer>>,
-    /// The step that somebody has put another plugin into, and its file.
-    plugin: Option<(String, PathBuf)>,
+    /// What somebody has put into a step.
+    plugin: Option<PluginSwap>,
     began: Instant,
     /// What runs is given up for it.
     undoes: Option<Arc<Live>>,
@@ -273,7 +273,7 @@ impl Swapper {
         &mut self,
         what: What,
         is_dry: bool,
-        asked: Option<(oneshot::Sender<Answer>, (String, PathBuf))>,
+        asked: Option<(oneshot::Sender<Answer>, PluginSwap)>,
     ) {
         let wanted = self.wanted(what, is_dry);
         let mut told = Told::new(&self.running.name);
@@ -390,7 +390,7 @@ impl Swapper {
     async fn take_over(
         &mut self,
         ready: Ready,
-        plugin: Option<&(String, PathBuf)>,
+        plugin: Option<&PluginSwap>,
         undoes: Option<&Arc<Live>>,
         took: Duration,
         told: &mut Told,
@@ -399,7 +399,7 @@ impl Swapper {
         let before = self.generations.current();
         let limits = self.running.limits.probation.clone();
         let next = self.generations.take_over(live, &limits);
-        if let Some((step, _)) = plugin {
+        if let Some(PluginSwap { step, .. }) = plugin {
             told.tell(format!("step {step} is {} now", pipeline.plugin_of(step)));
         }
         self.known.retain(|(known, _)| *known != next.generation);
@@ -439,17 +439,8 @@ impl Swapper {
     async fn asked(&mut self, request: Request) {
         match request {
             Request::Swap { step, file, is_dry, answer } => {
-                let limit = self.running.limits.plugin.file.into();
-                match gates::read(&file, limit).await {
-                    Ok(plugin) => {
-                        let what = What::Plugin { step: step.clone(), file: plugin };
-                        self.try_out(what, is_dry, Some((answer, (step, file))));
-                    }
-                    Err(refusal) => {
-                        let why = refusal.to_string();
-                        let _ = answer.send(Answer::Refused { told: Vec::new(), why });
-                    }
-                }
+                let swap = PluginSwap { step, file };
+                self.try_out(What::Plugin(swap.clone()), is_dry, Some((answer, swap)));
             }
             Request::RollBack { step, answer } => self.roll_back(step, answer).await,
             Request::Generations { answer } => {

@@ -24,11 +24,13 @@ impl Table {
     pub(super) fn new(
         config: &SqliteSinkConfig,
         columns: Option<Arc<[Field]>>,
+        replaces: bool,
     ) -> Result<Self, SqliteFault> {
         let SqliteSinkConfig { table, key, newest, create, provenance, .. } = config;
         SQLITE.takes_name(table, &["sqlite_", "pinhost_"])?;
         let newest = newest.as_deref();
-        let config = TargetConfig { key, newest, create: *create, provenance: *provenance };
+        let (create, provenance) = (*create, *provenance);
+        let config = TargetConfig { key, newest, create, provenance, replaces };
         let target = Target::new(&SQLITE, table, config, columns)?;
         let mut seen: Vec<&str> = Vec::new();
         for Field { name, .. } in &*target.columns {
@@ -85,7 +87,9 @@ impl Table {
             };
             return Err(fault.into());
         }
-        Ok(target.layout(has))
+        let layout = target.layout(has);
+        target.check(layout)?;
+        Ok(layout)
     }
 
     /// None if the table has no columns that tell.

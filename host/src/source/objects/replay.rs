@@ -1,11 +1,12 @@
 //! A replay: objects that are listed once, and read once.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
 
-use super::look::Shelf;
+use super::look::{Shelf, micros};
 use super::plan::Planned;
 use super::{ObjectsSource, ObjectsSourceError};
 use crate::objects::ObjectRoot;
@@ -77,20 +78,13 @@ impl Meant {
 pub struct ReplayPlan {
     pub(super) objects: Vec<Planned>,
     pub(super) meant: Meant,
+    /// What records count as that have no time.
+    pub(super) taken_as_micros: Option<i64>,
+    is_archive: bool,
     digest: Digest,
 }
 
 impl ReplayPlan {
-    fn new(url: &str, objects: Vec<Planned>, meant: Meant) -> Self {
-        let Meant { times, ranges } = &meant;
-        let all = match ranges {
-            None => serde_json::to_vec(&(url, times, &objects)),
-            Some(ranges) => serde_json::to_vec(&(url, times, &objects, &**ranges)),
-        };
-        let digest = Digest::of(&all.expect("a plan is plain values"));
-        Self { objects, meant, digest }
-    }
-
     /// The same objects at the same place have the same one.
     pub fn digest(&self) -> Digest {
         self.digest
@@ -98,6 +92,11 @@ impl ReplayPlan {
 
     pub fn objects(&self) -> u64 {
         self.objects.len() as u64
+    }
+
+    /// Whether it is known of some records what they were when they were read first.
+    pub fn is_archive(&self) -> bool {
+        self.is_archive
     }
 
     /// As they are stored.
@@ -112,11 +111,13 @@ impl ReplayPlan {
 }
 
 impl ObjectsSource {
-    /// Lists what there is. What is read is that and nothing else, whatever comes later.
+    /// Lists what there is. What is read is that and nothing else, whatever comes later. Records of which
+    /// nobody knows when they were made are older than all others, or count as made now.
     pub async fn replay(
         config: &ObjectsSourceConfig,
         options: &SourceOptions,
         meant: Meant,
+        counts_as_new: bool,
     ) -> Result<(Self, Arc<ReplayPlan>), ObjectsSourceError> {
         let root = ObjectRoot::open(&config.url, &config.s3).await?;
         let mut shelf = Self::shelf(root, config, options).await?;
@@ -130,10 +131,22 @@ impl ObjectsSource {
         let bounds = if is_archive { Times { until: None, ..times } } else { times };
         objects.retain(|object| bounds.hold(object.modified));
         let identity = Self::identity_of(&shelf);
-        let plan = Arc::new(ReplayPlan::new(identity.as_str(), objects, meant));
+        let digest = digest(identity.as_str(), &meant, &objects);
+        let taken_as_micros = counts_as_new.then(|| micros(SystemTime::now()));
+        let plan = Arc::new(ReplayPlan { objects, meant, taken_as_micros, is_archive, digest });
         shelf.replay = Some(Arc::clone(&plan));
         Ok((Self::of(shelf, config, options), plan))
     }
+}
+
+/// What is read: where, which records, and what each object looks like.
+fn digest(url: &str, meant: &Meant, objects: &[Planned]) -> Digest {
+    let Meant { times, ranges } = meant;
+    let all = match ranges {
+        None => serde_json::to_vec(&(url, times, objects)),
+        Some(ranges) => serde_json::to_vec(&(url, times, objects, &**ranges)),
+    };
+    Digest::of(&all.expect("a plan is plain values"))
 }
 
 impl Shelf {

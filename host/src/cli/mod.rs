@@ -24,6 +24,7 @@ mod sinks;
 mod summary;
 mod swap;
 mod test;
+mod which;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;

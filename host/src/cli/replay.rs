@@ -94,16 +94,17 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, CliError> {
         Some(digest) => Some(cleaned_by(&pipeline, digest)?),
         None => None,
     };
-    if let Some(other) = &args.to {
-        pipeline.sink = Pipeline::load(other, &sandbox)?.sink;
-    }
+    let sink_of = match &args.to {
+        Some(other) => Some(Pipeline::load(other, &sandbox)?),
+        None => None,
+    };
     let config = args.source(&pipeline);
     pipeline.source = SourceConfig::Objects(config.clone());
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| {
         CliError::environment("the threads of the runtime cannot be started").because(&error)
     })?;
-    let exit = runtime.block_on(replay(args, pipeline, &config, ranges));
+    let exit = runtime.block_on(replay(args, pipeline, sink_of, &config, ranges));
     runtime.shutdown_background();
     exit
 }
@@ -145,6 +146,7 @@ impl ReplayArgs {
 async fn replay(
     args: &ReplayArgs,
     mut pipeline: Pipeline,
+    sink_of: Option<Pipeline>,
     config: &ObjectsSourceConfig,
     ranges: Option<Arc<[MeantRange]>>,
 ) -> Result<Exit, CliError> {
@@ -152,18 +154,21 @@ async fn replay(
     let meant = Meant { times: args.times(), ranges };
     let opened = ObjectsSource::replay(config, &options, meant, args.overwrite).await;
     let (source, plan) = opened.map_err(|error| sinks::told(ConnectorError::from(error)))?;
+    if let Some(other) = &sink_of {
+        pipeline.sink = other.sink.clone();
+    }
     let id = args.run_id.clone().unwrap_or_else(|| args.id(&plan, &pipeline));
-    let name = replay_name(&pipeline.name, &id);
     if args.replace {
         check_replace(&pipeline, &plan)?;
     } else {
-        refuse_repeats(&pipeline, &name).await?;
+        refuse_repeats(&pipeline, &id).await?;
     }
     tell(args, &pipeline, &plan, &id)?;
     if args.dry_run {
         return Ok(Exit::Done);
     }
-    pipeline.name = name.into();
+    pipeline.replay(&id, sink_of.as_ref());
+    let source = source.called(pipeline.args());
 
     let threads =
         args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
@@ -219,11 +224,6 @@ fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, Cl
     Ok(ranges)
 }
 
-/// Its lanes are its own.
-fn replay_name(pipeline: &str, id: &str) -> String {
-    format!("{pipeline}.replay-{id}")
-}
-
 /// What is deleted has to be known.
 fn check_replace(pipeline: &Pipeline, plan: &ReplayPlan) -> Result<(), CliError> {
     if let SinkConfig::Objects(_) | SinkConfig::Stdout(_) = pipeline.sink {
@@ -240,7 +240,7 @@ fn check_replace(pipeline: &Pipeline, plan: &ReplayPlan) -> Result<(), CliError>
 }
 
 /// What this pipeline has appended already, or another replay of it, would be there twice.
-async fn refuse_repeats(pipeline: &Pipeline, name: &str) -> Result<(), CliError> {
+async fn refuse_repeats(pipeline: &Pipeline, run_id: &str) -> Result<(), CliError> {
     let appends = match &pipeline.sink {
         SinkConfig::Postgres(_) | SinkConfig::Sqlite(_) => pipeline.sink.upsert().is_none(),
         SinkConfig::Objects(_) => true,
@@ -251,7 +251,8 @@ async fn refuse_repeats(pipeline: &Pipeline, name: &str) -> Result<(), CliError>
     }
     let sink = sinks::open(pipeline).await?;
     let writers = sink.writers().await.map_err(sinks::told)?;
-    let (own, replays) = (&*pipeline.name, replay_name(&pipeline.name, ""));
+    let (own, replays) = (&*pipeline.name, pipeline.replay_name(""));
+    let name = pipeline.replay_name(run_id);
     let is_ours = |writer: &&String| **writer == own || writer.starts_with(&replays);
     let Some(writer) = writers.iter().filter(is_ours).find(|writer| **writer != name) else {
         return Ok(());

@@ -138,6 +138,7 @@ fn load_pipeline(
     Some(Pipeline {
         name: config.name.clone()?.into(),
         path: tree.path().to_owned(),
+        replay: None,
         source: source?,
         sink: config.sink.clone()?,
         rule: rule?.map(|resolved| Arc::new(resolved.rule)),

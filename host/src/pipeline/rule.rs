@@ -12,7 +12,7 @@ use super::step::{self, Plugins, RuleStep};
 use super::strays::Strays;
 use super::tree::{Cursor, Templates};
 use crate::decode::{DeclaredField, Reject};
-use crate::plugin::{PluginLimits, Sandbox};
+use crate::plugin::{ConfigureError, PluginLimits, Sandbox};
 use crate::record::Field;
 
 /// Fields, steps and output: sound, as far as can be told without a record.
@@ -61,6 +61,12 @@ impl Rule {
             });
         }
         reject
+    }
+
+    /// The same with steps that say nothing: for rows that are run only to see what becomes of them.
+    pub fn quiet(&self) -> Result<Self, ConfigureError> {
+        let steps = self.steps.iter().map(RuleStep::quiet).collect::<Result<_, _>>()?;
+        Ok(Self { steps, ..self.clone() })
     }
 
     /// The columns as records have them, before the first step.

@@ -10,7 +10,7 @@ use super::finding::Finding;
 use super::nearest::{self, nearest};
 use super::tree::Cursor;
 use crate::plugin::{
-    ConfigureError, Plugin, PluginFile, PluginLimits, Sandbox, Step, standard, traced,
+    ConfigureError, Plugin, PluginFile, PluginLimits, Sandbox, Step, discarded, standard, traced,
 };
 use crate::record::Digest;
 
@@ -20,6 +20,15 @@ pub struct RuleStep {
     /// Its stable name in metrics, lineage and dead letters.
     pub id: Arc<str>,
     pub step: Step,
+}
+
+impl RuleStep {
+    /// The same without a voice: for rows that are run only to see what becomes of them.
+    pub fn quiet(&self) -> Result<Self, ConfigureError> {
+        let step = &self.step;
+        let step = Step::new(step.plugin(), step.config(), step.input(), discarded())?;
+        Ok(Self { id: Arc::clone(&self.id), step })
+    }
 }
 
 /// What it takes to find plugins and to load them.

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use super::chain::{Chain, ChainHalted, StepTally, only};
 use super::examples::{Example, Examples};
 use crate::decode::{DecodeLimits, Decoder, Reject};
+use crate::diff::Outcome;
 use crate::pipeline::{Deleted, Pipeline, Rule, Tombstones};
 use crate::record::{
-    Batch, DeadLetter, Deletes, Digest, Field, RawBatch, RawFault, Record, Rows, UnitPart,
+    Batch, DeadLetter, Deletes, Digest, DroppedRecord, Field, RawBatch, RawFault, Record, Rows,
+    UnitPart,
 };
 use crate::sink::Sink;
 
@@ -55,8 +57,9 @@ pub(super) struct Worker {
     by_rule: Option<ByRule>,
 }
 
+/// Runs a rule on one thread, for whoever wants its rows.
 #[derive(Debug)]
-struct ByRule {
+pub(super) struct ByRule {
     rule: Arc<Rule>,
     decoder: Decoder,
     without_value: WithoutValue,
@@ -81,14 +84,46 @@ pub(super) struct CleanedBatch {
     pub took: Duration,
 }
 
+/// A batch, cleaned, with rows as the rule's output says.
+#[derive(Debug)]
+pub(super) struct CleanRows {
+    pub rows: Batch,
+    /// For each row its record, as an index into those of the batch; ascending.
+    pub origins: Vec<u32>,
+    /// Keys of rows that are to go, and for each its record.
+    pub deletes: Option<(Batch, Vec<u32>)>,
+    /// By record within each step.
+    pub dropped: Vec<DroppedRecord>,
+    /// By record, ascending.
+    pub dead_letters: Vec<DeadLetter>,
+    pub tallies: Vec<StepTally>,
+    pub examples: Vec<Example>,
+}
+
+impl CleanRows {
+    /// What is compared with what another rule makes of the same batch; `rule` has made this.
+    pub fn outcome<'a>(&'a self, rule: &'a Rule) -> Outcome<'a> {
+        let tallies = self.tallies.iter().flat_map(|tally| {
+            let step = &rule.steps[tally.step];
+            let names = step.step.plan().tallies.iter().zip(&tally.counts);
+            names.map(|(name, count)| (&*step.id, name.as_str(), u64::from(*count)))
+        });
+        Outcome {
+            rows: &self.rows,
+            origins: &self.origins,
+            deletes: self.deletes.as_ref().map(|(keys, origins)| (keys, &**origins)),
+            dropped: &self.dropped,
+            dead_letters: &self.dead_letters,
+            tallies: tallies.collect(),
+        }
+    }
+}
+
 impl Worker {
     pub(super) fn new(live: &Arc<Live>) -> Self {
         let by_rule = live.rule.as_ref().zip(live.tombstones.as_ref());
-        let by_rule = by_rule.map(|(rule, tombstones)| ByRule {
-            decoder: Decoder::new(&rule.fields, live.limits).unwrapping(live.unwrap.as_deref()),
-            without_value: WithoutValue::new(tombstones, live.limits),
-            chain: Chain::new(rule.steps.iter().map(|step| &step.step)),
-            rule: Arc::clone(rule),
+        let by_rule = by_rule.map(|(rule, tombstones)| {
+            ByRule::new(rule, tombstones, live.unwrap.as_deref(), live.limits)
         });
         Self { live: Arc::clone(live), by_rule }
     }
@@ -97,7 +132,10 @@ impl Worker {
     pub(super) fn clean(&mut self, raw: &Arc<RawBatch>) -> Result<CleanedBatch, Box<ChainHalted>> {
         let began = Instant::now();
         let mut cleaned = match &mut self.by_rule {
-            Some(by_rule) => by_rule.clean(raw, &self.live)?,
+            Some(by_rule) => {
+                let cleaned = by_rule.clean(raw, &self.live.examples)?;
+                for_sink(raw, &by_rule.rule, cleaned, &*self.live.sink)
+            }
             None => passed_on(raw),
         };
         cleaned.took = began.elapsed();
@@ -105,23 +143,59 @@ impl Worker {
     }
 }
 
+/// The rows in the form that the sink asks for.
+fn for_sink(raw: &Arc<RawBatch>, rule: &Rule, cleaned: CleanRows, sink: &dyn Sink) -> CleanedBatch {
+    let CleanRows { rows, origins, deletes, dropped, dead_letters, tallies, examples } = cleaned;
+    let by_step = rule.steps.iter().map(|step| {
+        let is_its = |record: &&DroppedRecord| Arc::ptr_eq(&record.step, &step.id);
+        dropped.iter().filter(is_its).count() as u64
+    });
+    let part = UnitPart {
+        raw: Arc::clone(raw),
+        rows: sink.encode(rows),
+        origins,
+        deletes: deletes.map(|(keys, origins)| Deletes { keys: sink.encode(keys), origins }),
+        dropped: dropped.len() as u64,
+        dead_letters,
+    };
+    let dropped = by_step.collect();
+    CleanedBatch { part, tallies, dropped, examples, took: Duration::ZERO }
+}
+
 impl ByRule {
-    fn clean(
+    pub fn new(
+        rule: &Arc<Rule>,
+        tombstones: &Tombstones,
+        unwrap: Option<&str>,
+        limits: DecodeLimits,
+    ) -> Self {
+        Self {
+            decoder: Decoder::new(&rule.fields, limits).unwrapping(unwrap),
+            without_value: WithoutValue::new(tombstones, limits),
+            chain: Chain::new(rule.steps.iter().map(|step| &step.step)),
+            rule: Arc::clone(rule),
+        }
+    }
+
+    /// Nothing of the batch has gone anywhere if that fails.
+    pub fn clean(
         &mut self,
-        raw: &Arc<RawBatch>,
-        live: &Live,
-    ) -> Result<CleanedBatch, Box<ChainHalted>> {
+        raw: &RawBatch,
+        examples: &Examples,
+    ) -> Result<CleanRows, Box<ChainHalted>> {
         let Decoded { batch: before, records: decoded, deleted, mut dead_letters } =
             match &raw.columns {
                 Some(columns) => as_given(raw, columns),
                 None => self.decode(raw),
             };
+        let deletes = self.without_value.deletes(deleted);
         let chained = self.chain.clean(&before)?;
         let steps = &self.rule.steps;
-        let mut dropped = vec![0; steps.len()];
-        for drop in &chained.dropped {
-            dropped[drop.step] += 1;
-        }
+        let dropped = chained.dropped.into_iter().map(|dropped| DroppedRecord {
+            record: decoded[dropped.row as usize],
+            step: Arc::clone(&steps[dropped.step].id),
+        });
+        let dropped = dropped.collect();
         dead_letters.extend(chained.rejected.into_iter().map(|rejected| DeadLetter {
             record: decoded[rejected.row as usize],
             step: Some(Arc::clone(&steps[rejected.step].id)),
@@ -129,22 +203,14 @@ impl ByRule {
             detail: rejected.detail,
         }));
         dead_letters.sort_by_key(|dead| dead.record);
-        let after = self.rule.output.project(&chained.batch);
-        let examples = live.examples.take(&self.rule, &before, chained.rows.as_deref(), &after);
+        let rows = self.rule.output.project(&chained.batch);
+        let examples = examples.take(&self.rule, &before, chained.rows.as_deref(), &rows);
         let origins = match chained.rows {
             None => decoded,
             Some(rows) => rows.into_iter().map(|row| decoded[row as usize]).collect(),
         };
-        let part = UnitPart {
-            raw: Arc::clone(raw),
-            rows: live.sink.encode(after),
-            origins,
-            deletes: self.without_value.deletes(deleted, &*live.sink),
-            dropped: dropped.iter().sum(),
-            dead_letters,
-        };
         let tallies = chained.tallies;
-        Ok(CleanedBatch { part, tallies, dropped, examples, took: Duration::ZERO })
+        Ok(CleanRows { rows, origins, deletes, dropped, dead_letters, tallies, examples })
     }
 
     fn decode(&mut self, raw: &RawBatch) -> Decoded {
@@ -201,14 +267,14 @@ impl WithoutValue {
         }
     }
 
-    fn deletes(&mut self, origins: Vec<u32>, sink: &dyn Sink) -> Option<Deletes> {
+    fn deletes(&mut self, origins: Vec<u32>) -> Option<(Batch, Vec<u32>)> {
         let Self::Delete { decoder, columns } = self else { return None };
         if origins.is_empty() {
             return None;
         }
         let keys = decoder.finish();
         let keys = Batch::new(keys.rows(), Arc::clone(columns), keys.columns().to_vec());
-        Some(Deletes { keys: sink.encode(keys), origins })
+        Some((keys, origins))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs records through rules: lanes, cleaning threads, units; what becomes of calls that fail.
 
+mod beside;
 mod bisect;
 mod breaker;
 mod budget;
@@ -15,6 +16,7 @@ mod retry;
 mod rule_test;
 mod supervise;
 
+pub use beside::{Beside, BesideError, Compared, Which};
 pub use breaker::Tripped;
 pub use chain::{Chain, ChainHalted, Chained, Dropped, HaltReason, Rejected, StepTally};
 pub use clean::Live;

@@ -9,6 +9,8 @@ mod dead_letters;
 mod error;
 mod lanes;
 mod log;
+#[cfg(target_env = "gnu")]
+mod memory;
 mod new;
 mod output;
 mod pipe;
@@ -109,6 +111,8 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// Does what the arguments of this process say.
 pub fn main() -> ExitCode {
+    #[cfg(target_env = "gnu")]
+    memory::keep_pages();
     let cli = Cli::parse();
     let done = log::start(&cli.log).and_then(|()| match cli.command {
         Command::Check(args) => check::run(&args),

@@ -95,6 +95,11 @@ impl Stats {
         self.lock().units > 0
     }
 
+    /// How far a lane has come.
+    pub fn position(&self, lane: &Lane) -> Option<Position> {
+        self.lock().lanes.get(lane)?.position
+    }
+
     pub fn committed(&self, lane: &Lane, to: Position, unit: UnitFigures, stored: &Stored) {
         let mut totals = self.lock();
         totals.records += unit.records;

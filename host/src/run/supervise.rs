@@ -198,6 +198,13 @@ impl PipelineRun {
     }
 }
 
+/// A lane that holds its position.
+#[derive(Debug)]
+struct Halted {
+    reason: String,
+    since: Instant,
+}
+
 /// Keeps the lanes of a running pipeline going.
 #[derive(Debug)]
 struct Keeper {
@@ -252,16 +259,17 @@ impl Keeper {
     /// Keeps one lane going until it has ended.
     async fn keep(&self, lane: &Lane) -> Result<(), PipelineError> {
         let mut patience = Patience::new(Duration::from_secs(30));
-        let mut halted_since: Option<Instant> = None;
+        let mut halted: Option<Halted> = None;
         let mut breaker = Breaker::new(self.shared.dead_ratio_max);
         let stats = &self.shared.stats;
         stats.health(lane, LaneHealth::Starting);
         loop {
-            let before = stats.totals().units;
-            let is_probe = halted_since.is_some();
+            let before = stats.position(lane);
+            let is_probe = halted.is_some();
             let end = lane::run(&self.shared, lane, is_probe, &mut breaker, &self.drain).await;
-            if stats.totals().units > before {
-                halted_since = None;
+            // Something of it was committed, or somebody moved it.
+            if stats.position(lane) != before {
+                halted = None;
                 patience = Patience::new(Duration::from_secs(30));
             }
             match end {
@@ -282,8 +290,7 @@ impl Keeper {
                     }
                 }
                 LaneEnd::Halted(cause) => {
-                    let since = *halted_since.get_or_insert_with(Instant::now);
-                    self.halted(lane, cause, since)?;
+                    halted = Some(self.halted(lane, cause, halted)?);
                     if self.drain.run_until_cancelled(patience.wait()).await.is_none() {
                         return Ok(());
                     }
@@ -292,8 +299,13 @@ impl Keeper {
         }
     }
 
-    /// Whether the lane is to be tried again.
-    fn halted(&self, lane: &Lane, cause: Halt, since: Instant) -> Result<(), PipelineError> {
+    /// Says so, once for each reason, if the lane is to be tried again.
+    fn halted(
+        &self,
+        lane: &Lane,
+        cause: Halt,
+        before: Option<Halted>,
+    ) -> Result<Halted, PipelineError> {
         let class = cause.class();
         if class == ErrorClass::Fatal {
             return Err(PipelineError::Fatal { cause });
@@ -303,22 +315,18 @@ impl Keeper {
         if is_outside && !stats.has_committed() && self.began.elapsed() >= self.start_time {
             return Err(PipelineError::NotStarted { cause });
         }
+        let since = before.as_ref().map_or_else(Instant::now, |before| before.since);
         if self.halt_time.is_some_and(|time| since.elapsed() >= time) {
             return Err(PipelineError::Halted { lane: lane.clone(), cause });
         }
         let help = cause.help(&self.file, lane);
-        let said = cause.to_string();
-        let is_new = !matches!(
-            stats.totals().lanes.get(lane).map(|status| &status.health),
-            Some(LaneHealth::Halted { reason, .. }) if *reason == said
-        );
-        if is_new {
+        let reason = cause.to_string();
+        if before.is_none_or(|before| before.reason != reason) {
             let shown = help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
-            tracing::error!(lane = %lane, "the lane is halted: {said}{shown}");
+            tracing::error!(lane = %lane, "the lane is halted: {reason}{shown}");
         }
-        let health = LaneHealth::Halted { reason: said, help, since };
-        stats.health(lane, health);
-        Ok(())
+        stats.health(lane, LaneHealth::Halted { reason: reason.clone(), help, since });
+        Ok(Halted { reason, since })
     }
 
     /// Waits until the lane's new owner is gone; none if the pipeline is to end before.

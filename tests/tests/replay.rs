@@ -117,6 +117,104 @@ fn rows_are_not_appended_twice() {
     assert_eq!(count("live.db"), count("other.db"));
     scene.replay(&["--to", "other.yaml"]).done();
     assert_eq!(count("live.db"), count("other.db"), "the same replay twice changes nothing");
+
+    // Another one of the same records.
+    let another = ["--to", "other.yaml", "--until", "2200-01-01T00:00:00Z"];
+    let refused = scene.replay(&another);
+    let (_, id) = refused.stderr.split_once("--run-id ").expect("the way to go on");
+    let id = id.split('`').next().expect("its end").to_owned();
+    refused.refused(2, &["live.replay-", "a replay would repeat them"]);
+    scene.replay(&[&another[..], &["--run-id", &id]].concat()).done();
+    assert_eq!(count("live.db"), count("other.db"), "what it has read before is not new");
+}
+
+#[test]
+fn rows_that_are_replaced_make_way_in_one_step_with_the_new_ones() {
+    let scene = Scene::new("table: pin");
+    let rows = || {
+        let place = "CAST(_pinhost_position AS integer)";
+        let query = format!("SELECT *, {place} FROM pin ORDER BY {place}");
+        table::rows(&scene.path().join("live.db"), &query)
+    };
+    let spoil = || {
+        let database = scene.path().join("live.db");
+        table::change_sqlite(&database, "UPDATE pin SET title = 'spoilt' WHERE ind % 3 = 0");
+    };
+    let live = rows();
+    spoil();
+    assert_ne!(rows(), live);
+    scene.replay(&["--replace"]).done();
+    assert_eq!(rows(), live);
+    let again = scene.replay(&["--replace"]).done();
+    assert!(again.stderr.contains("nothing new to read"), "{}", again.stderr);
+
+    spoil();
+    let began = Instant::now();
+    scene.replay(&["--dry-run", "--replace"]).done();
+    let span = began.elapsed() * 2;
+    done_after_kills(4, span, || {
+        scene.command(&[
+            "replay",
+            "live.yaml",
+            "--from",
+            "archive",
+            "--replace",
+            "--run-id",
+            "mended",
+        ])
+    });
+    assert_eq!(rows(), live);
+
+    // Only what is read again makes way.
+    table::change_sqlite(&scene.path().join("live.db"), "UPDATE pin SET title = 'spoilt'");
+    let one = fs::read_dir(scene.path().join("archive")).expect("a folder");
+    let mut names: Vec<_> =
+        one.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.retain(|name| name.contains("--"));
+    names.sort();
+    scene.replay(&["--replace", "--match", &names[0]]).done();
+    let spoilt = rows().iter().filter(|row| row.contains("spoilt")).count();
+    assert!((1..live.len()).contains(&spoilt), "{spoilt} of {}", live.len());
+    assert_eq!(rows().len(), live.len());
+}
+
+#[test]
+fn what_cannot_be_replaced_is_said() {
+    let scene = Scene::new("table: pin");
+    fs::create_dir(scene.path().join("plain")).expect("a folder");
+    fs::write(scene.path().join("plain/a.json"), "{}").expect("a file");
+    scene
+        .run(&["replay", "live.yaml", "--from", "plain", "--replace"])
+        .refused(2, &["here is no index", "--overwrite"]);
+    scene
+        .replay(&["--to", "archive.yaml", "--replace"])
+        .refused(2, &["objects keeps them", "--to"]);
+
+    let rule = fs::read_to_string(scene.path().join("live.yaml")).expect("a file");
+    let bare = rule.replace("name: live", "name: bare").replace("live.db", "bare.db");
+    let bare = bare.replace("table: pin", "table: pin, provenance: false");
+    fs::write(scene.path().join("bare.yaml"), bare).expect("a file");
+    let quick = rule.replace("unit:", "limits: { start_time: 100ms }\nunit:");
+    fs::write(scene.path().join("live.yaml"), quick).expect("a file");
+    scene.replay(&["--to", "bare.yaml", "--replace"]).refused(3, &["_pinhost_lane"]);
+}
+
+#[test]
+fn another_plugin_takes_the_place_of_one_that_a_step_names() {
+    let scene = Scene::new(UPSERTED);
+    let tags = pinhost::plugin::standard::find("tags").expect("it comes with pinhost");
+    fs::write(scene.path().join("new.wasm"), &**tags.bytes()).expect("a file");
+    scene.replay(&["--to", "other.yaml", "--plugin", "follower-count=new.wasm"]).done();
+    let query = "SELECT follower_count FROM pin WHERE follower_count IS NOT NULL";
+    let rows = table::rows(&scene.path().join("other.db"), query);
+    assert!(rows.len() > 100 && rows.iter().all(|row| row.contains('[')), "{rows:?}");
+
+    let refused = scene.replay(&["--plugin", "folower-count=new.wasm"]);
+    refused.refused(2, &["no step is called `folower-count`", "did you mean `follower-count`?"]);
+    scene
+        .replay(&["--plugin", "tags=old.wasm"])
+        .refused(2, &["old.wasm cannot be read", "beside it there is new.wasm"]);
+    scene.replay(&["--plugin", "tags"]).refused(2, &["STEP=FILE"]);
 }
 
 #[test]
@@ -177,8 +275,17 @@ sink: { sqlite: { path: live.db, table: pin, key: [ind] } }
     let run = |arguments: &[&str]| said(command(pinhost!(), folder.path()).args(arguments)).done();
     run(&["run", "--until-end", "live.yaml"]);
     run(&["replay", "live.yaml", "--from", "old"]);
-    let rows =
-        table::rows(&folder.path().join("live.db"), "SELECT ind, title FROM pin ORDER BY ind");
-    assert_eq!(rows.len(), 2);
-    assert!(rows[0].contains("live") && rows[1].contains("old"), "{rows:?}");
+    let rows = || {
+        let query = "SELECT ind, title, _pinhost_lane, _pinhost_position FROM pin ORDER BY ind";
+        table::rows(&folder.path().join("live.db"), query)
+    };
+    assert_eq!(
+        rows(),
+        [r#"1 | "live" | "objects" | "0.0.0""#, r#"2 | "old" | "objects" | "0.0.0""#]
+    );
+    run(&["replay", "live.yaml", "--from", "old", "--overwrite"]);
+    assert_eq!(
+        rows(),
+        [r#"1 | "old" | "objects" | "0.1.0""#, r#"2 | "old" | "objects" | "0.0.0""#]
+    );
 }

@@ -103,6 +103,7 @@ async fn pipe(args: &PipeArgs, pipeline: Arc<Pipeline>, pool: Pool) -> Result<Ex
         stats: Arc::clone(&stats),
         pool,
         source: None,
+        replaces: false,
         until_end: true,
         drain,
     };
@@ -158,6 +159,7 @@ fn sink(
         source: None,
         columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
         keep_dead_letters: None,
+        replaces: false,
     };
     StdoutSink::of(format, letters, context)
 }

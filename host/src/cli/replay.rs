@@ -14,10 +14,10 @@ use super::signals::drain_on_signal;
 use super::summary::Summary;
 use super::{CliError, Exit, output, sinks};
 use crate::observe::Progress;
-use crate::pipeline::Pipeline;
 use crate::pipeline::config::{
     Changed, Compression, Duration, ObjectsSourceConfig, S3Config, SinkConfig, SourceConfig,
 };
+use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::{ConnectorError, Digest};
 use crate::run::{PipelineRun, Pool};
@@ -45,6 +45,17 @@ pub(super) struct ReplayArgs {
     /// Write into the sink of this other pipeline.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
+    /// Another plugin in the step with this id; may be given several times.
+    #[arg(long = "plugin", value_name = "STEP=FILE")]
+    plugins: Vec<PluginSwap>,
+    /// Delete what the same records gave before, in the transaction that writes the new rows. Only for
+    /// archives with their indexes, and tables whose rows tell which record they were made of.
+    #[arg(long, conflicts_with = "overwrite")]
+    replace: bool,
+    /// Let records of which nobody knows when they were made take the place of rows that are there. Left
+    /// out, they only fill in rows that are missing.
+    #[arg(long)]
+    overwrite: bool,
     /// A name for it; left out, that of what is read, how and into what. Given again it goes on, with what
     /// has come since.
     #[arg(long, value_name = "ID", value_parser = run_id)]
@@ -74,7 +85,7 @@ fn run_id(id: &str) -> Result<String, String> {
 
 pub(super) fn run(args: &ReplayArgs) -> Result<Exit, CliError> {
     let sandbox = Sandbox::new(&CacheFolder::Usual)?;
-    let mut pipeline = Pipeline::load(&args.file, &sandbox)?;
+    let mut pipeline = Pipeline::load_with(&args.file, &sandbox, &args.plugins)?;
     if let Some(other) = &args.to {
         pipeline.sink = Pipeline::load(other, &sandbox)?.sink;
     }
@@ -108,6 +119,15 @@ impl ReplayArgs {
         }
     }
 
+    /// What is read, how it is cleaned and where it goes: the same is the same replay.
+    fn id(&self, plan: &ReplayPlan, pipeline: &Pipeline) -> String {
+        let sink = serde_json::to_string(&pipeline.sink).expect("a sink's keys are text");
+        let generation = pipeline.generation().digest.to_string();
+        let plan = plan.digest().to_string();
+        let how = format!("replace {}, overwrite {}", self.replace, self.overwrite);
+        Digest::of_pieces([&plan, &generation, &sink, &how].map(String::as_bytes)).short()
+    }
+
     fn times(&self) -> Times {
         let micros = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
         Times { since: micros(self.since), until: micros(self.until) }
@@ -120,15 +140,20 @@ async fn replay(
     config: &ObjectsSourceConfig,
 ) -> Result<Exit, CliError> {
     let options = SourceOptions::of(&pipeline, true);
-    let opened = ObjectsSource::replay(config, &options, args.times()).await;
+    let opened = ObjectsSource::replay(config, &options, args.times(), args.overwrite).await;
     let (source, plan) = opened.map_err(|error| sinks::told(ConnectorError::from(error)))?;
-    let id = args.run_id.clone().unwrap_or_else(|| id(&plan, &pipeline));
-    refuse_repeats(&pipeline).await?;
+    let id = args.run_id.clone().unwrap_or_else(|| args.id(&plan, &pipeline));
+    let name = replay_name(&pipeline.name, &id);
+    if args.replace {
+        check_replace(&pipeline, &plan)?;
+    } else {
+        refuse_repeats(&pipeline, &name).await?;
+    }
     tell(args, &pipeline, &plan, &id)?;
     if args.dry_run {
         return Ok(Exit::Done);
     }
-    pipeline.name = format!("{}.replay-{id}", pipeline.name).into();
+    pipeline.name = name.into();
 
     let threads =
         args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
@@ -143,6 +168,7 @@ async fn replay(
         stats: Arc::clone(&running.stats),
         pool,
         source: Some(Arc::new(source)),
+        replaces: args.replace,
         until_end: true,
         drain: drain.clone(),
     };
@@ -165,16 +191,28 @@ async fn replay(
     Ok(signalled.exit().unwrap_or(exit))
 }
 
-/// What is read, how it is cleaned and where it goes: the same three are the same replay.
-fn id(plan: &ReplayPlan, pipeline: &Pipeline) -> String {
-    let sink = serde_json::to_string(&pipeline.sink).expect("a sink's keys are text");
-    let generation = pipeline.generation().digest.to_string();
-    let plan = plan.digest().to_string();
-    Digest::of_pieces([plan.as_bytes(), generation.as_bytes(), sink.as_bytes()]).short()
+/// Its lanes are its own.
+fn replay_name(pipeline: &str, id: &str) -> String {
+    format!("{pipeline}.replay-{id}")
 }
 
-/// What this pipeline has appended already would be there twice.
-async fn refuse_repeats(pipeline: &Pipeline) -> Result<(), CliError> {
+/// What is deleted has to be known.
+fn check_replace(pipeline: &Pipeline, plan: &ReplayPlan) -> Result<(), CliError> {
+    if let SinkConfig::Objects(_) | SinkConfig::Stdout(_) = pipeline.sink {
+        let error = format!("`--replace` deletes rows, and {} keeps them", pipeline.sink.kind());
+        return Err(CliError::input(error).help("write to another place: `--to FILE`"));
+    }
+    if !plan.is_archive() {
+        let error = "`--replace` needs to know where records were read first, and here is no index";
+        return Err(CliError::input(error).help(
+            "replay what pinhost itself has archived; with a `key:`, `--overwrite` replaces row by row",
+        ));
+    }
+    Ok(())
+}
+
+/// What this pipeline has appended already, or another replay of it, would be there twice.
+async fn refuse_repeats(pipeline: &Pipeline, name: &str) -> Result<(), CliError> {
     let appends = match &pipeline.sink {
         SinkConfig::Postgres(_) | SinkConfig::Sqlite(_) => pipeline.sink.upsert().is_none(),
         SinkConfig::Objects(_) => true,
@@ -184,16 +222,25 @@ async fn refuse_repeats(pipeline: &Pipeline) -> Result<(), CliError> {
         return Ok(());
     }
     let sink = sinks::open(pipeline).await?;
-    if sink.lanes().await.map_err(sinks::told)?.is_empty() {
+    let writers = sink.writers().await.map_err(sinks::told)?;
+    let (own, replays) = (&*pipeline.name, replay_name(&pipeline.name, ""));
+    let is_ours = |writer: &&String| **writer == own || writer.starts_with(&replays);
+    let Some(writer) = writers.iter().filter(is_ours).find(|writer| **writer != name) else {
         return Ok(());
-    }
+    };
     let error = format!(
-        "{} has written into this sink, where rows are appended: a replay would repeat them",
-        pipeline.name
+        "{writer} has written into this sink, where rows are appended: a replay would repeat them"
     );
-    Err(CliError::input(error).help(
-        "write to another place: `--to FILE`, a pipeline with another sink; or give the table a `key:`",
-    ))
+    let help = match (writer.strip_prefix(&replays), &pipeline.sink) {
+        (Some(id), _) => format!("`--run-id {id}` goes on with what is new since then"),
+        (None, SinkConfig::Postgres(_) | SinkConfig::Sqlite(_)) => {
+            "`--replace` deletes what the same records gave before".to_owned()
+        }
+        (None, SinkConfig::Objects(_) | SinkConfig::Stdout(_)) => {
+            return Err(CliError::input(error).help("write to another place: `--to FILE`"));
+        }
+    };
+    Err(CliError::input(error).help(format!("write to another place, `--to FILE`; or {help}")))
 }
 
 fn tell(

@@ -101,6 +101,7 @@ async fn run_all(
             stats: Arc::clone(stats),
             pool: pool.clone(),
             source: None,
+            replaces: false,
             until_end: args.until_end || has_an_end(&pipeline.source),
             drain: drain.clone(),
         };

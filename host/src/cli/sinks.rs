@@ -24,6 +24,7 @@ pub(super) async fn open(pipeline: &Pipeline) -> Result<Arc<dyn Sink>, CliError>
         source: None,
         columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
         keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
+        replaces: false,
     };
     sink::open(&pipeline.sink, context).await.map_err(told)
 }

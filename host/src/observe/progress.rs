@@ -42,7 +42,7 @@ impl Progress {
         };
         let bar = ProgressBar::with_draw_target(whole, target);
         let template = match whole {
-            Some(_) => "{spinner} {wide_bar:.cyan} {msg} {percent}% {eta}",
+            Some(_) => "{spinner} {wide_bar:.cyan} {msg} {percent}% {eta} left",
             None => "{spinner} {elapsed} {msg}",
         };
         bar.set_style(ProgressStyle::with_template(template).expect("a template of ours"));

@@ -12,8 +12,9 @@ use super::config::{
 use super::finding::{Finding, Findings};
 use super::fit;
 use super::nearest;
-use super::rule::{self, Resolved, Rule};
+use super::rule::{self, Resolved, Rule, Workshop};
 use super::secrets;
+use super::step::{self, PluginSwap};
 use super::tree::{self, Cursor, Templates, Tree};
 use super::variables::Variables;
 use crate::decode::DecodeLimits;
@@ -30,9 +31,19 @@ impl Pipeline {
     /// Reads a pipeline and the rule that it names, loads its plugins and configures them. Talks to no
     /// source and no sink.
     pub fn load(path: &Path, sandbox: &Sandbox) -> Result<Self, Findings> {
+        Self::load_with(path, sandbox, &[])
+    }
+
+    /// The same with other plugins in some of its steps.
+    pub fn load_with(
+        path: &Path,
+        sandbox: &Sandbox,
+        swaps: &[PluginSwap],
+    ) -> Result<Self, Findings> {
         let mut found = Vec::new();
+        let workshop = Workshop { sandbox, swaps };
         let loaded =
-            read_tree(path, &mut found).and_then(|tree| load_pipeline(tree, sandbox, &mut found));
+            read_tree(path, &mut found).and_then(|tree| load_pipeline(tree, workshop, &mut found));
         sound(path, loaded, found).map(|(pipeline, warnings)| Self { warnings, ..pipeline })
     }
 }
@@ -43,12 +54,13 @@ impl Document {
         let Some(tree) = read_tree(path, &mut found) else {
             return Err(Findings::sorted(path, &found));
         };
+        let workshop = Workshop { sandbox, swaps: &[] };
         if is_rule(tree.root()) {
-            let loaded = load_rule(tree, sandbox, &Arc::default(), &mut found);
+            let loaded = load_rule(tree, workshop, &Arc::default(), &mut found);
             let rule = loaded.map(|(resolved, _)| resolved.rule);
             return sound(path, rule, found).map(|(rule, _)| Self::Rule(Box::new(rule)));
         }
-        let loaded = load_pipeline(tree, sandbox, &mut found);
+        let loaded = load_pipeline(tree, workshop, &mut found);
         let (pipeline, warnings) = sound(path, loaded, found)?;
         Ok(Self::Pipeline(Box::new(Pipeline { warnings, ..pipeline })))
     }
@@ -71,7 +83,11 @@ fn sound<T>(
     }
 }
 
-fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) -> Option<Pipeline> {
+fn load_pipeline(
+    mut tree: Tree,
+    workshop: Workshop<'_>,
+    found: &mut Vec<Finding>,
+) -> Option<Pipeline> {
     let mut config: PipelineConfig = tree::read(&mut tree, found)?;
     if let (Some(name), Some(SourceConfig::Kafka(kafka))) = (&config.name, &mut config.source) {
         kafka.group = Some(kafka.group(name));
@@ -102,7 +118,7 @@ fn load_pipeline(mut tree: Tree, sandbox: &Sandbox, found: &mut Vec<Finding>) ->
         kafka.secrets().for_each(secrets::conceal);
     }
     let source = config.source.clone().map(|source| from_here(source, tree.path()));
-    let rule = resolve_rule(&config, &tree, source.as_ref(), sandbox, found);
+    let rule = resolve_rule(&config, &tree, source.as_ref(), workshop, found);
     if let Some(sink) = &config.sink {
         match &rule {
             Some(Some(resolved)) => fit::rows(sink, Some(&resolved.columns), at, found),
@@ -146,14 +162,17 @@ fn resolve_rule(
     config: &PipelineConfig,
     tree: &Tree,
     source: Option<&SourceConfig>,
-    sandbox: &Sandbox,
+    workshop: Workshop<'_>,
     found: &mut Vec<Finding>,
 ) -> Option<Option<Resolved>> {
     let at = tree.root();
     let limits = Arc::new(config.limits.plugin.to_limits());
     let written = match &config.rule {
         None if at.has("rule") && at.key("rule").is_cut() => return None,
-        None => return Some(None),
+        None => {
+            step::check_swaps(workshop.swaps, &[], found);
+            return Some(None);
+        }
         Some(written) => written,
     };
     let check = |resolved: &Resolved, at: Cursor<'_>, found: &mut Vec<Finding>| {
@@ -165,7 +184,7 @@ fn resolve_rule(
         RuleConfigOrPath::Inline(rule) => {
             let at = at.key("rule");
             let resolved =
-                rule::resolve(RuleConfig::clone(rule), tree.path(), at, sandbox, &limits, found);
+                rule::resolve(RuleConfig::clone(rule), tree.path(), at, workshop, &limits, found);
             check(&resolved, at, found);
             Some(Some(resolved))
         }
@@ -179,7 +198,7 @@ fn resolve_rule(
                 return None;
             }
             let rule = read_tree(&path, found)?;
-            let (resolved, rule) = load_rule(rule, sandbox, &limits, found)?;
+            let (resolved, rule) = load_rule(rule, workshop, &limits, found)?;
             check(&resolved, rule.root(), found);
             Some(Some(resolved))
         }
@@ -188,12 +207,12 @@ fn resolve_rule(
 
 fn load_rule(
     mut tree: Tree,
-    sandbox: &Sandbox,
+    workshop: Workshop<'_>,
     limits: &Arc<PluginLimits>,
     found: &mut Vec<Finding>,
 ) -> Option<(Resolved, Tree)> {
     let config: RuleConfig = tree::read(&mut tree, found)?;
-    let resolved = rule::resolve(config, tree.path(), tree.root(), sandbox, limits, found);
+    let resolved = rule::resolve(config, tree.path(), tree.root(), workshop, limits, found);
     Some((resolved, tree))
 }
 

@@ -42,7 +42,7 @@ pub use finding::{Finding, Findings, Place, Severity};
 pub use load::Document;
 pub use output::Projection;
 pub use rule::{Rule, RuleTest};
-pub use step::RuleStep;
+pub use step::{PluginSwap, RuleStep};
 pub use tombstones::{Deleted, Tombstones};
 
 /// A source, a rule, a sink: sound, as far as can be told without running it.

@@ -8,7 +8,7 @@ use super::config::{RuleConfig, TestConfig};
 use super::field::{self, Columns};
 use super::finding::{Finding, Place};
 use super::output::{self, Projection};
-use super::step::{self, Plugins, RuleStep};
+use super::step::{self, PluginSwap, Plugins, RuleStep};
 use super::strays::Strays;
 use super::tree::{Cursor, Templates};
 use crate::decode::{DeclaredField, Reject};
@@ -75,6 +75,13 @@ impl Rule {
     }
 }
 
+/// Where plugins come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Workshop<'a> {
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) swaps: &'a [PluginSwap],
+}
+
 /// A rule as far as it is sound. It must not run if anything was found.
 pub(super) struct Resolved {
     pub(super) rule: Rule,
@@ -86,12 +93,13 @@ pub(super) fn resolve(
     config: RuleConfig,
     path: &Path,
     at: Cursor<'_>,
-    sandbox: &Sandbox,
+    Workshop { sandbox, swaps }: Workshop<'_>,
     limits: &Arc<PluginLimits>,
     found: &mut Vec<Finding>,
 ) -> Resolved {
     let mut plugins = Plugins {
         sandbox,
+        swaps,
         limits: Arc::clone(limits),
         folder: path.parent().unwrap_or(Path::new("")),
         loaded: HashMap::new(),
@@ -99,7 +107,10 @@ pub(super) fn resolve(
     let (fields, mut columns) = field::declared(&config, at, found);
     let steps = match at.get("steps") {
         Some(at) => step::configured(&config.steps, at, &mut plugins, &mut columns, found),
-        None => Vec::new(),
+        None => {
+            step::check_swaps(swaps, &[], found);
+            Vec::new()
+        }
     };
     let (output, columns) =
         output::projection(config.output.as_deref(), at.get("output"), &columns, found);

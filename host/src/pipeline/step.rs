@@ -1,7 +1,8 @@
 //! Steps as they are written become plugins at their places.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::config::StepConfig;
@@ -31,9 +32,32 @@ impl RuleStep {
     }
 }
 
+/// A plugin that takes the place of the one that a step names, under the same configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginSwap {
+    pub step: String,
+    /// From the current folder.
+    pub file: PathBuf,
+}
+
+impl FromStr for PluginSwap {
+    type Err = &'static str;
+
+    /// `STEP=FILE`
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((step, file)) if !step.is_empty() && !file.is_empty() => {
+                Ok(Self { step: step.to_owned(), file: file.into() })
+            }
+            _ => Err("it is written STEP=FILE, like tags=./tags.wasm"),
+        }
+    }
+}
+
 /// What it takes to find plugins and to load them.
 pub(super) struct Plugins<'a> {
     pub(super) sandbox: &'a Sandbox,
+    pub(super) swaps: &'a [PluginSwap],
     pub(super) limits: Arc<PluginLimits>,
     /// Paths of plugins are those from here on.
     pub(super) folder: &'a Path,
@@ -63,6 +87,10 @@ pub(super) fn configured(
         };
         check_id(&id, config, at, &ids, found);
         ids.push(id.clone());
+        let plugin = match plugins.swaps.iter().find(|swap| swap.step == id) {
+            Some(swap) => plugins.load_instead(&swap.file, found),
+            None => plugin,
+        };
         let step = plugin.and_then(|plugin| configure(&plugin, &id, config, at, columns, found));
         match step {
             Some(step) => {
@@ -72,7 +100,17 @@ pub(super) fn configured(
             None => columns.doubt(at.get("with")),
         }
     }
+    check_swaps(plugins.swaps, &ids, found);
     steps
+}
+
+/// Plugins that take no other's place.
+pub(super) fn check_swaps(swaps: &[PluginSwap], ids: &[String], found: &mut Vec<Finding>) {
+    let known: Vec<_> = ids.iter().map(String::as_str).collect();
+    for PluginSwap { step, .. } in swaps.iter().filter(|swap| !ids.contains(&swap.step)) {
+        let told = Finding::new(format!("no step is called `{step}`"));
+        found.push(Finding { help: nearest::help(step, &known, "there are"), ..told });
+    }
 }
 
 fn check_id(
@@ -148,6 +186,26 @@ fn is_consequence(message: &str, named: Option<&str>, columns: &Columns) -> bool
 impl Plugins<'_> {
     fn load(&mut self, named: &str, at: Cursor<'_>, found: &mut Vec<Finding>) -> Option<Plugin> {
         let file = self.find(named, at, found)?;
+        self.load_file(file, |message| at.finding(message), found)
+    }
+
+    fn load_instead(&mut self, path: &Path, found: &mut Vec<Finding>) -> Option<Plugin> {
+        match PluginFile::read(path, self.limits.file) {
+            Ok(file) => self.load_file(file, Finding::new, found),
+            Err(error) => {
+                let help = error.help().map(str::to_owned).or_else(|| nearest::file(path, ".wasm"));
+                found.push(Finding { help, ..Finding::new(chain(&error)) });
+                None
+            }
+        }
+    }
+
+    fn load_file(
+        &mut self,
+        file: PluginFile,
+        finding: impl FnOnce(String) -> Finding,
+        found: &mut Vec<Finding>,
+    ) -> Option<Plugin> {
         if let Some(plugin) = self.loaded.get(&file.digest()) {
             return Some(plugin.clone());
         }
@@ -159,7 +217,7 @@ impl Plugins<'_> {
             }
             Err(error) => {
                 let help = error.help().map(str::to_owned);
-                found.push(Finding { help, ..at.finding(error.to_string()) });
+                found.push(Finding { help, ..finding(error.to_string()) });
                 None
             }
         }

@@ -37,8 +37,8 @@ pub enum Past {
         /// One for each record.
         positions: Vec<Position>,
     },
-    /// Nobody knows: they are older than all others.
-    Unknown,
+    /// Nobody knows: they are older than all others, or count as if they were made at this time.
+    Unknown { taken_as_micros: Option<i64> },
 }
 
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ impl RawBatch {
     pub fn position(&self, record: usize) -> Position {
         match &self.past {
             Some(Past::Archived { positions, .. }) => positions[record],
-            Some(Past::Unknown) | None => self.records[record].position,
+            Some(Past::Unknown { .. }) | None => self.records[record].position,
         }
     }
 
@@ -125,15 +125,23 @@ impl RawBatch {
     pub fn place<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, Position) {
         let lane = match &self.past {
             Some(Past::Archived { lane: Some(lane), .. }) => lane.name(),
-            Some(Past::Archived { lane: None, .. } | Past::Unknown) | None => lane,
+            Some(Past::Archived { lane: None, .. } | Past::Unknown { .. }) | None => lane,
         };
         (lane, self.position(record))
+    }
+
+    /// When a record was made, for what is newer than what.
+    pub fn time_micros(&self, record: usize) -> Option<i64> {
+        match self.past {
+            Some(Past::Unknown { taken_as_micros }) => taken_as_micros,
+            Some(Past::Archived { .. }) | None => self.records[record].timestamp_micros,
+        }
     }
 
     /// What orders a record among those of its time in all lanes.
     pub fn order<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, PositionOrder) {
         let (lane, position) = self.place(record, lane);
-        let is_first = matches!(self.past, Some(Past::Unknown));
+        let is_first = matches!(self.past, Some(Past::Unknown { taken_as_micros: None }));
         (if is_first { "" } else { lane }, position.order())
     }
 
@@ -169,7 +177,7 @@ impl RawBatch {
             + self.columns.as_ref().map_or(0, Batch::memory)
             + match &self.past {
                 Some(Past::Archived { positions, .. }) => size_of_val(&positions[..]),
-                Some(Past::Unknown) | None => 0,
+                Some(Past::Unknown { .. }) | None => 0,
             }
     }
 }

@@ -365,6 +365,7 @@ mod tests {
             source: None,
             columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
             keep_dead_letters: None,
+            replaces: false,
         };
         let sink: Arc<dyn Sink> = match &pipeline.sink {
             SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context).unwrap()),

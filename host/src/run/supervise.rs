@@ -36,6 +36,8 @@ pub struct PipelineRun {
     pub pool: Pool,
     /// What is read, if it is not what the pipeline names.
     pub source: Option<Arc<dyn Source>>,
+    /// Rows that the same records gave before make way.
+    pub replaces: bool,
     /// The run ends when there is nothing new to read.
     pub until_end: bool,
     /// Stop reading, commit what was read, end.
@@ -130,6 +132,7 @@ impl PipelineRun {
             source: Some(identity),
             columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
             keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
+            replaces: self.replaces,
         };
         let sink = self
             .patiently(began, Halt::Sink, || sink::open(&pipeline.sink, context.clone()))
@@ -150,7 +153,7 @@ impl PipelineRun {
         began: Instant,
         halt_time: Option<Duration>,
     ) -> Result<(), PipelineError> {
-        let Self { pipeline, stats, pool, source: _, until_end: _, drain } = self;
+        let Self { pipeline, stats, pool, source: _, replaces: _, until_end: _, drain } = self;
         let generation = pipeline.generation().digest;
         let live = Live::new(&pipeline, generation, Arc::clone(&sink), EXAMPLE_BATCHES);
         let shared = Shared {

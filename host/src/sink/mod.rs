@@ -42,6 +42,8 @@ pub struct SinkContext {
     pub columns: Option<Arc<[Field]>>,
     /// For ever, if there is none.
     pub keep_dead_letters: Option<Duration>,
+    /// What the same records gave before makes way. Only tables know which rows those are.
+    pub replaces: bool,
 }
 
 /// Opens the sink that a pipeline names.
@@ -93,6 +95,10 @@ pub trait Sink: Debug + Send + Sync {
 
     /// All lanes of the pipeline, by name.
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError>;
+
+    /// The names of the pipelines that write where this one does, itself among them, as far as they keep
+    /// positions there.
+    async fn writers(&self) -> Result<Vec<String>, ConnectorError>;
 
     /// Moves a lane on request, if it still stands at `from`. The gap stands in the lineage.
     async fn move_lane(

@@ -119,6 +119,18 @@ pub(crate) async fn pipelines_do_not_know_each_other(store: &dyn Store) {
     assert_eq!(geo.lineage().await.unwrap().len(), 1);
 }
 
+pub(crate) async fn whoever_writes_to_a_target_is_known(store: &dyn Store) {
+    let again = Opening { pipeline: "pins.replay-7", source: "test://archive", ..PINS };
+    let elsewhere = Opening { pipeline: "geo", source: "test://geo", target: "geo" };
+    let (one, other) = (store.open(PINS).await, store.open(again).await);
+    assert!(one.writers().await.unwrap().is_empty());
+    for sink in [&one, &other, &store.open(elsewhere).await] {
+        claim(&**sink).await;
+    }
+    assert_eq!(one.writers().await.unwrap(), ["pins", "pins.replay-7"]);
+    assert_eq!(other.writers().await.unwrap(), one.writers().await.unwrap());
+}
+
 pub(crate) async fn a_lane_moves_on_request_and_leaves_a_gap(store: &dyn Store) {
     let (sink, hand) = (store.open(PINS).await, store.open(PINS).await);
     let mut owner = claim(&*sink).await;

@@ -40,6 +40,7 @@ macro_rules! conformance_tests {
             claimers_that_race_store_everything_once
             another_source_under_the_same_name_is_refused
             pipelines_do_not_know_each_other
+            whoever_writes_to_a_target_is_known
             a_lane_moves_on_request_and_leaves_a_gap
             rejects_that_were_accepted_are_used_up_by_units
             a_journal_grows_at_its_end_only
@@ -95,6 +96,7 @@ impl Opening {
             source: Some(SourceId::new(self.source)),
             columns: Some(fields()),
             keep_dead_letters: None,
+            replaces: false,
         }
     }
 }

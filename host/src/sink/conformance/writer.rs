@@ -24,6 +24,7 @@ pub(crate) fn context(columns: &Arc<[Field]>) -> SinkContext {
         source: Some(SourceId::new("test")),
         columns: Some(Arc::clone(columns)),
         keep_dead_letters: None,
+        replaces: false,
     }
 }
 

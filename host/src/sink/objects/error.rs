@@ -49,7 +49,7 @@ pub enum ObjectsSinkError {
     },
     #[error("log record {key} was written by a newer pinhost")]
     Newer { key: String },
-    #[error("log record {key} is missing, and later ones are there")]
+    #[error("log record {key} is missing")]
     Gap { key: String },
     #[error("log record {key} contradicts those before it")]
     Contradiction {

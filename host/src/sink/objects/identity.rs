@@ -12,26 +12,35 @@ use super::store::Store;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
     pub format: u32,
+    /// Its name, which is not always that of its folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
     pub source: String,
     /// What shape its rows have: readers of a folder meet one only.
     pub target: String,
 }
 
 impl Identity {
-    pub fn new(source: String, target: String) -> Self {
-        Self { format: FORMAT, source, target }
+    pub fn new(pipeline: String, source: String, target: String) -> Self {
+        Self { format: FORMAT, pipeline: Some(pipeline), source, target }
+    }
+
+    pub async fn read(store: &Store, key: &str) -> Result<Option<Self>, ObjectsSinkError> {
+        let Some(stored) = store.get(key).await? else { return Ok(None) };
+        let unreadable = |cause| ObjectsSinkError::Unreadable { key: key.to_owned(), cause };
+        let stored: Self = serde_json::from_slice(&stored).map_err(unreadable)?;
+        if stored.format > FORMAT {
+            return Err(ObjectsSinkError::Newer { key: key.to_owned() });
+        }
+        Ok(Some(stored))
     }
 
     /// Stores it if there is none yet, and meets the one that is stored.
     pub async fn settle(&self, store: &Store, key: &str) -> Result<(), ObjectsSinkError> {
         let body = serde_json::to_vec(self).expect("an identity is plain values");
         store.create_once(key, Bytes::from(body)).await?;
-        let stored = store.get(key).await?.unwrap_or_default();
-        let unreadable = |cause| ObjectsSinkError::Unreadable { key: key.to_owned(), cause };
-        let stored: Self = serde_json::from_slice(&stored).map_err(unreadable)?;
-        if stored.format > FORMAT {
-            return Err(ObjectsSinkError::Newer { key: key.to_owned() });
-        }
+        let lost = || ObjectsSinkError::Gap { key: key.to_owned() };
+        let stored = Self::read(store, key).await?.ok_or_else(lost)?;
         self.meet(&stored.source, &stored.target)
     }
 

@@ -73,7 +73,12 @@ impl Keys {
     }
 
     pub fn identity(&self) -> String {
-        format!("{}/pipeline.json", self.own())
+        Self::identity_in(&self.pipeline)
+    }
+
+    /// That of the pipeline whose folder has this name.
+    pub fn identity_in(folder: &str) -> String {
+        format!("{OWN}/{folder}/pipeline.json")
     }
 
     pub fn generation(&self, digest: Digest) -> String {

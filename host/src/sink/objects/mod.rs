@@ -63,6 +63,7 @@ use super::{
     Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
     StoredDeadLetter,
 };
+use crate::objects::OWN;
 use crate::pipeline::config::ObjectsSinkConfig;
 use crate::record::{Batch, ConnectorError, Digest, Generation, Lane, Position, Rows, Unit};
 
@@ -155,11 +156,22 @@ impl ObjectsSink {
     async fn identity(&self) -> Result<&Identity, ObjectsSinkError> {
         let settle = async || {
             let source = self.context.source.as_ref().map_or_else(String::new, ToString::to_string);
-            let identity = Identity::new(source, self.shape.target());
+            let pipeline = self.context.pipeline.to_string();
+            let identity = Identity::new(pipeline, source, self.shape.target());
             identity.settle(&self.store, &self.keys.identity()).await?;
             Ok(identity)
         };
         self.identity.get_or_try_init(settle).await
+    }
+
+    async fn all_writers(&self) -> Result<Vec<String>, ObjectsSinkError> {
+        let read = |folder: String| async {
+            let stored = Identity::read(&self.store, &Keys::identity_in(&folder)).await?;
+            Ok::<_, ObjectsSinkError>(stored.map(|stored| stored.pipeline.unwrap_or(folder)))
+        };
+        let folders = self.store.names(OWN).await?;
+        let writers = futures_util::stream::iter(folders).map(read).buffered(IN_FLIGHT);
+        writers.try_filter_map(async |writer| Ok(writer)).try_collect().await
     }
 
     /// Rows without any log mean that somebody has deleted the log: reading their records again would
@@ -395,6 +407,10 @@ impl Sink for ObjectsSink {
 
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
         Ok(self.folds().await?.iter().map(|(_, fold)| fold.state()).collect())
+    }
+
+    async fn writers(&self) -> Result<Vec<String>, ConnectorError> {
+        Ok(self.all_writers().await?)
     }
 
     async fn move_lane(

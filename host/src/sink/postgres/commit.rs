@@ -54,6 +54,7 @@ pub(super) async fn commit(
         answered(transaction.rollback()).await?;
         return Ok(Committed::Fenced);
     }
+    plan.clear(&mut transaction, unit).await?;
     let written = plan.write(&mut transaction, &rows).await?;
     if let Some(reasons) = written.too_many(unit) {
         answered(transaction.rollback()).await?;

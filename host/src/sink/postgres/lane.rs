@@ -215,6 +215,18 @@ impl Lanes<'_> {
         Ok(true)
     }
 
+    /// All pipelines that write where this one does.
+    pub(super) async fn writers(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<String>, PostgresFault> {
+        let writers = sqlx::query_scalar(
+            "SELECT DISTINCT pipeline FROM pinhost.position WHERE target = $1 ORDER BY pipeline",
+        );
+        let writers = writers.persistent(false).bind(self.target);
+        answered(writers.fetch_all(connection)).await
+    }
+
     pub(super) async fn all(
         &self,
         connection: &mut PgConnection,

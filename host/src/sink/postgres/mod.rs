@@ -69,7 +69,7 @@ impl PostgresSink {
     /// Checks what can be checked without the database.
     pub fn open(config: &PostgresSinkConfig, context: SinkContext) -> Result<Self, ConnectorError> {
         let open = || {
-            let table = Table::new(config, context.columns.clone())?;
+            let table = Table::new(config, context.columns.clone(), context.replaces)?;
             Ok((table, Database::new(config, &context.pipeline)?))
         };
         let (table, database) = open().map_err(|fault: PostgresFault| {
@@ -264,6 +264,11 @@ impl Sink for PostgresSink {
 
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
         let read = async |connection: &mut PgConnection| self.own_lanes().all(connection).await;
+        self.told(self.within_state(read)).await
+    }
+
+    async fn writers(&self) -> Result<Vec<String>, ConnectorError> {
+        let read = async |connection: &mut PgConnection| self.own_lanes().writers(connection).await;
         self.told(self.within_state(read)).await
     }
 

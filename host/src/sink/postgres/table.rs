@@ -26,11 +26,13 @@ impl Table {
     pub(super) fn new(
         config: &PostgresSinkConfig,
         columns: Option<Arc<[Field]>>,
+        replaces: bool,
     ) -> Result<Self, PostgresFault> {
         let PostgresSinkConfig { table, key, newest, create, provenance, .. } = config;
         let name = TableName::read(table)?;
         let newest = newest.as_deref();
-        let config = TargetConfig { key, newest, create: *create, provenance: *provenance };
+        let (create, provenance) = (*create, *provenance);
+        let config = TargetConfig { key, newest, create, provenance, replaces };
         let target = Target::new(&POSTGRES, table, config, columns)?;
         for column in &*target.columns {
             fits(&column.name)?;
@@ -133,6 +135,7 @@ impl Table {
             }
         }
         let layout = self.target.layout(|column| found.column(column).is_some());
+        self.target.check(layout)?;
         let written = self.target.written(layout);
         let wants = |column: &&Column| column.is_wanted && !written.contains(&&*column.name);
         match found.columns.iter().find(wants) {

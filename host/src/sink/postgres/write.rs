@@ -17,10 +17,11 @@ use super::error::{PostgresFault, Refused};
 use super::session::answered;
 use super::table::Table;
 use super::versions::{self, VersionPlan};
-use crate::sink::table::commit::{RowsToWrite, Written};
+use crate::record::Unit;
+use crate::sink::table::commit::{RowsToWrite, Written, places};
 use crate::sink::table::ddl::{on_conflict, quoted, quoted_list};
 use crate::sink::table::rows::{Candidates, Refusal, RowAt, RowPart};
-use crate::sink::table::{Layout, Search, TableFault, VERSION, Versions};
+use crate::sink::table::{LANE, Layout, POSITION, Search, TableFault, VERSION, Versions};
 
 /// Where rows wait. It is there for the transaction only, on whichever connection.
 const STAGE: &str = "pg_temp.pinhost_rows";
@@ -40,6 +41,8 @@ pub(super) struct Plan {
     stage: Option<Stage>,
     /// None if rows are appended.
     versions: Option<VersionPlan>,
+    /// Deletes what the records at these places of a lane gave before, if that is to make way.
+    clear: Option<String>,
     /// The table's name and its schema's.
     table: (String, String),
     target: String,
@@ -109,9 +112,29 @@ impl Plan {
             copy: format!("COPY {into} ({listed}) FROM STDIN (FORMAT binary)"),
             stage,
             versions: VersionPlan::new(table, layout, fits),
+            clear: target.replaces.then(|| {
+                format!(
+                    "DELETE FROM {name} r USING unnest($2::text[]) AS p (place) \
+                     WHERE r.{LANE} = $1 AND r.{POSITION} = p.place"
+                )
+            }),
             table: (found.schema.clone(), table.name.table.clone()),
             target: target.name.clone(),
         }
+    }
+
+    /// In the middle of a transaction, before what takes the place is written.
+    pub(super) async fn clear(
+        &self,
+        connection: &mut PgConnection,
+        unit: &Unit,
+    ) -> Result<(), PostgresFault> {
+        let Some(clear) = &self.clear else { return Ok(()) };
+        for (lane, places) in places(unit)? {
+            let clear = sqlx::query(AssertSqlSafe(clear.as_str())).persistent(false);
+            answered(clear.bind(lane).bind(places).execute(&mut *connection)).await?;
+        }
+        Ok(())
     }
 
     /// In the middle of a transaction.

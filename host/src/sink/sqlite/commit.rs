@@ -56,6 +56,7 @@ pub(super) async fn commit(
     }
 
     let rows = RowsToWrite::of_unit(&table.target, unit)?;
+    plan.clear(&mut transaction, unit).await?;
     let written = plan.write(&mut transaction, &rows).await?;
     if let Some(reasons) = written.too_many(unit) {
         transaction.rollback().await?;

@@ -193,6 +193,17 @@ impl Lanes<'_> {
         Ok(true)
     }
 
+    /// All pipelines that write where this one does.
+    pub(super) async fn writers(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Vec<String>, SqliteFault> {
+        let writers = sqlx::query_scalar(
+            "SELECT DISTINCT pipeline FROM pinhost_position WHERE target = ? ORDER BY pipeline",
+        );
+        Ok(writers.bind(self.target).fetch_all(connection).await?)
+    }
+
     pub(super) async fn all(
         &self,
         connection: &mut SqliteConnection,

@@ -54,7 +54,7 @@ impl SqliteSink {
     /// Checks what can be checked without the database.
     pub fn open(config: &SqliteSinkConfig, context: SinkContext) -> Result<Self, ConnectorError> {
         let open = || {
-            let table = Table::new(config, context.columns.clone())?;
+            let table = Table::new(config, context.columns.clone(), context.replaces)?;
             Ok((table, Database::new(&config.path)?))
         };
         let path = config.path.clone();
@@ -202,6 +202,12 @@ impl Sink for SqliteSink {
 
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
         let look = async |connection: &mut SqliteConnection| self.own_lanes().all(connection).await;
+        self.told(self.seen(look)).await
+    }
+
+    async fn writers(&self) -> Result<Vec<String>, ConnectorError> {
+        let look =
+            async |connection: &mut SqliteConnection| self.own_lanes().writers(connection).await;
         self.told(self.seen(look)).await
     }
 

@@ -23,11 +23,13 @@ impl Table {
     pub(super) fn new(
         config: &SqliteSinkConfig,
         columns: Option<Arc<[Field]>>,
+        replaces: bool,
     ) -> Result<Self, SqliteFault> {
         let SqliteSinkConfig { table, key, newest, create, provenance, .. } = config;
         SQLITE.takes_name(table, &["sqlite_", "pinhost_"])?;
         let newest = newest.as_deref();
-        let config = TargetConfig { key, newest, create: *create, provenance: *provenance };
+        let (create, provenance) = (*create, *provenance);
+        let config = TargetConfig { key, newest, create, provenance, replaces };
         let target = Target::new(&SQLITE, table, config, columns)?;
         let mut seen: Vec<&str> = Vec::new();
         for Field { name, .. } in &*target.columns {
@@ -68,7 +70,9 @@ impl Table {
             return Err(fault.into());
         }
         transaction.commit().await?;
-        Ok(target.layout(has))
+        let layout = target.layout(has);
+        target.check(layout)?;
+        Ok(layout)
     }
 
     async fn make(&self, connection: &mut SqliteConnection) -> Result<(), SqliteFault> {

@@ -1,15 +1,17 @@
 //! Writes the rows of a unit, deletes those that are to go, and finds those that the table would not take.
 
 use futures_util::future::join;
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::{SqliteFault, refusal};
 use super::insert::{Binder, Statement};
 use super::versions::VersionPlan;
-use crate::sink::table::commit::{RowsToWrite, Written};
-use crate::sink::table::ddl::on_conflict;
+use crate::record::Unit;
+use crate::sink::table::commit::{RowsToWrite, Written, places};
+use crate::sink::table::ddl::{on_conflict, quoted};
 use crate::sink::table::rows::{Candidates, Refusal, RowAt, RowPart};
-use crate::sink::table::{Layout, Search, Target, Versions};
+use crate::sink::table::{LANE, Layout, POSITION, Search, Target, Versions};
 
 /// Rows that are written again if one of them is refused.
 const GROUP: usize = 4096;
@@ -24,6 +26,8 @@ pub(super) struct Plan {
     rows: Statement,
     /// None if rows are appended.
     versions: Option<VersionPlan>,
+    /// Deletes what the records at these places of a lane gave before, if that is to make way.
+    clear: Option<String>,
 }
 
 impl Plan {
@@ -34,7 +38,29 @@ impl Plan {
             layout,
             rows: Statement::insert(&target.name, &columns, &on_conflict),
             versions: VersionPlan::new(target, layout),
+            clear: target.replaces.then(|| {
+                let table = quoted(&target.name);
+                format!(
+                    "DELETE FROM {table} WHERE {LANE} = ? \
+                     AND {POSITION} IN (SELECT value FROM json_each(?))"
+                )
+            }),
         }
+    }
+
+    /// Before what takes the place is written.
+    pub(super) async fn clear(
+        &self,
+        connection: &mut SqliteConnection,
+        unit: &Unit,
+    ) -> Result<(), SqliteFault> {
+        let Some(clear) = &self.clear else { return Ok(()) };
+        for (lane, places) in places(unit)? {
+            let places = serde_json::to_string(&places).expect("texts are JSON");
+            let clear = sqlx::query(AssertSqlSafe(clear.as_str())).bind(lane).bind(places);
+            clear.execute(&mut *connection).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn write(

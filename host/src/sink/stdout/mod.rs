@@ -228,6 +228,10 @@ impl Sink for StdoutSink {
         Ok(lanes.values().map(|lane| lane.state.clone()).collect())
     }
 
+    async fn writers(&self) -> Result<Vec<String>, ConnectorError> {
+        Ok(Vec::new())
+    }
+
     async fn move_lane(
         &self,
         lane: &Lane,

@@ -6,7 +6,7 @@ use super::fault::TableFault;
 use super::letters::{NewLetter, Outcome};
 use super::rows::{Candidates, Refusal, RowPart};
 use super::target::Target;
-use crate::record::{DeadLetter, Lane, Unit, UnitPart};
+use crate::record::{DeadLetter, Lane, Past, Unit, UnitPart};
 use crate::sink::{Claim, LineageSums, RetriedLetter, Retry, Stored};
 
 /// Rows that a transaction writes, and those that it deletes: of a unit, or of letters that are tried again.
@@ -92,6 +92,21 @@ impl<'a> RowsToWrite<'a> {
         let letter = |refusal: &Refusal| (self.parts[refusal.at.part].of, self.letter(refusal));
         refused.map(letter).collect()
     }
+}
+
+/// Where the records of a unit were read first: their places, by lane. What was made of them then makes way.
+pub(crate) fn places(unit: &Unit) -> Result<BTreeMap<&str, Vec<String>>, TableFault> {
+    let mut places = BTreeMap::<_, Vec<_>>::new();
+    for UnitPart { raw, .. } in &unit.parts {
+        if !matches!(raw.past, Some(Past::Archived { .. })) {
+            return Err(TableFault::NoPast { lane: unit.lane.clone() });
+        }
+        for record in 0..raw.records.len() {
+            let (lane, position) = raw.place(record, unit.lane.name());
+            places.entry(lane).or_default().push(position.place().to_string());
+        }
+    }
+    Ok(places)
 }
 
 /// What became of rows.

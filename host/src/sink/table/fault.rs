@@ -36,6 +36,10 @@ pub enum TableFault {
     NoColumns { table: String, columns: String, ddl: String },
     #[error("nothing keeps the rows of table {table} apart by {key}")]
     NoUniqueKey { table: String, key: String, ddl: String },
+    #[error("rows of table {table} do not tell which records they were made of")]
+    NoProvenance { table: String },
+    #[error("lane {lane} has records of which nobody knows where they were read before")]
+    NoPast { lane: Lane },
 
     #[error(
         "the table refuses too many rows of a unit, {found} of them so far, the last because: {reason}"
@@ -66,6 +70,8 @@ impl TableFault {
             | Self::View { .. }
             | Self::NoColumns { .. }
             | Self::NoUniqueKey { .. }
+            | Self::NoProvenance { .. }
+            | Self::NoPast { .. }
             | Self::TooManyRefused { .. } => ErrorClass::Systemic,
             Self::NoRule
             | Self::Name { .. }
@@ -92,6 +98,12 @@ impl TableFault {
                 format!("make it, or let pinhost do so by `create: true`:\n{ddl}")
             }
             Self::NoUniqueKey { ddl, .. } => format!("an index does:\n{ddl}"),
+            Self::NoProvenance { .. } => {
+                "only rows with `_pinhost_lane` and `_pinhost_position` can be replaced".to_owned()
+            }
+            Self::NoPast { .. } => {
+                "replace what an archive of pinhost's has, with its indexes beside it".to_owned()
+            }
             Self::View { .. } => "name a table that the view is made of".to_owned(),
             Self::TooManyRefused { .. } => {
                 "make the table take what the rule gives, or mend the rule; if the rows are really like that, make \

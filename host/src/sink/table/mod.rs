@@ -19,4 +19,4 @@ pub use self::fault::TableFault;
 pub(crate) use self::fault::parsed;
 pub(crate) use self::forget::{FORGOTTEN_MAX, Forgetting, Keep};
 pub(crate) use self::search::Search;
-pub(crate) use self::target::{Layout, Target, TargetConfig, VERSION, Versions};
+pub(crate) use self::target::{LANE, Layout, POSITION, Target, TargetConfig, VERSION, Versions};

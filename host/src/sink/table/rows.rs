@@ -190,12 +190,12 @@ impl Candidates {
         }
         let version = offset(bytes.len());
         if !target.key.is_empty() {
-            let record = part.record(at.row);
+            let record = part.origin(at.row) as usize;
             let newest = match part.newest {
                 Some(column) => part.columns[column].cell(at.row),
-                None => record.timestamp_micros.map_or(Cell::Null, Cell::Timestamp),
+                None => part.raw.time_micros(record).map_or(Cell::Null, Cell::Timestamp),
             };
-            let (lane, place) = part.raw.order(part.origin(at.row) as usize, part.lane);
+            let (lane, place) = part.raw.order(record, part.lane);
             push_version(bytes, newest, lane, place);
         }
         let end = offset(bytes.len());

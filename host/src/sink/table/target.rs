@@ -18,6 +18,7 @@ pub(crate) struct TargetConfig<'a> {
     pub(crate) newest: Option<&'a str>,
     pub(crate) create: bool,
     pub(crate) provenance: bool,
+    pub(crate) replaces: bool,
 }
 
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Target {
     pub(crate) newest: Option<usize>,
     pub(crate) provenance: bool,
     pub(crate) create: bool,
+    /// Rows that were made of the same records make way.
+    pub(crate) replaces: bool,
 }
 
 /// What pinhost's own columns a table is found to have.
@@ -58,7 +61,7 @@ impl Target {
         columns: Option<Arc<[Field]>>,
     ) -> Result<Self, TableFault> {
         let columns = columns.ok_or(TableFault::NoRule)?;
-        let TargetConfig { key, newest, create, provenance } = config;
+        let TargetConfig { key, newest, create, provenance, replaces } = config;
         for column in &*columns {
             dialect.takes_name(&column.name, &["_pinhost_"])?;
         }
@@ -84,7 +87,8 @@ impl Target {
                 return Err(TableFault::NewestList { column: name.to_string() });
             }
         }
-        Ok(Self { name: name.to_owned(), columns, key: key_columns, newest, provenance, create })
+        let (name, key) = (name.to_owned(), key_columns);
+        Ok(Self { name, columns, key, newest, provenance, create, replaces })
     }
 
     pub(crate) fn key_names(&self) -> Vec<&str> {
@@ -95,6 +99,14 @@ impl Target {
     pub(crate) fn deleted(&self) -> Vec<usize> {
         let newest = self.newest.filter(|newest| !self.key.contains(newest));
         self.key.iter().copied().chain(newest).collect()
+    }
+
+    /// Whether rows can be told that are to make way.
+    pub(crate) fn check(&self, layout: Layout) -> Result<(), TableFault> {
+        if self.replaces && !layout.provenance {
+            return Err(TableFault::NoProvenance { table: self.name.clone() });
+        }
+        Ok(())
     }
 
     pub(crate) fn layout(&self, has: impl Fn(&str) -> bool) -> Layout {

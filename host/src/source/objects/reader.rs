@@ -304,8 +304,9 @@ impl ObjectsReader {
             ..RawRecord::value(Position::Object(self.held.take()), frame.value.range())
         };
         let records: Vec<_> = framed.frames.into_iter().map(record).collect();
-        // In a replay they only fill in rows that are missing.
-        let past = self.shelf.replay.as_ref().map(|_| Past::Unknown);
+        // In a replay they only fill in rows that are missing, unless somebody says otherwise.
+        let replay = self.shelf.replay.as_ref();
+        let past = replay.map(|replay| Past::Unknown { taken_as_micros: replay.taken_as_micros });
         let from = std::mem::replace(&mut self.next, self.held.next());
         RawBatch {
             bytes: framed.bytes,

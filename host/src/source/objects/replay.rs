@@ -1,11 +1,12 @@
 //! A replay: objects that are listed once, and read once.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
 
-use super::look::Shelf;
+use super::look::{Shelf, micros};
 use super::plan::Planned;
 use super::{ObjectsSource, ObjectsSourceError};
 use crate::objects::ObjectRoot;
@@ -37,15 +38,13 @@ impl Times {
 pub struct ReplayPlan {
     pub(super) objects: Vec<Planned>,
     pub(super) times: Times,
+    /// What records count as that have no time.
+    pub(super) taken_as_micros: Option<i64>,
+    is_archive: bool,
     digest: Digest,
 }
 
 impl ReplayPlan {
-    fn new(url: &str, objects: Vec<Planned>, times: Times) -> Self {
-        let all = serde_json::to_vec(&(url, &times, &objects)).expect("a plan is plain values");
-        Self { objects, times, digest: Digest::of(&all) }
-    }
-
     /// The same objects at the same place have the same one.
     pub fn digest(&self) -> Digest {
         self.digest
@@ -53,6 +52,11 @@ impl ReplayPlan {
 
     pub fn objects(&self) -> u64 {
         self.objects.len() as u64
+    }
+
+    /// Whether it is known of some records what they were when they were read first.
+    pub fn is_archive(&self) -> bool {
+        self.is_archive
     }
 
     /// As they are stored.
@@ -67,11 +71,13 @@ impl ReplayPlan {
 }
 
 impl ObjectsSource {
-    /// Lists what there is. What is read is that and nothing else, whatever comes later.
+    /// Lists what there is. What is read is that and nothing else, whatever comes later. Records of which
+    /// nobody knows when they were made are older than all others, or count as made now.
     pub async fn replay(
         config: &ObjectsSourceConfig,
         options: &SourceOptions,
         times: Times,
+        counts_as_new: bool,
     ) -> Result<(Self, Arc<ReplayPlan>), ObjectsSourceError> {
         let root = ObjectRoot::open(&config.url, &config.s3).await?;
         let mut shelf = Self::shelf(root, config, options).await?;
@@ -81,7 +87,10 @@ impl ObjectsSource {
         let bounds = if is_archive { Times { until: None, ..times } } else { times };
         objects.retain(|object| bounds.hold(object.modified));
         let identity = Self::identity_of(&shelf);
-        let plan = Arc::new(ReplayPlan::new(identity.as_str(), objects, times));
+        let all = serde_json::to_vec(&(identity.as_str(), &times, &objects));
+        let digest = Digest::of(&all.expect("a plan is plain values"));
+        let taken_as_micros = counts_as_new.then(|| micros(SystemTime::now()));
+        let plan = Arc::new(ReplayPlan { objects, times, taken_as_micros, is_archive, digest });
         shelf.replay = Some(Arc::clone(&plan));
         Ok((Self::of(shelf, config, options), plan))
     }

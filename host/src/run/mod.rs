@@ -27,4 +27,4 @@ pub use outcome::{Difference, Named, RowOutcome, kept, rejected, row_differences
 pub use pool::{Pool, Uncleanable};
 pub use retry::{Retried, retry};
 pub use rule_test::{RuleTestError, RuleTests};
-pub use supervise::{PipelineError, PipelineRun};
+pub use supervise::{BATCH, PipelineError, PipelineRun};

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::look::{Shelf, micros};
 use super::plan::Planned;
-use super::{ObjectsSource, ObjectsSourceError};
+use super::{ObjectsSource, ObjectsSourceError, PLAN_OBJECTS_MAX};
 use crate::objects::ObjectRoot;
 use crate::pipeline::config::ObjectsSourceConfig;
-use crate::record::Digest;
+use crate::record::{Digest, ObjectPosition, SourceId};
 use crate::source::SourceOptions;
 
 /// Which records are meant, by their time: the record's own where an index tells it, else that of its
@@ -45,6 +45,18 @@ pub struct ReplayPlan {
 }
 
 impl ReplayPlan {
+    fn new(
+        identity: &SourceId,
+        objects: Vec<Planned>,
+        times: Times,
+        taken_as_micros: Option<i64>,
+        is_archive: bool,
+    ) -> Self {
+        let all = serde_json::to_vec(&(identity.as_str(), &times, &objects));
+        let digest = Digest::of(&all.expect("a plan is plain values"));
+        Self { objects, times, taken_as_micros, is_archive, digest }
+    }
+
     /// The same objects at the same place have the same one.
     pub fn digest(&self) -> Digest {
         self.digest
@@ -62,6 +74,19 @@ impl ReplayPlan {
     /// As they are stored.
     pub fn bytes(&self) -> u64 {
         self.objects.iter().map(|object| object.size).sum()
+    }
+
+    /// When the objects were written: the first of them and the last one.
+    pub fn written_micros(&self) -> Option<(i64, i64)> {
+        let times = || self.objects.iter().map(|object| object.modified);
+        times().min().zip(times().max())
+    }
+
+    /// The key of the object in which a record stands.
+    pub fn key(&self, at: ObjectPosition) -> Option<&str> {
+        let number = at.plan * PLAN_OBJECTS_MAX as u64 + at.object;
+        let object = self.objects.get(usize::try_from(number).ok()?)?;
+        Some(&object.key)
     }
 
     /// The first and the last key.
@@ -87,12 +112,28 @@ impl ObjectsSource {
         let bounds = if is_archive { Times { until: None, ..times } } else { times };
         objects.retain(|object| bounds.hold(object.modified));
         let identity = Self::identity_of(&shelf);
-        let all = serde_json::to_vec(&(identity.as_str(), &times, &objects));
-        let digest = Digest::of(&all.expect("a plan is plain values"));
         let taken_as_micros = counts_as_new.then(|| micros(SystemTime::now()));
-        let plan = Arc::new(ReplayPlan { objects, times, taken_as_micros, is_archive, digest });
+        let plan = ReplayPlan::new(&identity, objects, times, taken_as_micros, is_archive);
+        let plan = Arc::new(plan);
         shelf.replay = Some(Arc::clone(&plan));
         Ok((Self::of(shelf, config, options), plan))
+    }
+
+    /// The same with so many of the objects that `plan` has, spread evenly over them.
+    ///
+    /// # Panics
+    /// If there are none, or if it is read already.
+    pub fn sampled(mut self, plan: &ReplayPlan, objects: usize) -> (Self, Arc<ReplayPlan>) {
+        let all = &plan.objects;
+        // The middle one of each of as many stretches.
+        let picked = (0..objects).map(|at| all[(2 * at + 1) * all.len() / (2 * objects)].clone());
+        let ReplayPlan { times, taken_as_micros, is_archive, .. } = *plan;
+        let plan =
+            ReplayPlan::new(&self.identity, picked.collect(), times, taken_as_micros, is_archive);
+        let plan = Arc::new(plan);
+        let shelf = Arc::get_mut(&mut self.shelf).expect("no reader has it yet");
+        shelf.replay = Some(Arc::clone(&plan));
+        (self, plan)
     }
 }
 

@@ -10,7 +10,7 @@ const FATES_MAX: usize = 500;
 const OTHER_REASONS: &str = "other reasons";
 
 /// Rows whose values are looked at for examples, for each that is wanted: most differ in the same way.
-const LOOKED_AT: u64 = 16;
+const LOOKED_AT: u64 = 64;
 
 /// Of an example's text, and items of its list.
 const CHARS_MAX: usize = 500;

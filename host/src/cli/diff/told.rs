@@ -31,6 +31,9 @@ impl fmt::Display for Told<'_> {
         });
         writeln!(f, "{}", output::lines(&output::table(rows), "  "))?;
         section(f, "what is written otherwise", &changes(&rules.changes))?;
+        if diff.records == 0 {
+            return write!(f, "\nnothing was compared: there are no records");
+        }
         if *differs {
             differences(f, diff)?;
         } else {
@@ -101,7 +104,12 @@ fn what_records(diff: &Diff) -> String {
 fn changes(changes: &[RuleChange]) -> Table {
     let rows = changes.iter().map(|change| {
         let RuleChange { what, old, new } = change;
-        [what.clone(), written(old), written(new), String::new()]
+        // What a plugin is called is no text of the rule.
+        let told = |value: &Value| match value {
+            Value::String(plugin) if what.ends_with(": plugin") => plugin.clone(),
+            value => written(value),
+        };
+        [what.clone(), told(old), told(new), String::new()]
     });
     old_and_new(rows.collect())
 }
@@ -110,10 +118,10 @@ fn changes(changes: &[RuleChange]) -> Table {
 fn written(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
-        Value::String(text) => text.clone(),
         Value::Object(entries) => {
             let main = entries.get("plugin").or_else(|| entries.get("type"));
-            main.map_or_else(|| value.to_string(), written)
+            let main = main.and_then(Value::as_str);
+            main.map_or_else(|| value.to_string(), str::to_owned)
         }
         value => value.to_string(),
     }

@@ -119,7 +119,31 @@ fn column<'a>(json: &'a Value, name: &str) -> &'a Value {
     columns.iter().find(|column| column["name"] == name).expect("a column of that name")
 }
 
-const TOLD: &str = "";
+const TOLD: &str = r#"posts  471 records of 5 objects in posts, 1970-01-01T00:00:00Z to 1970-01-05T00:00:00Z
+  old  digest-old-  posts.yaml
+  new  digest-new-  changed.yaml
+
+what is written otherwise
+  step follower-count: with.otherwise  –                 →  "reject"
+  step strip-prefix: with.prefix       "Local save in "  →  "Local save in /data/"
+
+468 of 468 rows change; rows 471 → 468; dead letters 0 → 3
+
+  column         rows  null → value  value → null  value → other
+  save_location   468             –             –            468
+
+save_location
+  ind 12   "/data/art"     →  "art"     0.json:0
+  ind 914  "/data/beauty"  →  "beauty"  0.json:39
+
+records that come to another end
+  3  row → rejected by follower-count: follower_count is not a count
+       0.json:48  ind 1187  User Info Error
+       1.json:40  ind 3089  User Info Error
+
+what the steps count
+    3  →    0  follower-count: not a count
+  471  →  468  strip-prefix: prefixes stripped"#;
 
 #[test]
 fn what_a_rule_would_change_is_told_by_column_and_by_end() {

@@ -1,7 +1,7 @@
 //! Two versions of a rule on the same records, side by side. Nothing of it has an effect.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::chain::ChainHalted;
@@ -113,7 +113,7 @@ impl Beside {
         Ok(Compared { diff, old_took, new_took })
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Workers>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Workers>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,7 @@ use crate::diff::Diff;
 use crate::observe::{Progress, Stats, UnitFigures};
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::ObjectsSourceConfig;
-use crate::record::{ConnectorError, Lane, Past, Position, RawBatch, Rfc3339};
+use crate::record::{ConnectorError, Lane, Past, Position, RawBatch};
 use crate::run::{BATCH, Beside, BesideError, Compared, Which};
 use crate::sink::Stored;
 use crate::source::objects::{ObjectsSource, ReplayPlan, Times};
@@ -50,8 +50,8 @@ pub(super) struct ComparedHistory {
     pub read: Read,
 }
 
-/// Of one batch.
-struct Step {
+/// One batch of it.
+struct ComparedBatch {
     compared: Compared,
     /// The first record's time and the last one's.
     times: Option<(i64, i64)>,
@@ -120,9 +120,10 @@ impl History {
             let mut times: Option<(i64, i64)> = None;
             let permits = Arc::new(Semaphore::new(threads));
             // One more than there are threads: it is read while they clean.
-            let compared = batches.map_ok(|raw| self.step(raw, &beside, &permits));
+            let compared = batches.map_ok(|raw| self.compare_batch(raw, &beside, &permits));
             let mut compared = compared.try_buffered(threads + 1).boxed();
-            while let Some(Step { compared, times: of_batch, to }) = compared.try_next().await? {
+            while let Some(batch) = compared.try_next().await? {
+                let ComparedBatch { compared, times: of_batch, to } = batch;
                 let Compared { diff, old_took, new_took } = compared;
                 let mut figures = UnitFigures { records: diff.records, ..UnitFigures::default() };
                 figures.dead_letters.insert("rejected".to_owned(), diff.new.rejected);
@@ -184,24 +185,24 @@ impl History {
     }
 
     /// Cleans and compares one batch, on a thread of its own.
-    fn step(
+    fn compare_batch(
         &self,
         raw: RawBatch,
         beside: &Arc<Beside>,
         permits: &Arc<Semaphore>,
-    ) -> impl Future<Output = Result<Step, CliError>> + use<> {
+    ) -> impl Future<Output = Result<ComparedBatch, CliError>> + use<> {
         let (beside, permits) = (Arc::clone(beside), Arc::clone(permits));
         let (plan, url) = (Arc::clone(&self.plan), Arc::clone(&self.url));
         async move {
             let permit = permits.acquire_owned().await.expect("nobody closes it");
-            let step = move || {
+            let compare = move || {
                 let _permit = permit;
                 let place = |record: u32| place(&raw, record as usize, &plan, &url);
                 let compared = beside.compare(&raw, &place).map_err(|error| told(&error))?;
                 let times = raw.records.iter().filter_map(|record| record.timestamp_micros);
-                Ok(Step { compared, times: span(times.map(|at| (at, at))), to: raw.to })
+                Ok(ComparedBatch { compared, times: span(times.map(|at| (at, at))), to: raw.to })
             };
-            let done = spawn_blocking(step).await;
+            let done = spawn_blocking(compare).await;
             done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
         }
     }
@@ -218,13 +219,6 @@ impl History {
             read.set_times(written);
         }
         read
-    }
-}
-
-impl Read {
-    fn set_times(&mut self, (first, last): (i64, i64)) {
-        self.first = Some(Rfc3339(first).to_string());
-        self.last = Some(Rfc3339(last).to_string());
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::diff::Diff;
 use crate::pipeline::Pipeline;
+use crate::record::Rfc3339;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
@@ -32,6 +33,14 @@ pub(super) struct Read {
     pub last: Option<String>,
     /// None if it was all there is.
     pub sample: Option<Sampled>,
+}
+
+impl Read {
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub fn set_times(&mut self, (first, last): (i64, i64)) {
+        self.first = Some(Rfc3339(first).to_string());
+        self.last = Some(Rfc3339(last).to_string());
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -88,3 +88,49 @@ fn what(path: &[String]) -> String {
         ref path => path.join("."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_otherwise_is_named_by_step_and_field() {
+        let old = json!({
+            "limits": {"depth": 64},
+            "rule": {
+                "step": {"tags": {"plugin": "tags 1", "with": {"as": "list"}}, "old": {"plugin": "x"}},
+                "field": {"n": {"type": "integer", "required": true}},
+                "output column": {"n": "n"},
+            },
+        });
+        let new = json!({
+            "limits": {"depth": 32},
+            "rule": {
+                "step": {"tags": {"plugin": "tags 1", "with": {"as": "text", "repair": true}}},
+                "field": {"n": {"type": "integer", "required": false}, "m": {"type": "text"}},
+                "output column": {"n": "m"},
+            },
+        });
+        let mut changes = Vec::new();
+        differing(&mut Vec::new(), &old, &new, &mut changes);
+        let told: Vec<_> = changes
+            .iter()
+            .map(|RuleChange { what, old, new }| format!("{what}: {old} → {new}"))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "limits.depth: 64 → 32",
+                "field n: required: true → false",
+                "field m: null → {\"type\":\"text\"}",
+                "output column n: \"n\" → \"m\"",
+                "step old: {\"plugin\":\"x\"} → null",
+                "step tags: with.as: \"list\" → \"text\"",
+                "step tags: with.repair: null → true",
+            ]
+        );
+        changes.clear();
+        differing(&mut Vec::new(), &old, &old, &mut changes);
+        assert_eq!(changes, []);
+    }
+}

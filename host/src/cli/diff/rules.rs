@@ -34,6 +34,8 @@ fn resolved(pipeline: &Pipeline) -> Value {
         serde_json::from_str(&generation.resolved).expect("it is written by us");
     let Some(rule) = &pipeline.rule else { return resolved };
     let told = &mut resolved["rule"];
+    // They decide a detail at most.
+    told["strays"].take();
     let fields = told["fields"].take();
     let fields = named(&fields, |field| field["name"].as_str());
     let steps = told["steps"].take();

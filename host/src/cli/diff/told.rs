@@ -114,7 +114,7 @@ fn changes(changes: &[RuleChange]) -> Table {
     old_and_new(rows.collect())
 }
 
-/// Of a step its plugin, of a field its type: the whole of it would fill the line.
+/// Of a step its plugin, of a field its type: all of it would fill the line.
 fn written(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
@@ -122,6 +122,9 @@ fn written(value: &Value) -> String {
             let main = entries.get("plugin").or_else(|| entries.get("type"));
             let main = main.and_then(Value::as_str);
             main.map_or_else(|| value.to_string(), str::to_owned)
+        }
+        Value::Array(names) if names.iter().all(Value::is_string) => {
+            names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
         }
         value => value.to_string(),
     }

@@ -96,7 +96,9 @@ impl ColumnDiff {
     }
 
     fn keep(&mut self, example: Example) {
-        let is_like = |known: &Example| (&known.old, &known.new) == (&example.old, &example.new);
+        let is_like = |known: &Example| {
+            (known.change, &known.old, &known.new) == (example.change, &example.old, &example.new)
+        };
         if !self.examples.iter().any(is_like) {
             self.examples.push(example);
         }

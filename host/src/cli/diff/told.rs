@@ -24,6 +24,9 @@ impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { pipeline, differs, diff, .. } = self.0;
         writeln!(f, "{STRONG}{pipeline}{STRONG:#}  {}", self.looked_at())?;
+        if let Some(sample) = self.sample() {
+            writeln!(f, "  {sample}")?;
+        }
         let rules = &self.0.rules;
         let rows = [("old", &rules.old), ("new", &rules.new)].map(|(which, rule)| {
             let digest = rule.generation.get(..12).unwrap_or_default();
@@ -49,7 +52,7 @@ impl fmt::Display for Told<'_> {
 }
 
 impl Told<'_> {
-    /// `5,000 records of 12 objects (3.8 MiB) in archive, from … to …`
+    /// `5,000 records of 12 objects in archive, FIRST to LAST`
     fn looked_at(&self) -> String {
         let Report { from, read, diff, .. } = self.0;
         let records = output::count(diff.records as usize, "record");
@@ -68,20 +71,19 @@ impl Told<'_> {
             }
             (None, _) => {}
         }
-        match read.sample {
-            None => {}
-            Some(Sampled::Objects { of, .. }) => {
-                let _ = write!(told, "; a sample, spread evenly over {} objects", number(of));
-            }
-            Some(Sampled::Records { of, every: 1, .. }) => {
-                let _ = write!(told, "; the sample is all {} records", number(of));
-            }
-            Some(Sampled::Records { of, every, .. }) => {
-                let _ =
-                    write!(told, "; a sample: of {} records one in {}", number(of), number(every));
-            }
-        }
         told
+    }
+
+    fn sample(&self) -> Option<String> {
+        Some(match self.0.read.sample? {
+            Sampled::Objects { of, .. } => {
+                format!("a sample, spread evenly over {} objects", number(of))
+            }
+            Sampled::Records { every: 1, .. } => "a sample that has all records".to_owned(),
+            Sampled::Records { of, every, .. } => {
+                format!("a sample: one in {} of {} records", number(every), number(of))
+            }
+        })
     }
 
     fn cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

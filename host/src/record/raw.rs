@@ -48,7 +48,16 @@ impl Past {
                 lane: lane.clone(),
                 positions: records.iter().map(|at| positions[*at]).collect(),
             },
-            other => other.clone(),
+            Self::Unknown { .. } => self.clone(),
+        }
+    }
+
+    fn slice(&self, range: Range<usize>) -> Self {
+        match self {
+            Self::Archived { lane, positions } => {
+                Self::Archived { lane: lane.clone(), positions: positions[range].to_vec() }
+            }
+            Self::Unknown { .. } => self.clone(),
         }
     }
 }
@@ -179,6 +188,25 @@ impl RawBatch {
             timestamp_micros: record.timestamp_micros,
             headers: &headers,
         })
+    }
+
+    /// Some of its records, without copying their bytes.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let columns = self.columns.as_ref();
+        let from = self.records[range.start].position;
+        let to = self.records.get(range.end).map_or(self.to, |next| next.position);
+        Self {
+            bytes: self.bytes.clone(),
+            headers: self.headers.clone(),
+            columns: columns.map(|columns| columns.slice(range.start, range.len())),
+            topic: self.topic.clone(),
+            partition: self.partition,
+            from,
+            to,
+            past: self.past.as_ref().map(|past| past.slice(range.clone())),
+            records: self.records[range].to_vec(),
+        }
     }
 
     /// Some of its records, ascending, in bytes of their own.

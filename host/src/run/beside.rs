@@ -107,7 +107,9 @@ impl Beside {
             is_new_first: false,
         });
         let ((old, old_took), (new, new_took)) = workers.clean(raw)?;
-        let (was, is) = (old.outcome(&self.old.rule), new.outcome(&self.new.rule));
+        let by_rule = "a rule gives columns";
+        let was = old.outcome(&self.old.rule).expect(by_rule);
+        let is = new.outcome(&self.new.rule).expect(by_rule);
         let diff = self.comparison.compare(raw.records.len(), &was, &is, place);
         self.idle().push(workers);
         Ok(Compared { diff, old_took, new_took })

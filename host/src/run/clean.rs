@@ -2,57 +2,22 @@
 //! output; one without a value skips the steps, and may delete a row. On one thread, and a function of the records and the rule alone (invariant 9).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::chain::{Chain, ChainHalted, StepTally, only};
+use super::conduct::Conduct;
 use super::examples::{Example, Examples};
+use super::live::Live;
 use crate::decode::{DecodeLimits, Decoder, Reject};
 use crate::diff::Outcome;
-use crate::pipeline::{Deleted, Pipeline, Rule, Tombstones};
+use crate::pipeline::{Deleted, Rule, Tombstones};
 use crate::record::{
-    Batch, DeadLetter, Deletes, Digest, DroppedRecord, Field, RawBatch, RawFault, Record, Rows,
-    UnitPart,
+    Batch, DeadLetter, Deletes, DroppedRecord, Field, RawBatch, RawFault, Record, Rows, UnitPart,
 };
-use crate::sink::Sink;
-
-/// What cleans records at the moment: a rule as it is, for a sink.
-#[derive(Debug)]
-pub struct Live {
-    /// None passes records on as they came.
-    pub rule: Option<Arc<Rule>>,
-    /// What becomes of records without a value, where there is a rule.
-    pub tombstones: Option<Tombstones>,
-    /// The member of each record's object in which the record stands.
-    pub unwrap: Option<Box<str>>,
-    pub generation: Digest,
-    pub limits: DecodeLimits,
-    pub sink: Arc<dyn Sink>,
-    pub examples: Examples,
-}
-
-impl Live {
-    /// Examples of what the rule does are taken from the first batches.
-    pub fn new(
-        pipeline: &Pipeline,
-        generation: Digest,
-        sink: Arc<dyn Sink>,
-        example_batches: u32,
-    ) -> Self {
-        Self {
-            rule: pipeline.rule.clone(),
-            tombstones: pipeline.rule.as_ref().map(|rule| Tombstones::of(rule, &pipeline.sink)),
-            unwrap: pipeline.source.unwrap().map(Box::from),
-            generation,
-            limits: pipeline.limits.to_decode_limits(),
-            sink,
-            examples: Examples::of_batches(example_batches),
-        }
-    }
-}
 
 /// Runs a rule on one thread.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub struct Worker {
     live: Arc<Live>,
     by_rule: Option<ByRule>,
 }
@@ -81,46 +46,49 @@ pub(super) struct CleanedBatch {
     /// How many rows each step dropped.
     pub dropped: Vec<u64>,
     pub examples: Vec<Example>,
-    pub took: Duration,
+    pub conduct: Conduct,
 }
 
 /// A batch, cleaned, with rows as the rule's output says.
 #[derive(Debug)]
-pub(super) struct CleanRows {
-    pub rows: Batch,
+pub struct CleanRows {
+    /// None without a rule: the records are the rows.
+    pub rows: Option<Batch>,
     /// For each row its record, as an index into those of the batch; ascending.
     pub origins: Vec<u32>,
     /// Keys of rows that are to go, and for each its record.
     pub deletes: Option<(Batch, Vec<u32>)>,
-    /// By record within each step.
+    /// Step by step.
     pub dropped: Vec<DroppedRecord>,
     /// By record, ascending.
     pub dead_letters: Vec<DeadLetter>,
-    pub tallies: Vec<StepTally>,
-    pub examples: Vec<Example>,
+    pub failed_calls: u64,
+    tallies: Vec<StepTally>,
+    examples: Vec<Example>,
 }
 
 impl CleanRows {
-    /// What is compared with what another rule makes of the same batch; `rule` has made this.
-    pub fn outcome<'a>(&'a self, rule: &'a Rule) -> Outcome<'a> {
+    /// What is compared with what another rule makes of the same batch; `rule` has made this. None without
+    /// a rule.
+    pub fn outcome<'a>(&'a self, rule: &'a Rule) -> Option<Outcome<'a>> {
         let tallies = self.tallies.iter().flat_map(|tally| {
             let step = &rule.steps[tally.step];
             let names = step.step.plan().tallies.iter().zip(&tally.counts);
             names.map(|(name, count)| (&*step.id, name.as_str(), u64::from(*count)))
         });
-        Outcome {
-            rows: &self.rows,
+        Some(Outcome {
+            rows: self.rows.as_ref()?,
             origins: &self.origins,
             deletes: self.deletes.as_ref().map(|(keys, origins)| (keys, &**origins)),
             dropped: &self.dropped,
             dead_letters: &self.dead_letters,
             tallies: tallies.collect(),
-        }
+        })
     }
 }
 
 impl Worker {
-    pub(super) fn new(live: &Arc<Live>) -> Self {
+    pub fn new(live: &Arc<Live>) -> Self {
         let by_rule = live.rule.as_ref().zip(live.tombstones.as_ref());
         let by_rule = by_rule.map(|(rule, tombstones)| {
             ByRule::new(rule, tombstones, live.unwrap.as_deref(), live.limits)
@@ -131,35 +99,48 @@ impl Worker {
     /// Nothing of the batch has gone anywhere if that fails.
     pub(super) fn clean(&mut self, raw: &Arc<RawBatch>) -> Result<CleanedBatch, Box<ChainHalted>> {
         let began = Instant::now();
-        let mut cleaned = match &mut self.by_rule {
-            Some(by_rule) => {
-                let cleaned = by_rule.clean(raw, &self.live.examples)?;
-                for_sink(raw, &by_rule.rule, cleaned, &*self.live.sink)
-            }
-            None => passed_on(raw),
+        let CleanRows {
+            rows,
+            origins,
+            deletes,
+            dropped,
+            dead_letters,
+            failed_calls,
+            tallies,
+            examples,
+        } = self.rows(raw)?;
+        let sink = &self.live.sink;
+        let steps = self.by_rule.iter().flat_map(|by_rule| &by_rule.rule.steps);
+        let by_step = steps.map(|step| {
+            let is_its = |record: &&DroppedRecord| Arc::ptr_eq(&record.step, &step.id);
+            dropped.iter().filter(is_its).count() as u64
+        });
+        let by_step = by_step.collect();
+        let part = UnitPart {
+            raw: Arc::clone(raw),
+            rows: rows.map_or(Rows::Raw, |rows| sink.encode(rows)),
+            origins,
+            deletes: deletes.map(|(keys, origins)| Deletes { keys: sink.encode(keys), origins }),
+            dropped: dropped.len() as u64,
+            dead_letters,
         };
-        cleaned.took = began.elapsed();
-        Ok(cleaned)
+        let conduct = Conduct {
+            batches: 1,
+            records: raw.records.len() as u64,
+            rejects: part.dead_letters.len() as u64,
+            failed_calls,
+            took: began.elapsed(),
+        };
+        Ok(CleanedBatch { part, tallies, dropped: by_step, examples, conduct })
     }
-}
 
-/// The rows in the form that the sink asks for.
-fn for_sink(raw: &Arc<RawBatch>, rule: &Rule, cleaned: CleanRows, sink: &dyn Sink) -> CleanedBatch {
-    let CleanRows { rows, origins, deletes, dropped, dead_letters, tallies, examples } = cleaned;
-    let by_step = rule.steps.iter().map(|step| {
-        let is_its = |record: &&DroppedRecord| Arc::ptr_eq(&record.step, &step.id);
-        dropped.iter().filter(is_its).count() as u64
-    });
-    let part = UnitPart {
-        raw: Arc::clone(raw),
-        rows: sink.encode(rows),
-        origins,
-        deletes: deletes.map(|(keys, origins)| Deletes { keys: sink.encode(keys), origins }),
-        dropped: dropped.len() as u64,
-        dead_letters,
-    };
-    let dropped = by_step.collect();
-    CleanedBatch { part, tallies, dropped, examples, took: Duration::ZERO }
+    /// The same as far as it is the rule's work, and not yet for a sink.
+    pub fn rows(&mut self, raw: &RawBatch) -> Result<CleanRows, Box<ChainHalted>> {
+        match &mut self.by_rule {
+            Some(by_rule) => by_rule.clean(raw, &self.live.examples),
+            None => Ok(passed_on(raw)),
+        }
+    }
 }
 
 impl ByRule {
@@ -203,14 +184,22 @@ impl ByRule {
             detail: rejected.detail,
         }));
         dead_letters.sort_by_key(|dead| dead.record);
-        let rows = self.rule.output.project(&chained.batch);
-        let examples = examples.take(&self.rule, &before, chained.rows.as_deref(), &rows);
+        let after = self.rule.output.project(&chained.batch);
+        let examples = examples.take(&self.rule, &before, chained.rows.as_deref(), &after);
         let origins = match chained.rows {
             None => decoded,
             Some(rows) => rows.into_iter().map(|row| decoded[row as usize]).collect(),
         };
-        let tallies = chained.tallies;
-        Ok(CleanRows { rows, origins, deletes, dropped, dead_letters, tallies, examples })
+        Ok(CleanRows {
+            rows: Some(after),
+            origins,
+            deletes,
+            dropped,
+            dead_letters,
+            failed_calls: chained.failed_calls,
+            tallies: chained.tallies,
+            examples,
+        })
     }
 
     fn decode(&mut self, raw: &RawBatch) -> Decoded {
@@ -317,21 +306,17 @@ fn faulty(record: u32, fault: &RawFault) -> DeadLetter {
 }
 
 /// Records as they came, without a rule.
-fn passed_on(raw: &Arc<RawBatch>) -> CleanedBatch {
+fn passed_on(raw: &RawBatch) -> CleanRows {
     let (origins, dead_letters) = without_faults(raw);
-    CleanedBatch {
-        part: UnitPart {
-            raw: Arc::clone(raw),
-            rows: Rows::Raw,
-            origins,
-            deletes: None,
-            dropped: 0,
-            dead_letters,
-        },
-        tallies: Vec::new(),
+    CleanRows {
+        rows: None,
+        origins,
+        deletes: None,
         dropped: Vec::new(),
+        dead_letters,
+        failed_calls: 0,
+        tallies: Vec::new(),
         examples: Vec::new(),
-        took: Duration::ZERO,
     }
 }
 
@@ -342,12 +327,13 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::pipeline::Pipeline;
     use crate::pipeline::config::SinkConfig;
     use crate::plugin::{CacheFolder, Sandbox};
-    use crate::record::{Position, RawRecord, Span, ndjson};
-    use crate::sink::SinkContext;
+    use crate::record::{Digest, Position, RawRecord, Span, ndjson};
     use crate::sink::sqlite::SqliteSink;
     use crate::sink::stdout::StdoutSink;
+    use crate::sink::{Sink, SinkContext};
 
     /// Of a rule with these lines, a sink with these.
     fn live(rule: &str, sink: &str) -> Arc<Live> {

@@ -20,7 +20,7 @@ use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::{ConnectorError, Lane, Past, Position, RawBatch};
 use crate::run::{BATCH, Beside, BesideError, Compared, Which};
 use crate::sink::Stored;
-use crate::source::objects::{ObjectsSource, ReplayPlan, Times};
+use crate::source::objects::{Meant, ObjectsSource, ReplayPlan};
 use crate::source::{Journal, LaneChange, Source as _, SourceOptions};
 
 /// What records of the past there are, and which of them are looked at.
@@ -79,11 +79,11 @@ impl History {
     pub async fn open(
         pipeline: &Pipeline,
         config: &ObjectsSourceConfig,
-        times: Times,
+        meant: Meant,
         sample: Option<u32>,
     ) -> Result<Self, CliError> {
         let options = SourceOptions::of(pipeline, true);
-        let opened = ObjectsSource::replay(config, &options, times, false).await;
+        let opened = ObjectsSource::replay(config, &options, meant, false).await;
         let (mut source, mut plan) =
             opened.map_err(|error| sinks::told(ConnectorError::from(error)))?;
         let sample = match sample {

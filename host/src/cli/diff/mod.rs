@@ -21,6 +21,7 @@ use crate::pipeline::config::{ObjectsSourceConfig, SourceConfig};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::run::Beside;
+use crate::source::objects::Meant;
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("new").required(true))]
@@ -79,8 +80,8 @@ pub(super) fn run(args: &DiffArgs) -> Result<Exit, CliError> {
         CliError::environment("the threads of the runtime cannot be started").because(&error)
     })?;
     let compared = runtime.block_on(async {
-        let times = args.history.times();
-        let history = History::open(&old, &source, times, args.sample).await?;
+        let meant = Meant { times: args.history.times(), ranges: None };
+        let history = History::open(&old, &source, meant, args.sample).await?;
         history.compare(Arc::new(beside), threads, examples_max).await
     });
     runtime.shutdown_background();

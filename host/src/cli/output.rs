@@ -108,7 +108,8 @@ pub(super) fn lines(table: &Table, indent: &str) -> String {
     lines.join("\n")
 }
 
-fn width() -> u16 {
+/// Of the lines that are printed.
+pub(super) fn width() -> u16 {
     const WITHOUT_TERMINAL: u16 = 100;
     terminal_size::terminal_size_of(io::stdout())
         .map_or(WITHOUT_TERMINAL, |(width, _)| width.0.clamp(40, 120) - 2)

@@ -23,7 +23,7 @@ use crate::sink::{self, Sink, SinkContext};
 use crate::source::{self, LaneChange, Most, Source, SourceOptions};
 
 /// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
-const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
+pub const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
 
 /// Batches whose values may stand as examples in the summary.
 const EXAMPLE_BATCHES: u32 = 8;

@@ -5,6 +5,7 @@
 //! | module | what happens there |
 //! |---|---|
 //! | [`cli`] | a file for each command |
+//! | [`swap`] | another rule takes over while a pipeline runs, or the one before takes over again |
 //! | [`run`] | lanes, cleaning threads, units; what becomes of calls that fail |
 //! | [`source`] | where records come from |
 //! | [`sink`] | where rows go, with the positions of lanes |
@@ -14,7 +15,7 @@
 //! | [`decode`] | bytes to columns, row by row |
 //! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
-//! Dependencies point downwards only: `cli → run → source, sink → pipeline → plugin, decode → record`. `record`, and the
+//! Dependencies point downwards only: `cli → swap → run → source, sink → pipeline → plugin, decode → record`. `record`, and the
 //! decisions in `run`, are pure functions of plain values.
 //!
 //! # Invariants
@@ -41,7 +42,9 @@ pub mod objects;
 pub mod observe;
 pub mod pipeline;
 pub mod plugin;
+mod private_folder;
 pub mod record;
 pub mod run;
 pub mod sink;
 pub mod source;
+pub mod swap;

@@ -8,17 +8,20 @@ mod common;
 mod naive;
 mod native;
 
+use std::fs::{self, File};
 use std::hint::black_box;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
+use pinhost::decode::Decoder;
 use pinhost::guest_build::{FOREIGN, TARGET, encode};
 use pinhost::plugin::{
     CacheFolder, Origin, Plugin, PluginFile, PluginLimits, Sandbox, Step, discarded, standard,
 };
-use pinhost::record::{Batch, Field};
+use pinhost::record::{Batch, Field, ndjson};
 use pinhost::run::Chain;
 
 use common::{BATCH_ROWS, Variant, decode, decoder, median, posts, take_turns};
@@ -50,45 +53,63 @@ fn main() {
 
     let [mut chain, mut chain_after_decode] = [Chain::new(&steps), Chain::new(&steps)];
     let [mut alone, mut before_native, mut before_chain] = [decoder(), decoder(), decoder()];
+    let [mut native_file, mut chain_file] =
+        [Files::new(cache.path(), &posts), Files::new(cache.path(), &posts)];
+    let mut chain_between_files = Chain::new(&steps);
     let mut naive = Naive::new(&built("naive"));
-    let [decoding, native_chain, sandboxed_chain, native_whole, sandboxed_whole, per_record] =
-        take_turns(
-            ROUNDS,
-            [
-                Variant::new("decode", rows, || {
-                    for posts in &posts {
-                        black_box(decode(&mut alone, posts));
-                    }
-                }),
-                Variant::new("four plugins, native", rows, || {
-                    for batch in &decoded {
-                        black_box(native.clean(batch));
-                    }
-                }),
-                Variant::new("four plugins, sandboxed", rows, || {
-                    for batch in &decoded {
-                        black_box(chain.clean(batch).expect("clean posts"));
-                    }
-                }),
-                Variant::new("decode + four plugins, native", rows, || {
-                    for posts in &posts {
-                        black_box(native.clean(&decode(&mut before_native, posts)));
-                    }
-                }),
-                Variant::new("decode + four plugins, sandboxed", rows, || {
-                    for posts in &posts {
-                        let batch = decode(&mut before_chain, posts);
-                        black_box(chain_after_decode.clean(&batch).expect("clean posts"));
-                    }
-                }),
-                Variant::new("four plugins, sandboxed, JSON per record", NAIVE_POSTS, || {
-                    for post in posts.iter().flatten().take(NAIVE_POSTS) {
-                        let record = (*post).to_owned();
-                        black_box((0..4).fold(record, |record, step| naive.clean(step, record)));
-                    }
-                }),
-            ],
-        );
+    let [
+        decoding,
+        native_chain,
+        sandboxed_chain,
+        native_whole,
+        sandboxed_whole,
+        native_files,
+        sandboxed_files,
+        per_record,
+    ] = take_turns(
+        ROUNDS,
+        [
+            Variant::new("decode", rows, || {
+                for posts in &posts {
+                    black_box(decode(&mut alone, posts));
+                }
+            }),
+            Variant::new("four plugins, native", rows, || {
+                for batch in &decoded {
+                    black_box(native.clean(batch));
+                }
+            }),
+            Variant::new("four plugins, sandboxed", rows, || {
+                for batch in &decoded {
+                    black_box(chain.clean(batch).expect("clean posts"));
+                }
+            }),
+            Variant::new("decode + four plugins, native", rows, || {
+                for posts in &posts {
+                    black_box(native.clean(&decode(&mut before_native, posts)));
+                }
+            }),
+            Variant::new("decode + four plugins, sandboxed", rows, || {
+                for posts in &posts {
+                    let batch = decode(&mut before_chain, posts);
+                    black_box(chain_after_decode.clean(&batch).expect("clean posts"));
+                }
+            }),
+            Variant::new("file to file, NDJSON, native", rows, || {
+                native_file.clean(|batch| native.clean(batch));
+            }),
+            Variant::new("file to file, NDJSON, sandboxed", rows, || {
+                chain_file
+                    .clean(|batch| chain_between_files.clean(batch).expect("clean posts").batch);
+            }),
+            Variant::new("four plugins, sandboxed, JSON per record", NAIVE_POSTS, || {
+                for post in posts.iter().flatten().take(NAIVE_POSTS) {
+                    let record = (*post).to_owned();
+                    black_box((0..4).fold(record, |record, step| naive.clean(step, record)));
+                }
+            }),
+        ],
+    );
     println!();
     let ratio = |what, ratio: f64, bar| println!("{what:<60} {ratio:>8.3}   {bar}");
     ratio(
@@ -96,6 +117,7 @@ fn main() {
         sandboxed_whole / native_whole,
         "(bar: ≤ 1.25)",
     );
+    ratio("file to file, sandboxed / native", sandboxed_files / native_files, "(bar: ≤ 1.1)");
     ratio("four plugins, sandboxed / native", sandboxed_chain / native_chain, "");
     ratio("four plugins, sandboxed / decode", sandboxed_chain / decoding, "");
     ratio(
@@ -142,6 +164,32 @@ fn main() {
     cost("compiling it", repeated(5, || load(&uncached)), "");
 }
 
+/// From a file of posts to a file of rows, on one thread.
+struct Files {
+    posts: PathBuf,
+    rows: PathBuf,
+    decoder: Decoder,
+}
+
+impl Files {
+    fn new(folder: &Path, posts: &[Vec<&str>]) -> Self {
+        let [from, to] = ["posts.ndjson", "rows.ndjson"].map(|name| folder.join(name));
+        let lines: Vec<_> = posts.iter().flatten().copied().collect();
+        fs::write(&from, lines.join("\n")).expect("a file");
+        Self { posts: from, rows: to, decoder: decoder() }
+    }
+
+    fn clean(&mut self, mut clean: impl FnMut(&Batch) -> Batch) {
+        let posts = fs::read_to_string(&self.posts).expect("a file");
+        let mut rows = File::create(&self.rows).expect("a file");
+        let lines: Vec<_> = posts.lines().collect();
+        for posts in lines.chunks(BATCH_ROWS) {
+            let batch = clean(&decode(&mut self.decoder, posts));
+            rows.write_all(&ndjson::encode(&batch)).expect("it can be written");
+        }
+    }
+}
+
 fn steps(sandbox: &Sandbox, input: &Arc<[Field]>) -> Vec<Step> {
     let limits = Arc::new(PluginLimits::default());
     let mut input = Arc::clone(input);
@@ -166,7 +214,7 @@ fn built(name: &str) -> Vec<u8> {
     }
     assert!(cargo.current_dir(&folder).status().expect("cargo").success(), "cargo says why above");
     let module = folder.join("target").join(TARGET).join("release").join(name);
-    let module = std::fs::read(module.with_extension("wasm")).expect("cargo built it");
+    let module = fs::read(module.with_extension("wasm")).expect("cargo built it");
     encode(&module).expect("a component")
 }
 

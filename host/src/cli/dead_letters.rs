@@ -52,7 +52,13 @@ enum DeadLettersCommand {
     ///
     /// Their rows are stored and the letters closed in one step. Rows keep the place and the version of
     /// their records; in a table that rows are appended to, they come after rows that were stored since.
-    Retry { ids: Vec<String> },
+    Retry {
+        ids: Vec<String>,
+        /// Only those that this generation made, by the beginning of its digest: of one that was rolled back,
+        /// say.
+        #[arg(long, value_name = "DIGEST")]
+        generation: Option<String>,
+    },
 }
 
 pub(super) fn run(args: &DeadLettersArgs) -> Result<Exit, CliError> {
@@ -61,7 +67,9 @@ pub(super) fn run(args: &DeadLettersArgs) -> Result<Exit, CliError> {
         DeadLettersCommand::List { all, limit, json } => list(&pipeline, *all, *limit, *json),
         DeadLettersCommand::Show { id } => show(&pipeline, id),
         DeadLettersCommand::Export { output } => export(&pipeline, output.as_deref()),
-        DeadLettersCommand::Retry { ids } => retry_all(&pipeline, ids),
+        DeadLettersCommand::Retry { ids, generation } => {
+            retry_all(&pipeline, ids, generation.as_deref())
+        }
     }
 }
 
@@ -187,7 +195,11 @@ fn export(pipeline: &Pipeline, to: Option<&Path>) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn retry_all(pipeline: &Pipeline, ids: &[String]) -> Result<Exit, CliError> {
+fn retry_all(
+    pipeline: &Pipeline,
+    ids: &[String],
+    generation: Option<&str>,
+) -> Result<Exit, CliError> {
     let threads = available_parallelism().map_or(1, usize::from);
     let pool = Pool::start(threads).map_err(|error| {
         CliError::environment("the cleaning threads cannot be started").because(&error)
@@ -202,7 +214,7 @@ fn retry_all(pipeline: &Pipeline, ids: &[String]) -> Result<Exit, CliError> {
             state: Some(DeadLetterState::Dead),
             ..DeadLetterFilter::default()
         };
-        let letters = sink.dead_letters(&filter).await.map_err(sinks::told)?;
+        let mut letters = sink.dead_letters(&filter).await.map_err(sinks::told)?;
         if let Some(missing) = ids.iter().find(|id| letters.iter().all(|letter| letter.id != **id))
         {
             return Err(CliError::input(format!(
@@ -210,6 +222,9 @@ fn retry_all(pipeline: &Pipeline, ids: &[String]) -> Result<Exit, CliError> {
                 pipeline.name
             ))
             .help("`list` shows their ids"));
+        }
+        if let Some(digest) = generation {
+            letters.retain(|letter| letter.generation.to_string().starts_with(digest));
         }
         sink.prepare().await.map_err(sinks::told)?;
         let generation = pipeline.generation();

@@ -8,7 +8,10 @@ mod completions;
 mod dead_letters;
 mod error;
 mod lanes;
+mod lineage;
 mod log;
+#[cfg(target_env = "gnu")]
+mod memory;
 mod new;
 mod output;
 mod pipe;
@@ -19,6 +22,7 @@ mod schema;
 mod signals;
 mod sinks;
 mod summary;
+mod swap;
 mod test;
 
 use std::process::ExitCode;
@@ -56,8 +60,12 @@ enum Command {
     Check(check::CheckArgs),
     /// Show, export and retry records that could not be cleaned or stored.
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Show which generations of its rule a pipeline has run, and how they did.
+    Generations(swap::GenerationsArgs),
     /// Show how far a pipeline has come; move a lane.
     Lanes(lanes::LanesArgs),
+    /// Show which generation of its rule cleaned which records, or made a row.
+    Lineage(lineage::LineageArgs),
     /// Clean records between the standard input and the standard output.
     Pipe(pipe::PipeArgs),
     /// Run pipelines.
@@ -65,6 +73,13 @@ enum Command {
     /// A run ends when its sources do. Ctrl-C commits what was read and ends it; a second one ends it at
     /// once, and the next run goes on from the last commit either way.
     Run(run::RunArgs),
+    /// Put another plugin into a step of a pipeline that runs.
+    ///
+    /// It passes the same gates as a file that was saved: the contract, its configuration, the rule's tests,
+    /// a trial on the last records. Then it takes over between two batches, and is watched for a while.
+    Swap(swap::SwapArgs),
+    /// Have the generation before take over again in a pipeline that runs.
+    Rollback(swap::RollbackArgs),
     /// Run a pipeline's rule over objects: an archive, or what others have written.
     ///
     /// What is there is listed once, and exactly that is read. A replay that was stopped goes on when it is
@@ -109,14 +124,20 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// Does what the arguments of this process say.
 pub fn main() -> ExitCode {
+    #[cfg(target_env = "gnu")]
+    memory::keep_pages();
     let cli = Cli::parse();
     let done = log::start(&cli.log).and_then(|()| match cli.command {
         Command::Check(args) => check::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Generations(args) => swap::generations(&args),
         Command::Lanes(args) => lanes::run(&args),
+        Command::Lineage(args) => lineage::run(&args),
         Command::Pipe(args) => pipe::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Swap(args) => swap::swap(&args),
+        Command::Rollback(args) => swap::roll_back(&args),
         Command::New(args) => new::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Schema(args) => schema::run(&args),

@@ -22,7 +22,7 @@ use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::{ConnectorError, Digest};
 use crate::run::{PipelineRun, Pool};
 use crate::source::SourceOptions;
-use crate::source::objects::{ObjectsSource, ReplayPlan, Times};
+use crate::source::objects::{Meant, MeantRange, ObjectsSource, ReplayPlan, Times};
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
@@ -42,6 +42,10 @@ pub(super) struct ReplayArgs {
     /// Only records before this time.
     #[arg(long, value_name = "TIME")]
     until: Option<Timestamp>,
+    /// Only records that this generation has cleaned, by the beginning of its digest (`pinhost generations`):
+    /// of one that was bad, say. The objects have to be an archive that pinhost has written.
+    #[arg(long, value_name = "DIGEST")]
+    cleaned_by: Option<String>,
     /// Write into the sink of this other pipeline.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
@@ -86,6 +90,10 @@ fn run_id(id: &str) -> Result<String, String> {
 pub(super) fn run(args: &ReplayArgs) -> Result<Exit, CliError> {
     let sandbox = Sandbox::new(&CacheFolder::Usual)?;
     let mut pipeline = Pipeline::load_with(&args.file, &sandbox, &args.plugins)?;
+    let ranges = match &args.cleaned_by {
+        Some(digest) => Some(cleaned_by(&pipeline, digest)?),
+        None => None,
+    };
     if let Some(other) = &args.to {
         pipeline.sink = Pipeline::load(other, &sandbox)?.sink;
     }
@@ -95,7 +103,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, CliError> {
     let runtime = runtime.map_err(|error| {
         CliError::environment("the threads of the runtime cannot be started").because(&error)
     })?;
-    let exit = runtime.block_on(replay(args, pipeline, &config));
+    let exit = runtime.block_on(replay(args, pipeline, &config, ranges));
     runtime.shutdown_background();
     exit
 }
@@ -138,9 +146,11 @@ async fn replay(
     args: &ReplayArgs,
     mut pipeline: Pipeline,
     config: &ObjectsSourceConfig,
+    ranges: Option<Arc<[MeantRange]>>,
 ) -> Result<Exit, CliError> {
     let options = SourceOptions::of(&pipeline, true);
-    let opened = ObjectsSource::replay(config, &options, args.times(), args.overwrite).await;
+    let meant = Meant { times: args.times(), ranges };
+    let opened = ObjectsSource::replay(config, &options, meant, args.overwrite).await;
     let (source, plan) = opened.map_err(|error| sinks::told(ConnectorError::from(error)))?;
     let id = args.run_id.clone().unwrap_or_else(|| args.id(&plan, &pipeline));
     let name = replay_name(&pipeline.name, &id);
@@ -189,6 +199,24 @@ async fn replay(
     };
     output::talk(Summary::new(&running, drain.is_cancelled()));
     Ok(signalled.exit().unwrap_or(exit))
+}
+
+/// What a generation has cleaned, as the pipeline's own sink knows it.
+fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, CliError> {
+    let lineage = sinks::small_runtime()?
+        .block_on(async { sinks::open(pipeline).await?.lineage().await.map_err(sinks::told) })?;
+    let of_it = lineage.iter().filter(|range| {
+        range.generation.is_some_and(|generation| generation.to_string().starts_with(digest))
+    });
+    let ranges: Arc<[_]> =
+        of_it.map(|range| MeantRange::new(&range.lane, range.from, range.to)).collect();
+    if ranges.is_empty() {
+        let error =
+            format!("no generation `{digest}` of pipeline {} has cleaned anything", pipeline.name);
+        return Err(CliError::input(error)
+            .help(format!("`pinhost generations {}` lists them", pipeline.path.display())));
+    }
+    Ok(ranges)
 }
 
 /// Its lanes are its own.

@@ -8,6 +8,7 @@ use std::thread::available_parallelism;
 
 use clap::Args;
 use tokio::runtime;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ use crate::pipeline::config::SourceConfig;
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::ErrorClass;
 use crate::run::{PipelineError, PipelineRun, Pool};
+use crate::swap::{self, Control, ControlError, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -37,7 +39,8 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let pipelines = load(&args.files)?;
+    let sandbox = Sandbox::new(&CacheFolder::Usual)?;
+    let pipelines = load(&args.files, &sandbox)?;
     let threads =
         args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
@@ -47,19 +50,18 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let pool = Pool::start(threads).map_err(|error| {
         CliError::environment("the cleaning threads cannot be started").because(&error)
     })?;
-    let exit = runtime.block_on(run_all(args, pipelines, pool));
+    let exit = runtime.block_on(run_all(args, pipelines, pool, sandbox));
     // What still runs is of no use any more: a read of the standard input, say.
     runtime.shutdown_background();
     exit
 }
 
-fn load(files: &[PathBuf]) -> Result<Vec<Arc<Pipeline>>, CliError> {
-    let sandbox = Sandbox::new(&CacheFolder::Usual)?;
+fn load(files: &[PathBuf], sandbox: &Sandbox) -> Result<Vec<Arc<Pipeline>>, CliError> {
     let mut names = BTreeSet::new();
     files
         .iter()
         .map(|file| {
-            let pipeline = Pipeline::load(file, &sandbox)?;
+            let pipeline = Pipeline::load(file, sandbox)?;
             if !names.insert(pipeline.name.clone()) {
                 return Err(CliError::input(format!(
                     "two of these pipelines are called `{}`",
@@ -82,6 +84,7 @@ async fn run_all(
     args: &RunArgs,
     pipelines: Vec<Arc<Pipeline>>,
     pool: Pool,
+    sandbox: Sandbox,
 ) -> Result<Exit, CliError> {
     let running: Vec<_> =
         pipelines.into_iter().map(|pipeline| Running { pipeline, stats: Arc::default() }).collect();
@@ -95,6 +98,7 @@ async fn run_all(
     let drain = CancellationToken::new();
     let signalled = drain_on_signal(drain.clone())?;
     let mut runs = JoinSet::new();
+    let mut controls = Vec::new();
     for (number, Running { pipeline, stats }) in running.iter().enumerate() {
         let run = PipelineRun {
             pipeline: Arc::clone(pipeline),
@@ -105,7 +109,10 @@ async fn run_all(
             until_end: args.until_end || has_an_end(&pipeline.source),
             drain: drain.clone(),
         };
-        runs.spawn(async move { (number, run.run().await) });
+        let (requests, asked) = mpsc::channel(1);
+        controls.extend(control(pipeline, requests).await);
+        let sandbox = sandbox.clone();
+        runs.spawn(async move { (number, swap::run(run, sandbox, asked).await) });
     }
     drop(pool);
     let stats: Vec<_> = running.iter().map(|running| Arc::clone(&running.stats)).collect();
@@ -132,6 +139,15 @@ async fn run_all(
         output::talk(summary::Summary::new(running, drain.is_cancelled()));
     }
     Ok(signalled.exit().unwrap_or(exit))
+}
+
+/// Takes requests from other processes of this user, if that can be had.
+async fn control(pipeline: &Pipeline, requests: mpsc::Sender<Request>) -> Option<Control> {
+    let control = Control::start(&pipeline.path, requests).await;
+    let told = |error: &ControlError| {
+        tracing::warn!(pipeline = %pipeline.name, "nobody can ask this process to swap a plugin: {error}");
+    };
+    control.inspect_err(told).ok()
 }
 
 async fn listen(address: &str, running: &[Running]) -> Result<Server, CliError> {

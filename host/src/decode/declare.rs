@@ -80,6 +80,11 @@ impl FieldPath {
         Self(path.split('.').map(str::to_owned).collect())
     }
 
+    /// None if there are no keys.
+    pub fn of(keys: Vec<String>) -> Option<Self> {
+        (!keys.is_empty()).then_some(Self(keys))
+    }
+
     pub fn keys(&self) -> &[String] {
         &self.0
     }

@@ -95,6 +95,11 @@ fn describe() {
         Unit::Seconds,
         "Time that cleaning threads spent on those records."
     );
+    describe_counter!(
+        "pinhost_swaps_total",
+        "Generations that took over, were refused or were rolled back."
+    );
+    describe_gauge!("pinhost_generation_info", "Which generation cleans.");
     describe_gauge!("pinhost_lane_halted", "Whether the lane holds its position.");
     describe_gauge!("pinhost_lane_standby", "Whether another process has the lane.");
 }
@@ -122,6 +127,14 @@ fn record(pipeline: &Arc<str>, totals: &Totals) {
         let labels =
             [("pipeline", pipeline.to_string()), ("step", step.clone()), ("tally", tally.clone())];
         counter!("pinhost_step_tally_total", &labels).absolute(*rows);
+    }
+    for (result, swaps) in &totals.swaps {
+        let labels = [("pipeline", pipeline.to_string()), ("result", result.name().to_owned())];
+        counter!("pinhost_swaps_total", &labels).absolute(*swaps);
+    }
+    if let Some(generation) = totals.generation {
+        let labels = [("pipeline", pipeline.to_string()), ("generation", generation.to_string())];
+        gauge!("pinhost_generation_info", &labels).set(1.0);
     }
     for (lane, status) in &totals.lanes {
         let labels = [("pipeline", pipeline.to_string()), ("lane", lane.to_string())];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::record::{Lane, Position};
+use crate::record::{Digest, Lane, Position};
 use crate::run::Example;
 use crate::sink::Stored;
 
@@ -33,6 +33,27 @@ pub struct Totals {
     pub cleaning: Duration,
     pub examples: Vec<Example>,
     pub lanes: BTreeMap<Lane, LaneStatus>,
+    /// The generation that cleans.
+    pub generation: Option<Digest>,
+    pub swaps: BTreeMap<SwapResult, u64>,
+}
+
+/// How it ended that another generation was to take over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SwapResult {
+    TookOver,
+    Refused,
+    RolledBack,
+}
+
+impl SwapResult {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TookOver => "took_over",
+            Self::Refused => "refused",
+            Self::RolledBack => "rolled_back",
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -95,6 +116,11 @@ impl Stats {
         self.lock().units > 0
     }
 
+    /// How far a lane has come.
+    pub fn position(&self, lane: &Lane) -> Option<Position> {
+        self.lock().lanes.get(lane)?.position
+    }
+
     pub fn committed(&self, lane: &Lane, to: Position, unit: UnitFigures, stored: &Stored) {
         let mut totals = self.lock();
         totals.records += unit.records;
@@ -124,6 +150,17 @@ impl Stats {
         let status = totals.lane(lane);
         status.position = Some(to);
         status.health = LaneHealth::Running;
+    }
+
+    /// What cleans from now on.
+    pub fn generation(&self, live: Digest) {
+        self.lock().generation = Some(live);
+    }
+
+    pub fn swapped(&self, result: SwapResult, live: Digest) {
+        let mut totals = self.lock();
+        *totals.swaps.entry(result).or_default() += 1;
+        totals.generation = Some(live);
     }
 
     pub fn claimed(&self, lane: &Lane, at: Position) {

@@ -27,6 +27,30 @@ pub enum Severity {
     Warning,
 }
 
+/// How far somebody came who wants to run what was written: each is asked after the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gate {
+    /// The files can be read and make sense.
+    Read,
+    /// A plugin is sound machine code.
+    Compile,
+    /// A plugin speaks the contract.
+    Contract,
+    /// A plugin takes its configuration and the columns that it meets.
+    Configure,
+}
+
+impl Gate {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "reading",
+            Self::Compile => "compiling",
+            Self::Contract => "the contract",
+            Self::Configure => "configuring",
+        }
+    }
+}
+
 /// Something that should be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -36,6 +60,8 @@ pub struct Finding {
     pub place: Option<Place>,
     /// What to do about it.
     pub help: Option<String>,
+    /// Where it was met.
+    pub gate: Gate,
     /// Nobody knows what should stand there: whatever else was found there is a consequence.
     pub(super) hides: bool,
 }
@@ -43,7 +69,14 @@ pub struct Finding {
 impl Finding {
     pub fn new(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { severity: Severity::Error, message, place: None, help: None, hides: false }
+        Self {
+            severity: Severity::Error,
+            message,
+            place: None,
+            help: None,
+            gate: Gate::Read,
+            hides: false,
+        }
     }
 
     #[must_use]
@@ -54,6 +87,11 @@ impl Finding {
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
+    }
+
+    #[must_use]
+    pub(super) fn met_at(self, gate: Gate) -> Self {
+        Self { gate, ..self }
     }
 
     #[must_use]
@@ -140,6 +178,12 @@ impl Findings {
 
     pub fn as_slice(&self) -> &[Finding] {
         &self.0
+    }
+
+    /// How far it went: what comes after the first fault is a consequence, or a guess.
+    pub fn gate(&self) -> Gate {
+        let errors = self.0.iter().filter(|finding| finding.is_error());
+        errors.map(|finding| finding.gate).min().unwrap_or(Gate::Read)
     }
 }
 

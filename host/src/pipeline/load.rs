@@ -40,8 +40,12 @@ impl Pipeline {
         sandbox: &Sandbox,
         swaps: &[PluginSwap],
     ) -> Result<Self, Findings> {
+        Self::load_in(path, Workshop { sandbox, running: &[], swaps })
+    }
+
+    /// The same with plugins from this workshop.
+    pub fn load_in(path: &Path, workshop: Workshop<'_>) -> Result<Self, Findings> {
         let mut found = Vec::new();
-        let workshop = Workshop { sandbox, swaps };
         let loaded =
             read_tree(path, &mut found).and_then(|tree| load_pipeline(tree, workshop, &mut found));
         sound(path, loaded, found).map(|(pipeline, warnings)| Self { warnings, ..pipeline })
@@ -54,7 +58,7 @@ impl Document {
         let Some(tree) = read_tree(path, &mut found) else {
             return Err(Findings::sorted(path, &found));
         };
-        let workshop = Workshop { sandbox, swaps: &[] };
+        let workshop = Workshop { sandbox, running: &[], swaps: &[] };
         if is_rule(tree.root()) {
             let loaded = load_rule(tree, workshop, &Arc::default(), &mut found);
             let rule = loaded.map(|(resolved, _)| resolved.rule);
@@ -140,6 +144,7 @@ fn load_pipeline(
         unit: config.unit.clone(),
         limits: config.limits.clone(),
         dead_letters: config.dead_letters.clone(),
+        watch: config.watch,
         warnings: Vec::new(),
         name_place: at.key("name").place(),
         templates,

@@ -8,6 +8,7 @@
 
 pub mod config;
 mod delivery;
+mod difference;
 mod document;
 mod field;
 mod finding;
@@ -18,6 +19,7 @@ pub mod nearest;
 mod output;
 mod piped;
 mod resolved;
+mod restored;
 mod rule;
 pub mod secrets;
 mod step;
@@ -32,16 +34,19 @@ use std::sync::Arc;
 
 use config::{
     DeadLettersConfig, LimitsConfig, PipelineConfig, SinkConfig, SourceConfig, UnitConfig,
+    WatchConfig,
 };
 
 use tree::Templates;
 
 pub use delivery::{Delivery, Guarantee};
+pub use difference::Change;
 pub(crate) use finding::{ERROR, HELP};
-pub use finding::{Finding, Findings, Place, Severity};
+pub use finding::{Finding, Findings, Gate, Place, Severity};
 pub use load::Document;
 pub use output::Projection;
-pub use rule::{Rule, RuleTest};
+pub use restored::RestoreError;
+pub use rule::{Rule, RuleTest, Workshop};
 pub use step::{PluginSwap, RuleStep};
 pub use tombstones::{Deleted, Tombstones};
 
@@ -59,6 +64,7 @@ pub struct Pipeline {
     pub unit: UnitConfig,
     pub limits: LimitsConfig,
     pub dead_letters: DeadLettersConfig,
+    pub watch: WatchConfig,
     /// What may not be as it was meant.
     pub warnings: Vec<Finding>,
     name_place: Place,

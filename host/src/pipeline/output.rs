@@ -25,6 +25,15 @@ impl Projection {
         Self { from: (0..fields.len()).collect(), fields: Arc::clone(fields) }
     }
 
+    /// Of the columns with these names, from these places among `last`: those that the last step leaves.
+    /// None if one of them is not there.
+    pub(super) fn restored(columns: &[(String, usize)], last: &[Field]) -> Option<Self> {
+        let field =
+            |(name, from): &(String, usize)| Some(Field::new(name.as_str(), last.get(*from)?.kind));
+        let fields = columns.iter().map(field).collect::<Option<_>>()?;
+        Some(Self { from: columns.iter().map(|(_, from)| *from).collect(), fields })
+    }
+
     /// The columns of a row.
     pub fn fields(&self) -> &Arc<[Field]> {
         &self.fields

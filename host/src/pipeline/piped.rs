@@ -34,6 +34,7 @@ impl Document {
                     unit: config.unit.clone(),
                     limits: config.limits.clone(),
                     dead_letters: config.dead_letters.clone(),
+                    watch: config.watch,
                     warnings: Vec::new(),
                     name_place: place,
                     config,

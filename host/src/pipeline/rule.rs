@@ -1,6 +1,6 @@
 //! What a record means and how it is cleaned, ready to run.
 
-use std::collections::HashMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::step::{self, PluginSwap, Plugins, RuleStep};
 use super::strays::Strays;
 use super::tree::{Cursor, Templates};
 use crate::decode::{DeclaredField, Reject};
-use crate::plugin::{PluginLimits, Sandbox};
+use crate::plugin::{ConfigureError, Origin, PluginLimits, Sandbox};
 use crate::record::Field;
 
 /// Fields, steps and output: sound, as far as can be told without a record.
@@ -63,6 +63,24 @@ impl Rule {
         reject
     }
 
+    /// The same with steps that say nothing: for rows that are run only to see what becomes of them.
+    pub fn quiet(&self) -> Result<Self, ConfigureError> {
+        let steps = self.steps.iter().map(RuleStep::quiet).collect::<Result<_, _>>()?;
+        Ok(Self { steps, ..self.clone() })
+    }
+
+    /// The files that it is made of.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let strays = self.config.strays.iter().map(|named| folder.join(named));
+        let plugins =
+            self.steps.iter().filter_map(|step| match step.step.plugin().file().origin() {
+                Origin::File(path) => Some(path.clone()),
+                Origin::Standard(_) | Origin::Kept(_) => None,
+            });
+        iter::once(self.path.clone()).chain(strays).chain(plugins)
+    }
+
     /// The columns as records have them, before the first step.
     pub fn input(&self) -> Arc<[Field]> {
         self.fields.iter().map(|field| Field::new(Arc::clone(&field.name), field.kind)).collect()
@@ -71,9 +89,11 @@ impl Rule {
 
 /// Where plugins come from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Workshop<'a> {
-    pub(super) sandbox: &'a Sandbox,
-    pub(super) swaps: &'a [PluginSwap],
+pub struct Workshop<'a> {
+    pub sandbox: &'a Sandbox,
+    /// Steps that run: their plugins are not compiled again.
+    pub running: &'a [RuleStep],
+    pub swaps: &'a [PluginSwap],
 }
 
 /// A rule as far as it is sound. It must not run if anything was found.
@@ -87,17 +107,12 @@ pub(super) fn resolve(
     config: RuleConfig,
     path: &Path,
     at: Cursor<'_>,
-    Workshop { sandbox, swaps }: Workshop<'_>,
+    workshop: Workshop<'_>,
     limits: &Arc<PluginLimits>,
     found: &mut Vec<Finding>,
 ) -> Resolved {
-    let mut plugins = Plugins {
-        sandbox,
-        swaps,
-        limits: Arc::clone(limits),
-        folder: path.parent().unwrap_or(Path::new("")),
-        loaded: HashMap::new(),
-    };
+    let swaps = workshop.swaps;
+    let mut plugins = Plugins::new(workshop, limits, path.parent().unwrap_or(Path::new("")));
     let (fields, mut columns) = field::declared(&config, at, found);
     let steps = match at.get("steps") {
         Some(at) => step::configured(&config.steps, at, &mut plugins, &mut columns, found),

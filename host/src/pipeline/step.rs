@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use super::config::StepConfig;
 use super::field::Columns;
-use super::finding::Finding;
+use super::finding::{Finding, Gate};
 use super::nearest::{self, nearest};
+use super::rule::Workshop;
 use super::tree::Cursor;
 use crate::plugin::{
-    ConfigureError, Plugin, PluginFile, PluginLimits, Sandbox, Step, standard, traced,
+    ConfigureError, Plugin, PluginError, PluginFile, PluginLimits, Sandbox, Step, discarded,
+    standard, traced,
 };
 use crate::record::Digest;
 
@@ -21,6 +23,15 @@ pub struct RuleStep {
     /// Its stable name in metrics, lineage and dead letters.
     pub id: Arc<str>,
     pub step: Step,
+}
+
+impl RuleStep {
+    /// The same without a voice: for rows that are run only to see what becomes of them.
+    pub fn quiet(&self) -> Result<Self, ConfigureError> {
+        let step = &self.step;
+        let step = Step::new(step.plugin(), step.config(), step.input(), discarded())?;
+        Ok(Self { id: Arc::clone(&self.id), step })
+    }
 }
 
 /// A plugin that takes the place of the one that a step names, under the same configuration.
@@ -47,12 +58,26 @@ impl FromStr for PluginSwap {
 
 /// What it takes to find plugins and to load them.
 pub(super) struct Plugins<'a> {
-    pub(super) sandbox: &'a Sandbox,
-    pub(super) swaps: &'a [PluginSwap],
-    pub(super) limits: Arc<PluginLimits>,
+    sandbox: &'a Sandbox,
+    swaps: &'a [PluginSwap],
+    limits: Arc<PluginLimits>,
     /// Paths of plugins are those from here on.
-    pub(super) folder: &'a Path,
-    pub(super) loaded: HashMap<Digest, Plugin>,
+    folder: &'a Path,
+    loaded: HashMap<Digest, Plugin>,
+}
+
+impl<'a> Plugins<'a> {
+    pub(super) fn new(
+        workshop: Workshop<'a>,
+        limits: &Arc<PluginLimits>,
+        folder: &'a Path,
+    ) -> Self {
+        let Workshop { sandbox, running, swaps } = workshop;
+        let running = running.iter().map(|step| step.step.plugin());
+        let same = running.filter(|plugin| plugin.limits() == limits);
+        let loaded = same.map(|plugin| (plugin.file().digest(), plugin.clone())).collect();
+        Self { sandbox, swaps, limits: Arc::clone(limits), folder, loaded }
+    }
 }
 
 /// The steps as far as they are sound; `columns` become those after the last one.
@@ -148,15 +173,17 @@ fn configure(
                 }
                 let at = place.place_for(&told.message);
                 let message = format!("{}: {}", plugin.name(), told.message);
-                found.push(Finding { help: told.help, ..Finding::new(message).at(at) });
+                let told = Finding { help: told.help, ..Finding::new(message).at(at) };
+                found.push(told.met_at(Gate::Configure));
             }
         }
         Err(error @ ConfigureError::TooLarge { .. }) => {
-            found.push(place.finding(error.to_string()));
+            found.push(place.finding(error.to_string()).met_at(Gate::Configure));
         }
         Err(error @ ConfigureError::Failed { .. }) => {
             let told = at.key("plugin").finding(error.to_string());
-            found.push(told.help("this is the plugin's fault, not the rule's"));
+            let told = told.help("this is the plugin's fault, not the rule's");
+            found.push(told.met_at(Gate::Configure));
         }
     }
     None
@@ -185,7 +212,8 @@ impl Plugins<'_> {
             Ok(file) => self.load_file(file, Finding::new, found),
             Err(error) => {
                 let help = error.help().map(str::to_owned).or_else(|| nearest::file(path, ".wasm"));
-                found.push(Finding { help, ..Finding::new(chain(&error)) });
+                let told = Finding { help, ..Finding::new(chain(&error)) };
+                found.push(told.met_at(Gate::Read));
                 None
             }
         }
@@ -208,7 +236,11 @@ impl Plugins<'_> {
             }
             Err(error) => {
                 let help = error.help().map(str::to_owned);
-                found.push(Finding { help, ..finding(error.to_string()) });
+                let told = Finding { help, ..finding(error.to_string()) };
+                found.push(told.met_at(match error {
+                    PluginError::Invalid { .. } => Gate::Compile,
+                    _ => Gate::Contract,
+                }));
                 None
             }
         }
@@ -239,7 +271,8 @@ impl Plugins<'_> {
             Err(error) => {
                 let help =
                     error.help().map(str::to_owned).or_else(|| nearest::file(&path, ".wasm"));
-                found.push(Finding { help, ..at.finding(chain(&error)) });
+                let told = Finding { help, ..at.finding(chain(&error)) };
+                found.push(told.met_at(Gate::Read));
                 None
             }
         }

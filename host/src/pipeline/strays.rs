@@ -93,6 +93,11 @@ impl Strays {
         Some(format!("looks like a {} record under the key {member}", kind.name))
     }
 
+    /// The other way round from [`Strays::told`].
+    pub(super) fn restored(told: Vec<(String, Vec<Vec<String>>)>) -> Self {
+        Self(told.into_iter().map(|(name, keys)| Kind { name, keys }).collect())
+    }
+
     /// What decides about likenesses, to be part of a generation.
     pub(super) fn told(&self) -> serde_json::Value {
         self.0.iter().map(|kind| serde_json::json!([kind.name, kind.keys])).collect()

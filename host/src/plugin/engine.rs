@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use wasmtime::component::Component;
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
 use super::v1;
+use crate::private_folder::own;
 
 /// How often deadlines are looked at; a call may run this much longer than its limit.
 const TICK: Duration = Duration::from_millis(10);
@@ -35,10 +37,15 @@ pub enum SandboxError {
 
 /// What all plugins of a process share. Cloning it is cheap.
 #[derive(Clone)]
-pub struct Sandbox(Arc<Engines>);
+pub struct Sandbox {
+    engines: Arc<Engines>,
+    is_gentle: bool,
+}
 
 struct Engines {
     cache: Option<Cache>,
+    /// Compiles on one thread, into the cache.
+    gentle: OnceLock<Option<Engine>>,
     /// Ends calls by the clock: for all that is run as a whole.
     timed: v1::Runtime,
     /// Ends calls by the number of instructions, for rows that are judged alone. Made when first
@@ -64,21 +71,46 @@ impl Sandbox {
     pub fn new(folder: &CacheFolder) -> Result<Self, SandboxError> {
         let cache = cache(folder);
         let timed = runtime(Metering::Time, cache.clone()).map_err(SandboxError::Engine)?;
-        Ok(Self(Arc::new(Engines { cache, timed, metered: OnceLock::new() })))
+        let (gentle, metered) = (OnceLock::new(), OnceLock::new());
+        let engines = Arc::new(Engines { cache, gentle, timed, metered });
+        Ok(Self { engines, is_gentle: false })
+    }
+
+    /// The same for plugins that are compiled beside others that run: by one thread, and not by as many as
+    /// there are cores.
+    #[must_use]
+    pub fn gentle(&self) -> Self {
+        Self { is_gentle: true, ..self.clone() }
+    }
+
+    /// Compiles a component if it is to be done gently; what comes out waits in the cache. How many threads
+    /// compile is set for a whole engine, and cannot be changed for one that runs plugins.
+    pub(crate) fn compile_gently(&self, bytes: &[u8]) {
+        let Some(cache) = self.engines.cache.as_ref().filter(|_| self.is_gentle) else { return };
+        let made = self.engines.gentle.get_or_init(|| {
+            let mut config = config(Metering::Time, Some(cache.clone()));
+            config.parallel_compilation(false);
+            Engine::new(&config).ok()
+        });
+        if let Some(engine) = made {
+            // What is wrong with it is found out where it is taken from the cache.
+            let _ = Component::new(engine, bytes);
+        }
     }
 
     pub(crate) fn timed(&self) -> &v1::Runtime {
-        &self.0.timed
+        &self.engines.timed
     }
 
     /// How many components came from the cache so far.
     pub(crate) fn cache_hits(&self) -> usize {
-        self.0.cache.as_ref().map_or(0, Cache::cache_hits)
+        self.engines.cache.as_ref().map_or(0, Cache::cache_hits)
     }
 
     pub(crate) fn metered(&self) -> Result<&v1::Runtime, &str> {
-        let made = self.0.metered.get_or_init(|| {
-            runtime(Metering::Fuel, self.0.cache.clone()).map_err(|error| format!("{error:#}"))
+        let made = self.engines.metered.get_or_init(|| {
+            runtime(Metering::Fuel, self.engines.cache.clone())
+                .map_err(|error| format!("{error:#}"))
         });
         made.as_ref().map_err(String::as_str)
     }
@@ -141,6 +173,7 @@ fn cache(folder: &CacheFolder) -> Option<Cache> {
         CacheFolder::At(folder) => folder.clone(),
         CacheFolder::Usual => usual_folder()?,
     };
+    // What lies in it is run as machine code.
     let made = || {
         own(&folder).map_err(|cause| cause.to_string())?;
         let mut config = CacheConfig::new();
@@ -163,29 +196,6 @@ fn usual_folder() -> Option<PathBuf> {
         return (!folder.is_empty()).then(|| PathBuf::from(folder));
     }
     Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("pinhost"))
-}
-
-/// Makes the folder, for its owner only: what lies in it is run as machine code.
-#[cfg(unix)]
-fn own(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let found = folder.metadata()?;
-    // A file that we have just made is ours: its owner tells who we are.
-    let us = tempfile::tempfile_in(folder)?.metadata()?.uid();
-    if found.uid() != us {
-        return Err(std::io::Error::other("the folder belongs to somebody else"));
-    }
-    if found.permissions().mode() & 0o077 != 0 {
-        return Err(std::io::Error::other("others can write or read it (chmod 700 it)"));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn own(_: &Path) -> std::io::Result<()> {
-    Err(std::io::Error::other("only kept where a folder can be closed to others"))
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub enum Origin {
     /// One that comes with pinhost.
     Standard(&'static str),
     File(PathBuf),
+    /// One that a sink has kept, under this digest.
+    Kept(Digest),
 }
 
 impl fmt::Display for Origin {
@@ -30,6 +32,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Standard(name) => f.write_str(name),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Kept(digest) => write!(f, "plugin {}", digest.short()),
         }
     }
 }

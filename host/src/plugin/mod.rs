@@ -154,6 +154,7 @@ impl Plugin {
         let origin = || file.origin().clone();
         let runtime = sandbox.timed();
         let (hits, began) = (sandbox.cache_hits(), Instant::now());
+        sandbox.compile_gently(file.bytes());
         let component = runtime
             .compile(file.bytes())
             .map_err(|error| PluginError::Invalid { origin: origin(), cause: chain(&error) })?;

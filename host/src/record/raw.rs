@@ -41,6 +41,17 @@ pub enum Past {
     Unknown { taken_as_micros: Option<i64> },
 }
 
+impl Past {
+    fn slice(&self, range: Range<usize>) -> Self {
+        match self {
+            Self::Archived { lane, positions } => {
+                Self::Archived { lane: lane.clone(), positions: positions[range].to_vec() }
+            }
+            Self::Unknown { .. } => self.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct RawRecord {
     pub position: Position,
@@ -167,6 +178,25 @@ impl RawBatch {
             timestamp_micros: record.timestamp_micros,
             headers: &headers,
         })
+    }
+
+    /// Some of its records, without copying their bytes.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let columns = self.columns.as_ref();
+        let from = self.records[range.start].position;
+        let to = self.records.get(range.end).map_or(self.to, |next| next.position);
+        Self {
+            bytes: self.bytes.clone(),
+            headers: self.headers.clone(),
+            columns: columns.map(|columns| columns.slice(range.start, range.len())),
+            topic: self.topic.clone(),
+            partition: self.partition,
+            from,
+            to,
+            past: self.past.as_ref().map(|past| past.slice(range.clone())),
+            records: self.records[range].to_vec(),
+        }
     }
 
     /// What it takes to keep it.

@@ -12,7 +12,7 @@ use arrow::array::{ArrayRef, BooleanArray, new_null_array};
 use arrow::compute::{cast, concat, filter};
 
 use super::bisect::{Alone, Attempts, GivenUp, Part, bisect};
-use crate::plugin::{Cleaned, Cleaner, Failure, Rejection, Step, Uncleaned};
+use crate::plugin::{Cleaned, Cleaner, Failure, Fault, Rejection, Step, Uncleaned};
 use crate::record::Batch;
 use crate::record::text::text_bytes;
 
@@ -41,6 +41,9 @@ pub struct Chained {
     /// Rows that could not be cleaned.
     pub rejected: Vec<Rejected>,
     pub tallies: Vec<StepTally>,
+    /// Calls that gave no answer. A call that only took too long is not counted, as a machine may be
+    /// slow, unless it did so again.
+    pub failed_calls: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +109,7 @@ impl Chain {
             dropped: Vec::new(),
             rejected: Vec::new(),
             tallies: Vec::with_capacity(self.cleaners.len()),
+            failed_calls: 0,
         };
         for (step, cleaner) in self.cleaners.iter_mut().enumerate() {
             if chained.batch.rows() == 0 {
@@ -113,7 +117,8 @@ impl Chain {
                 chained.batch = empty(cleaner.step());
                 continue;
             }
-            let cleaned = clean(step, cleaner, &chained.batch)?;
+            let (cleaned, failed_calls) = clean(step, cleaner, &chained.batch)?;
+            chained.failed_calls += failed_calls;
             chained.take(step, cleaned);
         }
         Ok(chained)
@@ -161,22 +166,31 @@ fn empty(step: &Step) -> Batch {
     Batch::new(0, Arc::clone(output), columns)
 }
 
-/// Cleans a batch by one step, whatever some of its rows do to the plugin.
-fn clean(number: usize, cleaner: &mut Cleaner, batch: &Batch) -> Result<Cleaned, Box<ChainHalted>> {
+/// Cleans a batch by one step, whatever some of its rows do to the plugin; says how many calls failed.
+fn clean(
+    number: usize,
+    cleaner: &mut Cleaner,
+    batch: &Batch,
+) -> Result<(Cleaned, u64), Box<ChainHalted>> {
     // The first failure may be another batch's fault, of which the instance still suffers.
-    if let Ok(cleaned) = cleaner.clean(batch) {
-        return Ok(cleaned);
-    }
+    let first = match cleaner.clean(batch) {
+        Ok(cleaned) => return Ok((cleaned, 0)),
+        Err(failure) => failure,
+    };
     let failure = match cleaner.clean(batch) {
-        Ok(cleaned) => return Ok(cleaned),
+        Ok(cleaned) => {
+            let was_slow = matches!(first.fault, Fault::Time(_));
+            return Ok((cleaned, u64::from(!was_slow)));
+        }
         Err(failure) => failure,
     };
     let step = cleaner.step().clone();
     let plugin = step.plugin().name();
     tracing::debug!(plugin, "a batch failed twice: {failure}");
-    search(cleaner, batch, &step).map_err(|why| {
+    let found = search(cleaner, batch, &step).map_err(|why| {
         Box::new(ChainHalted { step: number, plugin: plugin.to_owned(), failure, why })
-    })
+    })?;
+    Ok((found, 2))
 }
 
 /// Finds the rows that a failed batch owes its failure to.

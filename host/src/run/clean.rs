@@ -2,55 +2,21 @@
 //! output; one without a value skips the steps, and may delete a row. On one thread, and a function of the records and the rule alone (invariant 9).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::chain::{Chain, ChainHalted, StepTally, only};
-use super::examples::{Example, Examples};
+use super::conduct::Conduct;
+use super::examples::Example;
+use super::live::Live;
 use crate::decode::{DecodeLimits, Decoder, Reject};
-use crate::pipeline::{Deleted, Pipeline, Rule, Tombstones};
+use crate::pipeline::{Deleted, Rule, Tombstones};
 use crate::record::{
-    Batch, DeadLetter, Deletes, Digest, Field, RawBatch, RawFault, Record, Rows, UnitPart,
+    Batch, DeadLetter, Deletes, Field, RawBatch, RawFault, Record, Rows, UnitPart,
 };
-use crate::sink::Sink;
-
-/// What cleans records at the moment: a rule as it is, for a sink.
-#[derive(Debug)]
-pub struct Live {
-    /// None passes records on as they came.
-    pub rule: Option<Arc<Rule>>,
-    /// What becomes of records without a value, where there is a rule.
-    pub tombstones: Option<Tombstones>,
-    /// The member of each record's object in which the record stands.
-    pub unwrap: Option<Box<str>>,
-    pub generation: Digest,
-    pub limits: DecodeLimits,
-    pub sink: Arc<dyn Sink>,
-    pub examples: Examples,
-}
-
-impl Live {
-    /// Examples of what the rule does are taken from the first batches.
-    pub fn new(
-        pipeline: &Pipeline,
-        generation: Digest,
-        sink: Arc<dyn Sink>,
-        example_batches: u32,
-    ) -> Self {
-        Self {
-            rule: pipeline.rule.clone(),
-            tombstones: pipeline.rule.as_ref().map(|rule| Tombstones::of(rule, &pipeline.sink)),
-            unwrap: pipeline.source.unwrap().map(Box::from),
-            generation,
-            limits: pipeline.limits.to_decode_limits(),
-            sink,
-            examples: Examples::of_batches(example_batches),
-        }
-    }
-}
 
 /// Runs a rule on one thread.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub struct Worker {
     live: Arc<Live>,
     by_rule: Option<ByRule>,
 }
@@ -78,11 +44,28 @@ pub(super) struct CleanedBatch {
     /// How many rows each step dropped.
     pub dropped: Vec<u64>,
     pub examples: Vec<Example>,
-    pub took: Duration,
+    pub conduct: Conduct,
+}
+
+/// A batch, cleaned, with rows as the rule's output says.
+#[derive(Debug)]
+pub struct CleanRows {
+    /// None without a rule: the records are the rows.
+    pub rows: Option<Batch>,
+    /// For each row its record, as an index into those of the batch; ascending.
+    pub origins: Vec<u32>,
+    /// Keys of rows that are to go, and for each its record.
+    pub deletes: Option<(Batch, Vec<u32>)>,
+    /// By record, ascending.
+    pub dead_letters: Vec<DeadLetter>,
+    pub failed_calls: u64,
+    tallies: Vec<StepTally>,
+    dropped: Vec<u64>,
+    examples: Vec<Example>,
 }
 
 impl Worker {
-    pub(super) fn new(live: &Arc<Live>) -> Self {
+    pub fn new(live: &Arc<Live>) -> Self {
         let by_rule = live.rule.as_ref().zip(live.tombstones.as_ref());
         let by_rule = by_rule.map(|(rule, tombstones)| ByRule {
             decoder: Decoder::new(&rule.fields, live.limits).unwrapping(live.unwrap.as_deref()),
@@ -96,26 +79,52 @@ impl Worker {
     /// Nothing of the batch has gone anywhere if that fails.
     pub(super) fn clean(&mut self, raw: &Arc<RawBatch>) -> Result<CleanedBatch, Box<ChainHalted>> {
         let began = Instant::now();
-        let mut cleaned = match &mut self.by_rule {
-            Some(by_rule) => by_rule.clean(raw, &self.live)?,
-            None => passed_on(raw),
+        let CleanRows {
+            rows,
+            origins,
+            deletes,
+            dead_letters,
+            failed_calls,
+            tallies,
+            dropped,
+            examples,
+        } = self.rows(raw)?;
+        let sink = &self.live.sink;
+        let part = UnitPart {
+            raw: Arc::clone(raw),
+            rows: rows.map_or(Rows::Raw, |rows| sink.encode(rows)),
+            origins,
+            deletes: deletes.map(|(keys, origins)| Deletes { keys: sink.encode(keys), origins }),
+            dropped: dropped.iter().sum(),
+            dead_letters,
         };
-        cleaned.took = began.elapsed();
-        Ok(cleaned)
+        let conduct = Conduct {
+            batches: 1,
+            records: raw.records.len() as u64,
+            rejects: part.dead_letters.len() as u64,
+            failed_calls,
+            took: began.elapsed(),
+        };
+        Ok(CleanedBatch { part, tallies, dropped, examples, conduct })
+    }
+
+    /// The same as far as it is the rule's work, and not yet for a sink.
+    pub fn rows(&mut self, raw: &RawBatch) -> Result<CleanRows, Box<ChainHalted>> {
+        match &mut self.by_rule {
+            Some(by_rule) => by_rule.clean(raw, &self.live),
+            None => Ok(passed_on(raw)),
+        }
     }
 }
 
 impl ByRule {
-    fn clean(
-        &mut self,
-        raw: &Arc<RawBatch>,
-        live: &Live,
-    ) -> Result<CleanedBatch, Box<ChainHalted>> {
+    fn clean(&mut self, raw: &RawBatch, live: &Live) -> Result<CleanRows, Box<ChainHalted>> {
         let Decoded { batch: before, records: decoded, deleted, mut dead_letters } =
             match &raw.columns {
                 Some(columns) => as_given(raw, columns),
                 None => self.decode(raw),
             };
+        let deletes = self.without_value.deletes(deleted);
         let chained = self.chain.clean(&before)?;
         let steps = &self.rule.steps;
         let mut dropped = vec![0; steps.len()];
@@ -135,16 +144,16 @@ impl ByRule {
             None => decoded,
             Some(rows) => rows.into_iter().map(|row| decoded[row as usize]).collect(),
         };
-        let part = UnitPart {
-            raw: Arc::clone(raw),
-            rows: live.sink.encode(after),
+        Ok(CleanRows {
+            rows: Some(after),
             origins,
-            deletes: self.without_value.deletes(deleted, &*live.sink),
-            dropped: dropped.iter().sum(),
+            deletes,
             dead_letters,
-        };
-        let tallies = chained.tallies;
-        Ok(CleanedBatch { part, tallies, dropped, examples, took: Duration::ZERO })
+            failed_calls: chained.failed_calls,
+            tallies: chained.tallies,
+            dropped,
+            examples,
+        })
     }
 
     fn decode(&mut self, raw: &RawBatch) -> Decoded {
@@ -201,14 +210,14 @@ impl WithoutValue {
         }
     }
 
-    fn deletes(&mut self, origins: Vec<u32>, sink: &dyn Sink) -> Option<Deletes> {
+    fn deletes(&mut self, origins: Vec<u32>) -> Option<(Batch, Vec<u32>)> {
         let Self::Delete { decoder, columns } = self else { return None };
         if origins.is_empty() {
             return None;
         }
         let keys = decoder.finish();
         let keys = Batch::new(keys.rows(), Arc::clone(columns), keys.columns().to_vec());
-        Some(Deletes { keys: sink.encode(keys), origins })
+        Some((keys, origins))
     }
 }
 
@@ -251,21 +260,17 @@ fn faulty(record: u32, fault: &RawFault) -> DeadLetter {
 }
 
 /// Records as they came, without a rule.
-fn passed_on(raw: &Arc<RawBatch>) -> CleanedBatch {
+fn passed_on(raw: &RawBatch) -> CleanRows {
     let (origins, dead_letters) = without_faults(raw);
-    CleanedBatch {
-        part: UnitPart {
-            raw: Arc::clone(raw),
-            rows: Rows::Raw,
-            origins,
-            deletes: None,
-            dropped: 0,
-            dead_letters,
-        },
+    CleanRows {
+        rows: None,
+        origins,
+        deletes: None,
+        dead_letters,
+        failed_calls: 0,
         tallies: Vec::new(),
         dropped: Vec::new(),
         examples: Vec::new(),
-        took: Duration::ZERO,
     }
 }
 
@@ -276,12 +281,13 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::pipeline::Pipeline;
     use crate::pipeline::config::SinkConfig;
     use crate::plugin::{CacheFolder, Sandbox};
-    use crate::record::{Position, RawRecord, Span, ndjson};
-    use crate::sink::SinkContext;
+    use crate::record::{Digest, Position, RawRecord, Span, ndjson};
     use crate::sink::sqlite::SqliteSink;
     use crate::sink::stdout::StdoutSink;
+    use crate::sink::{Sink, SinkContext};
 
     /// Of a rule with these lines, a sink with these.
     fn live(rule: &str, sink: &str) -> Arc<Live> {

@@ -4,7 +4,7 @@
 //! Reading, cleaning and committing overlap; what is on its way is bounded by bytes. Nothing that is not
 //! committed outlives this task: whoever claims the lane next reads it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,29 +13,32 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::{Breaker, Tripped};
 use super::budget::{Budget, Held};
-use super::clean::{CleanedBatch, Live};
+use super::clean::CleanedBatch;
+use super::conduct::{Conduct, Trouble};
 use super::cut::{Gauge, UnitLimits};
+use super::live::{Generations, Live};
 use super::patience::Patience;
 use super::pool::{CleanResult, Pool, Uncleanable};
 use crate::observe::{LaneHealth, Stats, UnitFigures};
 use crate::record::lift::{Move, Resume};
-use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Unit};
-use crate::sink::{Claim, Committed, Sink, Stored};
+use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch, Unit};
+use crate::sink::{Claim, Committed, Sink, Stored, Verdict};
 use crate::source::{Journal, Most, Source};
 
 /// What the lanes of a pipeline have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub source: Arc<dyn Source>,
+    /// For what is no row: claims, journals.
     pub sink: Arc<dyn Sink>,
-    pub live: Arc<Live>,
+    pub generations: Arc<Generations>,
     pub pool: Pool,
     pub budget: Budget,
     pub stats: Arc<Stats>,
@@ -73,7 +76,7 @@ pub enum Halt {
     #[error("{} of the last {} records are dead letters, more than dead_letters.max_ratio allows", .0.dead, .0.records)]
     TooManyDead(Tripped),
     #[error("the sink refuses {} of {records} rows or more, and dead_letters.max_ratio allows fewer: {}", .reasons.values().sum::<u64>(), list(.reasons))]
-    TooManyRefused { records: u64, reasons: BTreeMap<String, u64> },
+    TooManyRefused { records: u64, reasons: BTreeMap<String, u64>, generation: Digest },
     #[error("the source cannot be read: {0}")]
     Source(#[source] ConnectorError),
     #[error("the sink cannot be written: {0}")]
@@ -169,15 +172,33 @@ async fn note(shared: &Shared, claim: &Claim, halt: &Halt) {
 
 async fn claim(shared: &Shared, lane: &Lane) -> Result<Claim, Halt> {
     let start = shared.source.start(lane).await.map_err(Halt::Source)?;
-    shared.sink.claim(lane, start).await.map_err(Halt::Sink)
+    let claim = shared.sink.claim(lane, start).await.map_err(Halt::Sink)?;
+    heed(shared).await?;
+    Ok(claim)
+}
+
+/// What another process found out about the generation that cleans here.
+async fn heed(shared: &Shared) -> Result<(), Halt> {
+    let live = shared.generations.current();
+    let judgements = live.sink.judgements().await.map_err(Halt::Sink)?;
+    let last = judgements.iter().rev().find(|it| it.generation == live.generation);
+    if let Some(bad) = last.filter(|it| it.verdict == Verdict::RolledBack) {
+        shared.generations.unwanted(&live, bad.reason.as_deref().unwrap_or("it was rolled back"));
+    }
+    Ok(())
 }
 
 /// A batch that is being cleaned.
 struct Pending {
     result: oneshot::Receiver<CleanResult>,
+    given: Given,
+}
+
+/// What is cleaned, and by which generation.
+struct Given {
+    live: Arc<Live>,
+    raw: Arc<RawBatch>,
     held: Held,
-    /// The position after it.
-    to: Position,
 }
 
 /// How reading ended.
@@ -191,11 +212,17 @@ struct Run<'a> {
     /// Dead letters that may still come without being counted.
     accepted_rejects: u64,
     making: Making,
+    /// A batch of another generation than the unit in the making: that unit is cut.
+    waiting: Option<(CleanedBatch, Given)>,
+    /// Of the last batch.
+    generation: Digest,
 }
 
 /// The unit in the making.
 #[derive(Default)]
 struct Making {
+    /// What cleaned its batches: all of them.
+    live: Option<Arc<Live>>,
     batches: Vec<CleanedBatch>,
     held: Vec<Held>,
     gauge: Gauge,
@@ -215,7 +242,9 @@ impl<'a> Run<'a> {
     fn new(shared: &'a Shared, claim: Claim, is_probe: bool, breaker: &'a mut Breaker) -> Self {
         let accepted_rejects = claim.accepted_rejects;
         let making = Making::default();
-        Self { shared, claim, is_probe, breaker, accepted_rejects, making }
+        let generation = shared.generations.current().generation;
+        let waiting = None;
+        Self { shared, claim, is_probe, breaker, accepted_rejects, making, waiting, generation }
     }
 
     /// `Err` ends it with nothing more committed, `Ok` with everything that was read.
@@ -224,7 +253,10 @@ impl<'a> Run<'a> {
         let (batches, mut pending) = mpsc::channel(self.shared.pool.threads() * 2);
         let reading = Reading {
             source: Arc::clone(&self.shared.source),
-            live: Arc::clone(&self.shared.live),
+            generations: Arc::clone(&self.shared.generations),
+            live: self.shared.generations.current(),
+            is_new_to_it: true,
+            changes: self.shared.generations.follow(),
             pool: self.shared.pool.clone(),
             budget: self.shared.budget.clone(),
             journal: Arc::new(LaneJournal {
@@ -240,23 +272,34 @@ impl<'a> Run<'a> {
         };
         let reading = AbortOnDropHandle::new(tokio::spawn(reading.run(drain.clone())));
 
-        let mut next: Option<Pending> = None;
+        // What comes before all that is still to come.
+        let mut ahead: VecDeque<Pending> = VecDeque::new();
         let mut commit: Option<Commit> = None;
         let mut end: Option<LaneEnd> = None;
         let mut all_cleaned = false;
         loop {
+            if self.has_condemned() {
+                self.undo(&mut ahead).await;
+                all_cleaned = false;
+            }
+            if self.making.batches.is_empty()
+                && let Some((cleaned, given)) = self.waiting.take()
+            {
+                self.gather(cleaned, given);
+            }
             let is_due = self.making.gauge.due(&self.shared.unit);
             let is_full = self.making.gauge.is_full(&self.shared.unit);
             let has_rest = (all_cleaned || end.is_some()) && !self.making.batches.is_empty();
             let is_late = is_due.is_some_and(|due| due <= Instant::now());
-            if commit.is_none() && (is_full || is_late || has_rest) {
+            let is_cut = self.waiting.is_some();
+            if commit.is_none() && (is_full || is_late || has_rest || is_cut) {
                 commit = Some(self.commit());
                 continue;
             }
             if commit.is_none() && (all_cleaned || end.is_some()) {
                 break;
             }
-            let may_take = !is_full && !all_cleaned && end.is_none();
+            let may_take = !is_full && !is_cut && !all_cleaned && end.is_none();
             tokio::select! {
                 done = async { commit.as_mut().expect("there is one").await }, if commit.is_some() => {
                     commit = None;
@@ -265,11 +308,10 @@ impl<'a> Run<'a> {
                         None => return Err(LaneEnd::Fenced),
                     }
                 }
-                cleaned = take(&mut next, &mut pending), if may_take => match cleaned {
-                    Some((cleaned, held, to)) => {
+                taken = take(&mut ahead, &mut pending), if may_take => match taken {
+                    Some((result, given)) => {
                         // What came before is sound, and is committed.
-                        let cleaned = cleaned.map_err(|cause| Halt::Clean { cause, to });
-                        if let Err(halt) = cleaned.and_then(|cleaned| self.gather(cleaned, held)) {
+                        if let Err(halt) = self.receive(result, given, &mut ahead).await {
                             end = Some(LaneEnd::Halted(halt));
                         }
                     }
@@ -278,7 +320,10 @@ impl<'a> Run<'a> {
                 () = at(is_due), if commit.is_none() && is_due.is_some() => {}
                 // What others wait for may be held here.
                 () = self.shared.budget.is_short(), if commit.is_none() && is_due.is_some() => {
-                    commit = Some(self.commit());
+                    // Unless it was condemned meanwhile.
+                    if !self.has_condemned() {
+                        commit = Some(self.commit());
+                    }
                 }
             }
         }
@@ -292,6 +337,96 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Takes what became of the next batch of the lane.
+    async fn receive(
+        &mut self,
+        result: CleanResult,
+        given: Given,
+        ahead: &mut VecDeque<Pending>,
+    ) -> Result<(), Halt> {
+        if given.live.is_condemned() {
+            ahead.push_front(self.again(given).await);
+            return Ok(());
+        }
+        let conduct = match self.watched(&result, &given).await {
+            Ok(conduct) => conduct,
+            Err(trouble) => {
+                let at = (&self.claim.lane, given.raw.from);
+                // If it was not this lane that rolled it back, another one did.
+                self.shared.generations.roll_back(&given.live, trouble, Some(at));
+                ahead.push_front(self.again(given).await);
+                return Ok(());
+            }
+        };
+        let cleaned = result.map_err(|cause| Halt::Clean { cause, to: given.raw.to })?;
+        self.count(&cleaned, &given.live)?;
+        given.live.note(conduct);
+        match &self.making.live {
+            Some(live) if !Arc::ptr_eq(live, &given.live) => self.waiting = Some((cleaned, given)),
+            Some(_) | None => self.gather(cleaned, given),
+        }
+        Ok(())
+    }
+
+    /// How the generation did with a batch; or, while it is on probation, why it has to go. The one before
+    /// is asked what it would have made of the batch: records that are bad are nobody's fault.
+    async fn watched(&self, result: &CleanResult, given: &Given) -> Result<Conduct, Trouble> {
+        let records = given.raw.records.len() as u64;
+        let (conduct, trouble) = match result {
+            Ok(cleaned) => (cleaned.conduct, given.live.trouble(&cleaned.conduct)),
+            Err(cause) => {
+                let failed = Conduct { rejects: records, failed_calls: 1, ..Conduct::default() };
+                (failed, Some(Trouble::Halted(cause.to_string())))
+            }
+        };
+        let Some((trouble, before)) = trouble.zip(given.live.before()) else {
+            return Ok(conduct);
+        };
+        if matches!(trouble, Trouble::Slow { .. }) {
+            return Err(trouble);
+        }
+        let before = self.shared.pool.clean(&before, Arc::clone(&given.raw)).await.await;
+        match before {
+            Ok(Ok(before)) if before.conduct.is_better_than(&conduct) => Err(trouble),
+            Ok(Ok(before)) => {
+                Ok(Conduct { rejects: before.conduct.rejects, failed_calls: 0, ..conduct })
+            }
+            Ok(Err(_)) | Err(_) => Ok(Conduct { rejects: 0, failed_calls: 0, ..conduct }),
+        }
+    }
+
+    /// Has a batch cleaned again, by the generation that cleans now.
+    async fn again(&self, given: Given) -> Pending {
+        let Given { raw, held, live: _ } = given;
+        let live = self.shared.generations.current();
+        let result = self.shared.pool.clean(&live, Arc::clone(&raw)).await;
+        Pending { result, given: Given { live, raw, held } }
+    }
+
+    fn has_condemned(&self) -> bool {
+        let waiting = self.waiting.as_ref().map(|(_, given)| &given.live);
+        self.making.live.iter().chain(waiting).any(|live| live.is_condemned())
+    }
+
+    /// Takes back what is not on its way to the sink, to be cleaned again before what comes behind it.
+    async fn undo(&mut self, ahead: &mut VecDeque<Pending>) {
+        let mut again = VecDeque::new();
+        if let Some(live) = self.making.live.clone().filter(|live| live.is_condemned()) {
+            let Making { batches, held, accepted_rejects, .. } = std::mem::take(&mut self.making);
+            self.accepted_rejects += accepted_rejects;
+            for (batch, held) in batches.into_iter().zip(held) {
+                let given = Given { live: Arc::clone(&live), raw: batch.part.raw, held };
+                again.push_back(self.again(given).await);
+            }
+        }
+        if let Some((_, given)) = self.waiting.take() {
+            again.push_back(self.again(given).await);
+        }
+        again.append(ahead);
+        *ahead = again;
+        *self.breaker = Breaker::new(self.shared.dead_ratio_max);
+    }
+
     fn first(&self) -> Most {
         const PROBE_RECORDS: usize = 16;
         let most = self.shared.batch;
@@ -300,31 +435,46 @@ impl<'a> Run<'a> {
         if is_small { Most { records: PROBE_RECORDS.min(most.records), ..most } } else { most }
     }
 
-    fn gather(&mut self, cleaned: CleanedBatch, held: Held) -> Result<(), Halt> {
+    /// Counts dead letters, those that were accepted beforehand apart.
+    fn count(&mut self, cleaned: &CleanedBatch, live: &Live) -> Result<(), Halt> {
+        if self.generation != live.generation {
+            // What another generation rejected says nothing about this one.
+            *self.breaker = Breaker::new(self.shared.dead_ratio_max);
+            self.generation = live.generation;
+        }
+        let dead = cleaned.part.dead_letters.len() as u64;
+        let accepted = dead.min(self.accepted_rejects);
+        self.breaker.note(cleaned.conduct.records, dead - accepted).map_err(Halt::TooManyDead)
+    }
+
+    fn gather(&mut self, cleaned: CleanedBatch, given: Given) {
         let raw = &cleaned.part.raw;
         let (records, dead) = (raw.records.len() as u64, cleaned.part.dead_letters.len() as u64);
         let accepted = dead.min(self.accepted_rejects);
-        self.breaker.note(records, dead - accepted).map_err(Halt::TooManyDead)?;
+        // What `tests/bench/swap.py` reads.
+        tracing::trace!(lane = %self.claim.lane, generation = %given.live.generation, records, "cleaned");
         self.accepted_rejects -= accepted;
         self.making.accepted_rejects += accepted;
         self.making.gauge.add(records, raw.bytes.len() as u64, Instant::now());
         self.making.batches.push(cleaned);
-        self.making.held.push(held);
-        Ok(())
+        self.making.held.push(given.held);
+        self.making.live = Some(given.live);
     }
 
     /// Cuts the unit and offers it until the sink has an answer.
     fn commit(&mut self) -> Commit {
-        let Making { batches, held, gauge: _, accepted_rejects } = std::mem::take(&mut self.making);
+        let Making { live, batches, held, gauge: _, accepted_rejects } =
+            std::mem::take(&mut self.making);
+        let live = live.expect("a unit has batches");
         let from = batches[0].part.raw.from;
         let to = batches[batches.len() - 1].part.raw.to;
-        let live = &self.shared.live;
-        let figures = figures(live, &batches);
+        let generation = live.generation;
+        let figures = figures(&live, &batches);
         let mut unit = Unit {
             lane: self.claim.lane.clone(),
             from,
             to,
-            generation: live.generation,
+            generation,
             parts: batches.into_iter().map(|batch| batch.part).collect(),
             accepted_rejects,
             refusals_max: u64::MAX,
@@ -335,15 +485,15 @@ impl<'a> Run<'a> {
         assert!(unit.is_balanced(), "every record of a unit ends in exactly one place");
         // The claim moves on by itself: the unit before this one is committed by now.
         let claim = Claim { position: from, ..self.claim.clone() };
-        let (sink, stats) = (Arc::clone(&self.shared.sink), Arc::clone(&self.shared.stats));
+        let stats = Arc::clone(&self.shared.stats);
         async move {
-            let committed = offer(&*sink, &stats, &claim, &unit).await?;
+            let committed = offer(&*live.sink, &stats, &claim, &unit).await?;
             drop(held);
             Ok(match committed {
                 Committed::Done(stored) => Some(Done { to, figures, stored }),
                 Committed::Fenced => None,
                 Committed::Refused(reasons) => {
-                    return Err(Halt::TooManyRefused { records, reasons });
+                    return Err(Halt::TooManyRefused { records, reasons, generation });
                 }
             })
         }
@@ -370,17 +520,17 @@ async fn at(due: Option<Instant>) {
 
 /// The next cleaned batch; none after the last. May be dropped while it waits: nothing is lost.
 async fn take(
-    next: &mut Option<Pending>,
+    ahead: &mut VecDeque<Pending>,
     pending: &mut mpsc::Receiver<Pending>,
-) -> Option<(CleanResult, Held, Position)> {
-    if next.is_none() {
-        *next = pending.recv().await;
+) -> Option<(CleanResult, Given)> {
+    if ahead.is_empty() {
+        ahead.push_back(pending.recv().await?);
     }
-    let result = (&mut next.as_mut()?.result).await;
-    let Pending { held, to, .. } = next.take().expect("it was there");
+    let result = (&mut ahead.front_mut()?.result).await;
+    let Pending { given, .. } = ahead.pop_front()?;
     let result =
         result.unwrap_or_else(|_| Err(Uncleanable::Bug("the cleaning thread ended".to_owned())));
-    Some((result, held, to))
+    Some((result, given))
 }
 
 /// Offers a unit until there is an answer, for ever if need be: what it waits for holds back everything
@@ -440,7 +590,7 @@ fn figures(live: &Live, batches: &[CleanedBatch]) -> UnitFigures {
         let raw = &batch.part.raw;
         figures.records += raw.records.len() as u64;
         figures.bytes += raw.bytes.len() as u64;
-        figures.cleaning += batch.took;
+        figures.cleaning += batch.conduct.took;
         figures.examples.extend(batch.examples.iter().cloned());
         for dead in &batch.part.dead_letters {
             *figures.dead_letters.entry(dead.reason.clone()).or_default() += 1;
@@ -462,7 +612,11 @@ fn figures(live: &Live, batches: &[CleanedBatch]) -> UnitFigures {
 /// Reads and hands on, ahead of what is committed.
 struct Reading {
     source: Arc<dyn Source>,
+    generations: Arc<Generations>,
     live: Arc<Live>,
+    /// No batch of the lane was given to that generation yet.
+    is_new_to_it: bool,
+    changes: watch::Receiver<Arc<Live>>,
     pool: Pool,
     budget: Budget,
     journal: Arc<dyn Journal>,
@@ -509,14 +663,31 @@ impl Reading {
             *patience = Patience::new(Duration::from_secs(10));
             let raw = Arc::new(raw);
             let held = self.budget.hold(weight(&raw)).await;
-            let result = self.pool.clean(&self.live, Arc::clone(&raw)).await;
+            let live = self.live(raw.from);
+            self.generations.ring().push(&raw);
+            let result = self.pool.clean(&live, Arc::clone(&raw)).await;
+            let to = raw.to;
+            let given = Given { live, raw, held };
             // Whoever takes them has ended: this task is about to be.
-            if self.batches.send(Pending { result, held, to: raw.to }).await.is_err() {
+            if self.batches.send(Pending { result, given }).await.is_err() {
                 return Ok(());
             }
-            self.next = raw.to;
+            self.next = to;
         }
         Ok(())
+    }
+
+    /// The generation that cleans from this record on.
+    fn live(&mut self, from: Position) -> Arc<Live> {
+        // As long as nothing has changed, this compares a number.
+        if self.changes.has_changed().unwrap_or_default() {
+            self.live = Arc::clone(&self.changes.borrow_and_update());
+            self.is_new_to_it = true;
+        }
+        if std::mem::take(&mut self.is_new_to_it) {
+            self.live.begin(&self.lane, from);
+        }
+        Arc::clone(&self.live)
     }
 }
 

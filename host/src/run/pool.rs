@@ -7,7 +7,8 @@ use std::{io, thread};
 use tokio::sync::{mpsc, oneshot};
 
 use super::chain::ChainHalted;
-use super::clean::{CleanedBatch, Live, Worker};
+use super::clean::{CleanedBatch, Worker};
+use super::live::Live;
 use crate::record::RawBatch;
 
 /// Rules that a thread keeps instances of: those of several pipelines, before and after a swap.
@@ -73,6 +74,8 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(Job { live, raw, done }) = job else { return };
+        // Instances hold memory: those of a generation that is gone for good are let go.
+        workers.retain(|(known, _)| !known.is_retired());
         // Nobody waits for it: its lane has ended.
         if done.is_closed() {
             continue;

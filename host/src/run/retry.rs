@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::clean::Live;
 use super::lane::Halt;
+use super::live::Live;
 use super::pool::{Pool, Uncleanable};
 use crate::record::{RawBatch, RawHeader, RawRecord, Span};
 use crate::sink::{Committed, RetriedLetter, Retry, Stored, StoredDeadLetter};

@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
 use super::budget::Budget;
-use super::clean::Live;
+use super::conduct::Trouble;
 use super::lane::{self, Halt, LaneEnd, Shared};
+use super::live::{GenerationEvent, Generations, Live};
 use super::patience::Patience;
 use super::pool::Pool;
 use crate::observe::{LaneHealth, Stats};
 use crate::pipeline::Pipeline;
+use crate::pipeline::config::SinkConfig;
 use crate::record::{ConnectorError, ErrorClass, Lane};
 use crate::sink::{self, Sink, SinkContext};
 use crate::source::{self, LaneChange, Most, Source, SourceOptions};
@@ -29,7 +32,7 @@ const EXAMPLE_BATCHES: u32 = 8;
 const STANDBY: Duration = Duration::from_secs(60);
 
 /// A pipeline that is to run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PipelineRun {
     pub pipeline: Arc<Pipeline>,
     pub stats: Arc<Stats>,
@@ -94,31 +97,36 @@ impl PipelineError {
 }
 
 impl PipelineRun {
-    /// Ends when its lanes have ended, when it is drained, or with an error that stops it.
+    /// Ends when its lanes have ended, when it is drained, or with an error that stops it. What is written
+    /// is not looked at again.
     pub async fn run(self) -> Result<(), PipelineError> {
-        let began = Instant::now();
-        let Some(ends) = self.drain.run_until_cancelled(self.connect(began)).await else {
-            return Ok(());
-        };
-        let (source, sink) = ends?;
-        let halt_time = self.until_end.then_some(self.pipeline.limits.halt_time.0);
-        self.keep_lanes(source, sink, began, halt_time).await
+        let Some(connected) = self.connect().await? else { return Ok(()) };
+        let live = Arc::new(connected.live());
+        connected.begin(live).lanes.await
     }
 
-    /// The same between a source and a sink that are open. What halts a lane ends the run: nobody is there
-    /// to mend it.
+    /// Opens the source and the sink; none if it is drained meanwhile.
+    pub async fn connect(self) -> Result<Option<Connected>, PipelineError> {
+        let drain = self.drain.clone();
+        drain.run_until_cancelled(self.connected()).await.transpose()
+    }
+
+    /// Runs between a source and a sink that are open. What halts a lane ends the run: nobody is there to
+    /// mend it.
     pub async fn run_between(
         self,
         source: Arc<dyn Source>,
         sink: Arc<dyn Sink>,
     ) -> Result<(), PipelineError> {
-        self.keep_lanes(source, sink, Instant::now(), Some(Duration::ZERO)).await
+        let generation = self.pipeline.generation().digest;
+        let live = Live::new(&self.pipeline, generation, Arc::clone(&sink), EXAMPLE_BATCHES);
+        let (generations, _events) = Generations::new(Arc::new(live));
+        let ends = (source, sink);
+        self.keep_lanes(ends, generations, Instant::now(), Some(Duration::ZERO)).await
     }
 
-    async fn connect(
-        &self,
-        began: Instant,
-    ) -> Result<(Arc<dyn Source>, Arc<dyn Sink>), PipelineError> {
+    async fn connected(self) -> Result<Connected, PipelineError> {
+        let began = Instant::now();
         let pipeline = &self.pipeline;
         let options = SourceOptions::of(pipeline, self.until_end);
         let open = || source::open(&pipeline.source, &options);
@@ -127,13 +135,17 @@ impl PipelineRun {
             None => self.patiently(began, Halt::Source, open).await?,
         };
         let identity = self.patiently(began, Halt::Source, || source.identity()).await?;
-        let context = SinkContext {
-            pipeline: Arc::clone(&pipeline.name),
-            source: Some(identity),
-            columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
-            keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
-            replaces: self.replaces,
+        let maker = LiveMaker {
+            sink: pipeline.sink.clone(),
+            context: SinkContext {
+                pipeline: Arc::clone(&pipeline.name),
+                source: Some(identity),
+                columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
+                keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
+                replaces: self.replaces,
+            },
         };
+        let context = &maker.context;
         let sink = self
             .patiently(began, Halt::Sink, || sink::open(&pipeline.sink, context.clone()))
             .await?;
@@ -143,23 +155,21 @@ impl PipelineRun {
         self.patiently(began, Halt::Source, || source.resume(&known)).await?;
         let generation = &pipeline.generation();
         self.patiently(began, Halt::Sink, || sink.keep(generation)).await?;
-        Ok((source, sink))
+        Ok(Connected { run: self, source, sink, maker, began })
     }
 
     async fn keep_lanes(
         self,
-        source: Arc<dyn Source>,
-        sink: Arc<dyn Sink>,
+        (source, sink): (Arc<dyn Source>, Arc<dyn Sink>),
+        generations: Arc<Generations>,
         began: Instant,
         halt_time: Option<Duration>,
     ) -> Result<(), PipelineError> {
         let Self { pipeline, stats, pool, source: _, replaces: _, until_end: _, drain } = self;
-        let generation = pipeline.generation().digest;
-        let live = Live::new(&pipeline, generation, Arc::clone(&sink), EXAMPLE_BATCHES);
         let shared = Shared {
             source,
             sink,
-            live: Arc::new(live),
+            generations,
             pool,
             budget: Budget::new(pipeline.limits.memory.0),
             stats,
@@ -199,6 +209,76 @@ impl PipelineRun {
             patience.wait().await;
         }
     }
+}
+
+/// A pipeline whose source and sink are open.
+#[derive(Debug)]
+pub struct Connected {
+    run: PipelineRun,
+    source: Arc<dyn Source>,
+    pub sink: Arc<dyn Sink>,
+    pub maker: LiveMaker,
+    began: Instant,
+}
+
+/// A pipeline that runs.
+#[derive(Debug)]
+pub struct Running<F> {
+    pub generations: Arc<Generations>,
+    pub events: mpsc::UnboundedReceiver<GenerationEvent>,
+    /// Ends when its lanes have ended, when it is drained, or with an error that stops it.
+    pub lanes: F,
+}
+
+impl Connected {
+    /// The generation that is written, at work.
+    pub fn live(&self) -> Live {
+        let pipeline = &self.run.pipeline;
+        let generation = pipeline.generation().digest;
+        Live::new(pipeline, generation, Arc::clone(&self.sink), EXAMPLE_BATCHES)
+    }
+
+    /// Begins with a generation, which need not be the one that is written.
+    pub fn begin(
+        self,
+        first: Arc<Live>,
+    ) -> Running<impl Future<Output = Result<(), PipelineError>> + Send> {
+        let Self { run, source, sink, began, maker: _ } = self;
+        let (generations, events) = Generations::new(first);
+        let halt_time = run.until_end.then_some(run.pipeline.limits.halt_time.0);
+        let lanes = run.keep_lanes((source, sink), Arc::clone(&generations), began, halt_time);
+        Running { generations, events, lanes }
+    }
+}
+
+/// Makes generations ready for work beside one that is at work.
+#[derive(Debug, Clone)]
+pub struct LiveMaker {
+    sink: SinkConfig,
+    context: SinkContext,
+}
+
+impl LiveMaker {
+    /// With the sink that is open, if its rows have the same columns.
+    pub async fn live(&self, pipeline: &Pipeline, beside: &Live) -> Result<Live, ConnectorError> {
+        let columns = pipeline.rule.as_ref().map(|rule| rule.columns());
+        // What stdout knows of its lanes is in the sink itself; and it takes rows of any columns.
+        let is_same = columns == beside.columns() || matches!(self.sink, SinkConfig::Stdout(_));
+        let sink = if is_same {
+            Arc::clone(&beside.sink)
+        } else {
+            let context = SinkContext { columns: columns.cloned(), ..self.context.clone() };
+            sink::open(&self.sink, context).await?
+        };
+        Ok(Live::new(pipeline, pipeline.generation().digest, sink, 0))
+    }
+}
+
+/// A lane that holds its position.
+#[derive(Debug)]
+struct Halted {
+    reason: String,
+    since: Instant,
 }
 
 /// Keeps the lanes of a running pipeline going.
@@ -255,16 +335,19 @@ impl Keeper {
     /// Keeps one lane going until it has ended.
     async fn keep(&self, lane: &Lane) -> Result<(), PipelineError> {
         let mut patience = Patience::new(Duration::from_secs(30));
-        let mut halted_since: Option<Instant> = None;
+        let mut halted: Option<Halted> = None;
         let mut breaker = Breaker::new(self.shared.dead_ratio_max);
         let stats = &self.shared.stats;
         stats.health(lane, LaneHealth::Starting);
+        let mut changes = self.shared.generations.follow();
         loop {
-            let before = stats.totals().units;
-            let is_probe = halted_since.is_some();
+            changes.mark_unchanged();
+            let before = stats.position(lane);
+            let is_probe = halted.is_some();
             let end = lane::run(&self.shared, lane, is_probe, &mut breaker, &self.drain).await;
-            if stats.totals().units > before {
-                halted_since = None;
+            // Something of it was committed, or somebody moved it.
+            if stats.position(lane) != before {
+                halted = None;
                 patience = Patience::new(Duration::from_secs(30));
             }
             match end {
@@ -285,18 +368,46 @@ impl Keeper {
                     }
                 }
                 LaneEnd::Halted(cause) => {
-                    let since = *halted_since.get_or_insert_with(Instant::now);
-                    self.halted(lane, cause, since)?;
-                    if self.drain.run_until_cancelled(patience.wait()).await.is_none() {
-                        return Ok(());
+                    if !self.gives_way(lane, &cause) {
+                        halted = Some(self.halted(lane, cause, halted)?);
+                    }
+                    let wait = async {
+                        tokio::select! {
+                            () = patience.wait() => false,
+                            // A new generation may do what the one before could not.
+                            changed = changes.changed() => changed.is_ok(),
+                        }
+                    };
+                    match self.drain.run_until_cancelled(wait).await {
+                        None => return Ok(()),
+                        Some(false) => {}
+                        Some(true) => {
+                            halted = None;
+                            breaker = Breaker::new(self.shared.dead_ratio_max);
+                            patience = Patience::new(Duration::from_secs(30));
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Whether the lane is to be tried again.
-    fn halted(&self, lane: &Lane, cause: Halt, since: Instant) -> Result<(), PipelineError> {
+    /// Whether it was a generation on probation that halted the lane: the one before takes over again.
+    fn gives_way(&self, lane: &Lane, cause: &Halt) -> bool {
+        let Halt::TooManyRefused { generation, .. } = cause else { return false };
+        let live = self.shared.generations.current();
+        let at = self.shared.stats.position(lane).map(|position| (lane, position));
+        live.generation == *generation
+            && self.shared.generations.roll_back(&live, Trouble::Halted(cause.to_string()), at)
+    }
+
+    /// Says so, once for each reason, if the lane is to be tried again.
+    fn halted(
+        &self,
+        lane: &Lane,
+        cause: Halt,
+        before: Option<Halted>,
+    ) -> Result<Halted, PipelineError> {
         let class = cause.class();
         if class == ErrorClass::Fatal {
             return Err(PipelineError::Fatal { cause });
@@ -306,22 +417,18 @@ impl Keeper {
         if is_outside && !stats.has_committed() && self.began.elapsed() >= self.start_time {
             return Err(PipelineError::NotStarted { cause });
         }
+        let since = before.as_ref().map_or_else(Instant::now, |before| before.since);
         if self.halt_time.is_some_and(|time| since.elapsed() >= time) {
             return Err(PipelineError::Halted { lane: lane.clone(), cause });
         }
         let help = cause.help(&self.file, lane);
-        let said = cause.to_string();
-        let is_new = !matches!(
-            stats.totals().lanes.get(lane).map(|status| &status.health),
-            Some(LaneHealth::Halted { reason, .. }) if *reason == said
-        );
-        if is_new {
+        let reason = cause.to_string();
+        if before.is_none_or(|before| before.reason != reason) {
             let shown = help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
-            tracing::error!(lane = %lane, "the lane is halted: {said}{shown}");
+            tracing::error!(lane = %lane, "the lane is halted: {reason}{shown}");
         }
-        let health = LaneHealth::Halted { reason: said, help, since };
-        stats.health(lane, health);
-        Ok(())
+        stats.health(lane, LaneHealth::Halted { reason: reason.clone(), help, since });
+        Ok(Halted { reason, since })
     }
 
     /// Waits until the lane's new owner is gone; none if the pipeline is to end before.

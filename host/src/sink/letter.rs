@@ -10,11 +10,19 @@ use serde::{Deserialize, Serialize};
 
 use super::StoredDeadLetter;
 
-use crate::record::{DETAIL_BYTES_MAX, Lane, Position};
+use crate::record::{DETAIL_BYTES_MAX, KafkaPosition, Lane, Position};
 
-/// The name of a dead letter: where its record stands.
+/// The name of a dead letter: where its record stands. A topic that is made anew has the same offsets again,
+/// and other records there.
 pub(crate) fn id(lane: &Lane, position: &Position) -> String {
-    format!("{lane}:{}", position.place())
+    let place = position.place();
+    match position {
+        Position::Kafka(KafkaPosition { topic_id, .. }) if !topic_id.is_nil() => {
+            let (topic, _, _, _) = topic_id.as_fields();
+            format!("{lane}:{place}@{topic:08x}")
+        }
+        _ => format!("{lane}:{place}"),
+    }
 }
 
 /// A text of bounded length without U+0000, which some databases do not take and others cut at.
@@ -115,7 +123,19 @@ impl Serialize for StoredDeadLetter {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+
+    #[test]
+    fn a_topic_that_is_made_anew_has_letters_of_its_own() {
+        let of = |topic_id| {
+            let position = KafkaPosition { topic_id, offset: 7, leader_epoch: 1 };
+            id(&Lane::new("pin-0"), &Position::Kafka(position))
+        };
+        assert_eq!(of(Uuid::from_u128(0xabc << 96)), "pin-0:7@00000abc");
+        assert_eq!(of(Uuid::nil()), "pin-0:7");
+    }
 
     #[test]
     fn headers_read_back_whatever_they_hold() {

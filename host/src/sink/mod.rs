@@ -12,8 +12,9 @@ pub mod stdout;
 mod table;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::ops::Add;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -28,8 +29,8 @@ use self::sqlite::SqliteSink;
 use self::stdout::StdoutSink;
 use crate::pipeline::config::SinkConfig;
 use crate::record::{
-    Batch, ConnectorError, Digest, Field, Generation, Lane, Position, Rows, SourceId, Unit,
-    UnitPart,
+    Batch, ConnectorError, Digest, Field, Generation, Lane, Position, PositionOrder, Rows,
+    SourceId, Unit, UnitPart,
 };
 
 /// What a sink is opened for.
@@ -67,6 +68,20 @@ pub trait Sink: Debug + Send + Sync {
     /// Stores a generation by its digest, with its plugins; nothing if it is there already. Asked before
     /// the first unit that names it.
     async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError>;
+
+    /// A generation as it was kept.
+    async fn generation(&self, digest: Digest) -> Result<Option<Generation>, ConnectorError>;
+
+    /// Stores what the pipeline found out about a generation.
+    async fn judge(&self, judgement: &Judgement) -> Result<(), ConnectorError>;
+
+    /// All that the pipeline found out about generations, the oldest first: the last one of a generation
+    /// counts.
+    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError>;
+
+    /// Whether rows of these columns would find their place, without making it. Asked of a sink that was
+    /// opened for them, while another one is at work.
+    async fn would_take(&self) -> Result<(), ConnectorError>;
 
     /// Takes a lane over from whoever had it: every earlier claim of it becomes worthless. A lane that has
     /// no position yet gets `start`, durably; of two first claimers the stored one counts.
@@ -117,6 +132,16 @@ pub trait Sink: Debug + Send + Sync {
     async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
         let _ = (claim, reason);
         Ok(())
+    }
+
+    /// Where rows come from whose column has this value, as text; none if rows do not tell.
+    async fn origins(
+        &self,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, ConnectorError> {
+        let _ = (column, value);
+        Ok(None)
     }
 
     /// The lineage of the pipeline: neighbouring units of one generation as one range.
@@ -206,6 +231,31 @@ pub struct LineageRange {
     pub sums: LineageSums,
 }
 
+impl LineageRange {
+    /// Whether it is this range whose generation made the row.
+    pub fn made(&self, row: &RowOrigin) -> bool {
+        let (from, to) = (self.from.order(), self.to.order());
+        self.lane == row.lane && from <= row.place && row.place < to && self.generation.is_some()
+    }
+}
+
+/// The record that a row was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowOrigin {
+    pub lane: Lane,
+    pub place: PositionOrder,
+    /// As the row has it.
+    pub written: String,
+}
+
+impl RowOrigin {
+    /// None if that is no place.
+    pub fn new(lane: &str, written: &str) -> Option<Self> {
+        let place = written.parse::<Position>().ok()?.order();
+        Some(Self { lane: Lane::new(lane), place, written: written.to_owned() })
+    }
+}
+
 /// What became of the records of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LineageSums {
@@ -235,6 +285,58 @@ impl LineageSums {
     pub fn is_balanced(&self) -> bool {
         self.read == self.stored + self.superseded + self.dropped + self.dead
     }
+}
+
+/// How a generation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It did well.
+    Live,
+    /// It did not get as far as cleaning a record that counts.
+    Refused,
+    /// It took over, and the one before took over again.
+    RolledBack,
+}
+
+impl Verdict {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Refused => "refused",
+            Self::RolledBack => "rolled back",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no verdict")]
+pub struct VerdictError(String);
+
+impl FromStr for Verdict {
+    type Err = VerdictError;
+
+    fn from_str(name: &str) -> Result<Self, VerdictError> {
+        let known = [Self::Live, Self::Refused, Self::RolledBack];
+        let verdict = known.into_iter().find(|verdict| verdict.name() == name);
+        verdict.ok_or_else(|| VerdictError(name.to_owned()))
+    }
+}
+
+/// A verdict, and why it came to that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Judgement {
+    #[serde(serialize_with = "shown")]
+    pub generation: Digest,
+    pub verdict: Verdict,
+    pub reason: Option<String>,
+    pub time: SystemTime,
 }
 
 /// Letters come in the order in which they were first stored.

@@ -4,7 +4,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-use pinhost_tests::running::Running;
+use pinhost_tests::running::{Running, wait_until};
 use pinhost_tests::{pinhost, table};
 
 use super::story::{Mode, Story, TIME};
@@ -41,6 +41,32 @@ fn lanes_move_between_processes_under_load() {
     let ledger = feed.stop(story.runtime.handle());
     story.reads(ledger.sent.len(), &processes[0]);
     processes.into_iter().for_each(|process: Running| process.drain());
+    story.is_sound(&ledger);
+}
+
+/// Others would have to wait until its session is over.
+#[test]
+fn a_process_that_has_a_name_gets_its_lanes_back_at_once() {
+    let story = Story::new(Mode::Append, 4);
+    story.change("session_timeout: 3s", "session_timeout: 45s, instance: first");
+    let yaml = fs::read_to_string(story.folder.path().join("p.yaml")).expect("UTF-8");
+    fs::write(story.folder.path().join("q.yaml"), yaml.replace("first", "second")).expect("a file");
+    let mut ledger = story.ledger();
+    story.send(&mut ledger, 400);
+    let mut first = story.start();
+    story.reads(400, &first);
+    let before = story.claims();
+    let second = Running::start(pinhost!(), story.folder.path(), &["q.yaml"]);
+    let moved_over = || story.claims().iter().zip(&before).filter(|(a, b)| a != b).count() == 2;
+    wait_until(TIME, moved_over, || second.log());
+
+    first.kill();
+    let first = story.start();
+    story.send(&mut ledger, 400);
+    story.reads_within(Duration::from_secs(20), 800, &first);
+    for process in [first, second] {
+        process.drain();
+    }
     story.is_sound(&ledger);
 }
 

@@ -11,4 +11,5 @@ mod refusals;
 mod servers;
 mod shipped;
 mod story;
+mod swaps;
 mod zombies;

@@ -57,6 +57,7 @@ pub struct LimitsConfig {
     pub start_time: Duration,
     /// With `--until-end`: how long a lane may be halted before the run ends.
     pub halt_time: Duration,
+    pub probation: ProbationConfig,
     pub plugin: PluginLimitsConfig,
 }
 
@@ -68,8 +69,32 @@ impl Default for LimitsConfig {
             depth: 64,
             start_time: Duration::secs(30),
             halt_time: Duration::secs(300),
+            probation: ProbationConfig::default(),
             plugin: PluginLimitsConfig::default(),
         }
+    }
+}
+
+/// What a rule or a plugin that takes over while the pipeline runs may do worse than the one before, before
+/// that one takes over again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbationConfig {
+    /// How long it is watched.
+    pub time: Duration,
+    /// Calls into its plugins that may fail where the one before comes through.
+    pub traps: u32,
+    /// So many more of 1,000 records may become dead letters.
+    #[schemars(range(max = 1000))]
+    pub extra_rejects: u32,
+    /// So many times longer a record may take.
+    #[schemars(range(min = 1))]
+    pub slowdown: u32,
+}
+
+impl Default for ProbationConfig {
+    fn default() -> Self {
+        Self { time: Duration::secs(600), traps: 0, extra_rejects: 10, slowdown: 5 }
     }
 }
 

@@ -13,6 +13,7 @@ mod s3;
 mod sink;
 mod source;
 mod values;
+mod watch;
 
 use std::fmt;
 
@@ -24,7 +25,9 @@ use serde::{Deserialize, Serialize};
 pub use kafka::{
     Brokers, KafkaMechanism, KafkaSaslConfig, KafkaSourceConfig, KafkaStart, KafkaTlsConfig,
 };
-pub use limits::{DeadLettersConfig, LimitsConfig, PluginLimitsConfig, UnitConfig};
+pub use limits::{
+    DeadLettersConfig, LimitsConfig, PluginLimitsConfig, ProbationConfig, UnitConfig,
+};
 pub use rule::{
     FieldConfig, Fields, OutputColumn, RuleConfig, StepConfig, TestConfig, TestRecord, TestReject,
 };
@@ -38,6 +41,7 @@ pub use source::{
     StdinSourceConfig,
 };
 pub use values::{DatabaseUrl, Duration, Size};
+pub use watch::WatchConfig;
 
 /// A pipeline file: where records come from, the rule that cleans them, where rows go.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +67,9 @@ pub struct PipelineConfig {
     pub unit: UnitConfig,
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Whether changes of these files and of plugins are taken over while the pipeline runs.
+    #[serde(default)]
+    pub watch: WatchConfig,
 }
 
 /// `rule: rules/pin.yaml`, or a rule's keys below `rule:`.

@@ -13,7 +13,7 @@ use crate::record::Kind;
 use crate::record::json::JsonRow;
 
 /// A rule file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "A rule of pinhost", extend("required" = ["fields"]))]
 pub struct RuleConfig {

@@ -145,6 +145,8 @@ pub(in crate::pipeline) fn limits(
         ],
         found,
     );
+    let slowdown = u64::from(limits.probation.slowdown);
+    positive(own.key("probation"), &[("slowdown", slowdown)], found);
     let plugin = &limits.plugin;
     positive(
         own.key("plugin"),

@@ -51,6 +51,9 @@ macro_rules! conformance_tests {
             units_of_one_generation_extend_one_range
             a_unit_whose_records_do_not_add_up_is_refused
             generations_are_kept_once
+            a_generation_comes_back_as_it_was_kept
+            of_the_verdicts_on_a_generation_the_last_one_counts
+            who_judge_at_once_are_all_heard
             a_letter_keeps_all_of_its_record
             letters_are_listed_in_pieces
             a_letter_is_retried_once

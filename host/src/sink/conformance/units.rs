@@ -1,10 +1,13 @@
 //! What a commit does.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::{Committed, Fate, PINS, Store, at, claim, done, position, unit, unit_of};
+use tokio::join;
+
+use super::{Committed, Fate, Opening, PINS, Store, at, claim, done, position, unit, unit_of};
 use crate::record::{Digest, ErrorClass, Generation, PluginBytes};
-use crate::sink::{DeadLetterFilter, LineageSums};
+use crate::sink::{DeadLetterFilter, Judgement, LineageSums, Verdict};
 
 /// Invariant 3.
 pub(crate) async fn data_and_position_move_together(store: &dyn Store) {
@@ -117,4 +120,62 @@ pub(crate) async fn generations_are_kept_once(store: &dyn Store) {
         };
         sink.keep(&generation).await.unwrap();
     }
+}
+
+fn plugin(name: &str, bytes: &'static [u8]) -> PluginBytes {
+    PluginBytes { name: name.to_owned(), digest: Digest::of(bytes), bytes: Arc::from(bytes) }
+}
+
+pub(crate) async fn a_generation_comes_back_as_it_was_kept(store: &dyn Store) {
+    let plugins = vec![plugin("tags", b"\0asm1"), plugin("words", b"\0asm2")];
+    let step = |plugin: &PluginBytes| serde_json::json!({ "id": plugin.name, "plugin": plugin.digest.to_string() });
+    let steps: Vec<_> = plugins.iter().map(step).collect();
+    let resolved = serde_json::json!({ "rule": { "steps": steps } }).to_string();
+    let digest = Digest::of(resolved.as_bytes());
+    let kept = Generation { digest, resolved: resolved.into(), plugins };
+    store.open(PINS).await.keep(&kept).await.unwrap();
+
+    let sink = store.open(PINS).await;
+    assert!(sink.generation(Digest::of(b"another")).await.unwrap().is_none());
+    let found = sink.generation(digest).await.unwrap().unwrap();
+    assert_eq!((found.digest, &found.resolved), (digest, &kept.resolved));
+    let told = |plugins: &[PluginBytes]| -> Vec<_> {
+        plugins.iter().map(|it| (it.name.clone(), it.digest, Arc::clone(&it.bytes))).collect()
+    };
+    assert_eq!(told(&found.plugins), told(&kept.plugins));
+}
+
+fn judgement(generation: &str, verdict: Verdict) -> Judgement {
+    Judgement {
+        generation: Digest::of(generation.as_bytes()),
+        verdict,
+        reason: (verdict != Verdict::Live).then(|| "it\0trapped".to_owned()),
+        time: SystemTime::now(),
+    }
+}
+
+pub(crate) async fn of_the_verdicts_on_a_generation_the_last_one_counts(store: &dyn Store) {
+    let sink = store.open(PINS).await;
+    assert!(sink.judgements().await.unwrap().is_empty());
+    let given = [("one", Verdict::Live), ("two", Verdict::Refused), ("two", Verdict::RolledBack)];
+    for (generation, verdict) in given {
+        sink.judge(&judgement(generation, verdict)).await.unwrap();
+    }
+    let geo = Opening { pipeline: "geo", source: "test://geo", target: "geo" };
+    assert!(store.open(geo).await.judgements().await.unwrap().is_empty());
+    let heard = store.open(PINS).await.judgements().await.unwrap();
+    let told: Vec<_> = heard.iter().map(|it| (it.generation, it.verdict)).collect();
+    assert_eq!(told, given.map(|(of, verdict)| (Digest::of(of.as_bytes()), verdict)));
+    assert_eq!(heard[0].reason, None);
+    assert!(heard[2].reason.as_ref().is_some_and(|reason| reason.contains("trapped")));
+    assert!(heard[2].time.elapsed().unwrap_or_default().as_secs() < 600);
+}
+
+pub(crate) async fn who_judge_at_once_are_all_heard(store: &dyn Store) {
+    let (one, other) = join!(store.open(PINS), store.open(PINS));
+    let (live, bad) = (judgement("one", Verdict::Live), judgement("two", Verdict::RolledBack));
+    let (first, second) = join!(one.judge(&live), other.judge(&bad));
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(one.judgements().await.unwrap().len(), 2);
 }

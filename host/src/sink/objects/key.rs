@@ -11,6 +11,7 @@ use crate::record::{Digest, Lane};
 const NAME_BYTES_MAX: usize = 80;
 /// A lane never has this name: `~` is escaped in theirs.
 const RETRIES: &str = "~retries";
+const VERDICTS: &str = "~verdicts";
 
 /// The names of one pipeline, from the sink's URL on.
 #[derive(Debug, Clone)]
@@ -56,6 +57,11 @@ impl Keys {
     /// The log of dead letters that were tried again.
     pub fn retries(&self) -> LogKeys {
         self.log(format!("{}/retries", self.own()), RETRIES.to_owned())
+    }
+
+    /// The log of what the pipeline found out about generations.
+    pub fn verdicts(&self) -> LogKeys {
+        self.log(format!("{}/verdicts", self.own()), VERDICTS.to_owned())
     }
 
     fn log(&self, folder: String, lane: String) -> LogKeys {

@@ -8,7 +8,7 @@
 //! <url>/_pinhost/<pipeline>/lanes/<lane>/log/<number>.json  what happened to a lane, in order
 //! <url>/_pinhost/<pipeline>/lanes/<lane>/checkpoint.json    a hint of what the log comes to
 //! <url>/_pinhost/<pipeline>/pipeline.json                   what it reads and writes, for ever
-//! <url>/_pinhost/<pipeline>/dead_letters/…, generations/…, retries/log/…
+//! <url>/_pinhost/<pipeline>/dead_letters/…, generations/…, retries/log/…, verdicts/log/…
 //! <url>/_pinhost/plugins/<digest>.wasm
 //! ```
 //!
@@ -38,6 +38,7 @@ mod stage;
 mod store;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,9 +60,10 @@ use self::letters::LetterBook;
 use self::retry::Retries;
 use self::rows::Shape;
 use self::store::Store;
+use self::verdicts::Verdicts;
 use super::{
-    Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
-    StoredDeadLetter,
+    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, Retry, Sink,
+    SinkContext, StoredDeadLetter,
 };
 use crate::objects::OWN;
 use crate::pipeline::config::ObjectsSinkConfig;
@@ -79,6 +81,7 @@ pub struct ObjectsSink {
     keys: Keys,
     shape: Shape,
     retries: Retries,
+    verdicts: Verdicts,
     /// What this process knows of its lanes. The log counts; this saves reading it.
     held: Mutex<HashMap<Lane, Arc<AsyncMutex<Option<Held>>>>>,
     /// Generations and plugins that are stored.
@@ -114,6 +117,7 @@ impl ObjectsSink {
         let store = Arc::new(store);
         Ok(Self {
             retries: Retries::new(Arc::clone(&store), keys.retries()),
+            verdicts: Verdicts::new(Arc::clone(&store), keys.verdicts()),
             context,
             store,
             keys,
@@ -376,6 +380,23 @@ impl Sink for ObjectsSink {
 
     async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
         Ok(self.keep_generation(generation).await?)
+    }
+
+    async fn generation(&self, digest: Digest) -> Result<Option<Generation>, ConnectorError> {
+        Ok(verdicts::find(&self.store, &self.keys, digest).await?)
+    }
+
+    async fn judge(&self, judgement: &Judgement) -> Result<(), ConnectorError> {
+        Ok(self.verdicts.add(judgement).await?)
+    }
+
+    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
+        Ok(self.verdicts.all().await?)
+    }
+
+    async fn would_take(&self) -> Result<(), ConnectorError> {
+        // Rows of any columns are objects; that their folders have columns was seen when it was opened.
+        Ok(())
     }
 
     async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {

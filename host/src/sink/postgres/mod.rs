@@ -42,11 +42,13 @@ use self::table::Table;
 use self::write::Plan;
 use super::table::{Forgetting, Keep, TableFault};
 use super::{
-    Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
-    StoredDeadLetter,
+    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, Retry, RowOrigin, Sink,
+    SinkContext, StoredDeadLetter,
 };
 use crate::pipeline::config::{NulCharacters, PostgresSinkConfig};
-use crate::record::{Batch, ConnectorError, ErrorClass, Generation, Lane, Position, Rows, Unit};
+use crate::record::{
+    Batch, ConnectorError, Digest, ErrorClass, Generation, Lane, Position, Rows, Unit,
+};
 
 /// How long a commit asks what became of it, before it says that it does not know: servers start again
 /// within such a time.
@@ -215,6 +217,42 @@ impl Sink for PostgresSink {
         self.told(keep).await
     }
 
+    async fn generation(&self, digest: Digest) -> Result<Option<Generation>, ConnectorError> {
+        let find = async |connection: &mut PgConnection| generation::find(connection, digest).await;
+        self.told(self.within_state(find)).await
+    }
+
+    async fn judge(&self, judgement: &Judgement) -> Result<(), ConnectorError> {
+        let judge = async |connection: &mut PgConnection| {
+            generation::judge(connection, &self.context.pipeline, judgement).await
+        };
+        self.told(self.within(judge)).await
+    }
+
+    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
+        let read = async |connection: &mut PgConnection| {
+            if state::has_verdicts(connection).await? {
+                generation::judgements(connection, &self.context.pipeline).await
+            } else {
+                Ok(Vec::new())
+            }
+        };
+        self.told(self.within(read)).await
+    }
+
+    async fn would_take(&self) -> Result<(), ConnectorError> {
+        let look = async {
+            let mut lease = self.database.lease().await?;
+            let mut transaction = begin(&mut lease).await?;
+            state::lock(&mut transaction).await?;
+            let fit = self.table.prepare(&mut transaction).await;
+            answered(transaction.rollback()).await?;
+            lease.keep();
+            fit.map(drop)
+        };
+        self.told(look).await
+    }
+
     async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
         let claim = async {
             let source = self.context.source.as_ref().ok_or(TableFault::NoSource)?;
@@ -307,6 +345,17 @@ impl Sink for PostgresSink {
             self.own_lanes().note_halt(connection, claim, reason).await
         };
         self.told(self.within(note)).await
+    }
+
+    async fn origins(
+        &self,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, ConnectorError> {
+        let read = async |connection: &mut PgConnection| {
+            self.table.origins(connection, column, value).await
+        };
+        self.told(self.within_state(read)).await
     }
 
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {

@@ -10,7 +10,8 @@ use super::session::{answered, query};
 use crate::sink::table::TableFault;
 
 /// Migration `n`, counted from 0, makes format `n + 1`.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("state/1.sql"), include_str!("state/2.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("state/1.sql"), include_str!("state/2.sql"), include_str!("state/3.sql")];
 
 /// `pinhost` as a number: whoever makes or changes tables holds this lock until the end of its
 /// transaction, so that several processes can start on an empty database.
@@ -33,6 +34,12 @@ pub(super) async fn check_encoding(connection: &mut PgConnection) -> Result<(), 
 /// Whether pinhost has ever written to the database.
 pub(super) async fn is_there(connection: &mut PgConnection) -> Result<bool, PostgresFault> {
     let there = sqlx::query_scalar("SELECT to_regclass('pinhost.meta') IS NOT NULL");
+    answered(there.persistent(false).fetch_one(connection)).await
+}
+
+/// Whether a pinhost that knows verdicts has written to it.
+pub(super) async fn has_verdicts(connection: &mut PgConnection) -> Result<bool, PostgresFault> {
+    let there = sqlx::query_scalar("SELECT to_regclass('pinhost.verdict') IS NOT NULL");
     answered(there.persistent(false).fetch_one(connection)).await
 }
 

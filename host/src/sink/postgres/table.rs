@@ -13,8 +13,9 @@ use super::session::{answered, query};
 use super::write::Plan;
 use crate::pipeline::config::PostgresSinkConfig;
 use crate::record::Field;
+use crate::sink::RowOrigin;
 use crate::sink::table::ddl::{quoted, unique_index};
-use crate::sink::table::{TableFault, Target, TargetConfig};
+use crate::sink::table::{LANE, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig};
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -61,6 +62,35 @@ impl Table {
         }
         let fits = self.fits(&found)?;
         Ok(Plan::new(self, &found, &fits))
+    }
+
+    /// None if the table has no columns that tell.
+    pub(super) async fn origins(
+        &self,
+        connection: &mut PgConnection,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, PostgresFault> {
+        let Some(found) = catalog::look(connection, &self.name).await? else { return Ok(None) };
+        if ![LANE, POSITION].iter().all(|name| found.column(name).is_some()) {
+            return Ok(None);
+        }
+        if found.column(column).is_none() {
+            let (table, column) = (self.target.name.clone(), column.to_owned());
+            return Err(TableFault::UnknownColumn { table, column }.into());
+        }
+        let sql = format!(
+            "SELECT {LANE}, {POSITION} FROM {} WHERE {}::text = $1 LIMIT {ORIGINS_MAX}",
+            self.name.quoted(),
+            quoted(column)
+        );
+        let rows = sqlx::query_as(AssertSqlSafe(sql)).persistent(false).bind(value);
+        let rows: Vec<(Option<String>, Option<String>)> =
+            answered(rows.fetch_all(connection)).await?;
+        let origins = rows
+            .iter()
+            .filter_map(|(lane, place)| RowOrigin::new(lane.as_deref()?, place.as_deref()?));
+        Ok(Some(origins.collect()))
     }
 
     async fn make(&self, connection: &mut PgConnection) -> Result<Found, PostgresFault> {

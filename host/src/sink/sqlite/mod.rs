@@ -34,11 +34,11 @@ use self::session::{Database, Lease};
 use self::table::Table;
 use super::table::{Forgetting, Keep, TableFault};
 use super::{
-    Claim, Committed, DeadLetterFilter, LaneState, LineageRange, Retry, Sink, SinkContext,
-    StoredDeadLetter,
+    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, Retry, RowOrigin, Sink,
+    SinkContext, StoredDeadLetter,
 };
 use crate::pipeline::config::SqliteSinkConfig;
-use crate::record::{ConnectorError, Generation, Lane, Position, Unit};
+use crate::record::{ConnectorError, Digest, Generation, Lane, Position, Unit};
 
 #[derive(Debug)]
 pub struct SqliteSink {
@@ -144,6 +144,36 @@ impl Sink for SqliteSink {
         self.told(self.within(keep)).await
     }
 
+    async fn generation(&self, digest: Digest) -> Result<Option<Generation>, ConnectorError> {
+        let look =
+            async |connection: &mut SqliteConnection| generation::find(connection, digest).await;
+        self.told(self.seen(look)).await
+    }
+
+    async fn judge(&self, judgement: &Judgement) -> Result<(), ConnectorError> {
+        let judge = async |connection: &mut SqliteConnection| {
+            generation::judge(connection, &self.context.pipeline, judgement).await
+        };
+        self.told(self.within(judge)).await
+    }
+
+    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
+        let look = async |connection: &mut SqliteConnection| {
+            generation::judgements(connection, &self.context.pipeline).await
+        };
+        self.told(self.seen(look)).await
+    }
+
+    async fn would_take(&self) -> Result<(), ConnectorError> {
+        let look = async {
+            let mut lease = self.database.session().await?;
+            self.table.would_fit(&mut lease.session().connection).await?;
+            lease.keep();
+            Ok(())
+        };
+        self.told(look).await
+    }
+
     async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
         let claim = async {
             let source = self.context.source.as_ref().ok_or(TableFault::NoSource)?;
@@ -243,6 +273,17 @@ impl Sink for SqliteSink {
             self.own_lanes().note_halt(connection, claim, reason).await
         };
         self.told(self.within(note)).await
+    }
+
+    async fn origins(
+        &self,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, ConnectorError> {
+        let look = async |connection: &mut SqliteConnection| {
+            self.table.origins(connection, column, value).await
+        };
+        self.told(self.seen(look)).await
     }
 
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {

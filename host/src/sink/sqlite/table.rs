@@ -11,8 +11,9 @@ use super::error::SqliteFault;
 use super::session::begin;
 use crate::pipeline::config::SqliteSinkConfig;
 use crate::record::Field;
+use crate::sink::RowOrigin;
 use crate::sink::table::ddl::{quoted, unique_index};
-use crate::sink::table::{Layout, TableFault, Target, TargetConfig};
+use crate::sink::table::{LANE, Layout, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig};
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -53,15 +54,32 @@ impl Table {
     ) -> Result<Layout, SqliteFault> {
         // As a writer, even to look: of two that start at once, the second meets what the first made.
         let mut transaction = begin(connection).await?;
-        match kind_of(&mut transaction, self.name()).await?.as_deref() {
-            None => self.make(&mut transaction).await?,
+        let layout = self.fit(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(layout)
+    }
+
+    /// Whether the table could be prepared; it stays as it is.
+    pub(super) async fn would_fit(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), SqliteFault> {
+        let mut transaction = begin(connection).await?;
+        let fit = self.fit(&mut transaction).await;
+        transaction.rollback().await?;
+        fit.map(drop)
+    }
+
+    async fn fit(&self, connection: &mut SqliteConnection) -> Result<Layout, SqliteFault> {
+        match kind_of(connection, self.name()).await?.as_deref() {
+            None => self.make(connection).await?,
             Some("view") => return Err(TableFault::View { table: self.name().to_owned() }.into()),
-            Some(_) => self.complete(&mut transaction).await?,
+            Some(_) => self.complete(connection).await?,
         }
-        let found = columns(&mut transaction, self.name()).await?;
+        let found = columns(connection, self.name()).await?;
         let has = |column: &str| found.contains(&column.to_ascii_lowercase());
         let target = &self.target;
-        if !target.key.is_empty() && !self.is_unique(&mut transaction).await? {
+        if !target.key.is_empty() && !self.is_unique(connection).await? {
             let fault = TableFault::NoUniqueKey {
                 table: target.name.clone(),
                 key: target.key_names().join(", "),
@@ -69,10 +87,38 @@ impl Table {
             };
             return Err(fault.into());
         }
-        transaction.commit().await?;
         let layout = target.layout(has);
         target.check(layout)?;
         Ok(layout)
+    }
+
+    /// None if the table has no columns that tell.
+    pub(super) async fn origins(
+        &self,
+        connection: &mut SqliteConnection,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, SqliteFault> {
+        let found = columns(connection, self.name()).await?;
+        if ![LANE, POSITION].iter().all(|name| found.contains(*name)) {
+            return Ok(None);
+        }
+        if !found.contains(&column.to_ascii_lowercase()) {
+            let (table, column) = (self.target.name.clone(), column.to_owned());
+            return Err(TableFault::UnknownColumn { table, column }.into());
+        }
+        let rows: Vec<(Option<String>, Option<String>)> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT {LANE}, {POSITION} FROM {} WHERE CAST({} AS TEXT) = ? LIMIT {ORIGINS_MAX}",
+            quoted(self.name()),
+            quoted(column)
+        )))
+        .bind(value)
+        .fetch_all(connection)
+        .await?;
+        let origins = rows
+            .iter()
+            .filter_map(|(lane, place)| RowOrigin::new(lane.as_deref()?, place.as_deref()?));
+        Ok(Some(origins.collect()))
     }
 
     async fn make(&self, connection: &mut SqliteConnection) -> Result<(), SqliteFault> {

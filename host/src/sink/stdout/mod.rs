@@ -17,12 +17,12 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
-    Claim, Committed, DeadLetterFilter, LaneState, LineageRange, LineageSums, Retry, Sink,
-    SinkContext, Stored, StoredDeadLetter,
+    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, LineageSums, Retry,
+    Sink, SinkContext, Stored, StoredDeadLetter,
 };
 use crate::pipeline::config::StdoutSinkConfig;
 use crate::record::{
-    Batch, ConnectorError, ErrorClass, Generation, Lane, Position, Rows, SourceId, Unit,
+    Batch, ConnectorError, Digest, ErrorClass, Generation, Lane, Position, Rows, SourceId, Unit,
 };
 
 pub use letters::Letters;
@@ -133,6 +133,22 @@ impl Sink for StdoutSink {
     }
 
     async fn keep(&self, _: &Generation) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
+    async fn generation(&self, _: Digest) -> Result<Option<Generation>, ConnectorError> {
+        Ok(None)
+    }
+
+    async fn judge(&self, _: &Judgement) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
+    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
+        Ok(Vec::new())
+    }
+
+    async fn would_take(&self) -> Result<(), ConnectorError> {
         Ok(())
     }
 

@@ -51,6 +51,8 @@ pub enum TableFault {
     #[error("pipeline {pipeline} is known here with table {known}, and this is {here}")]
     OtherTarget { pipeline: String, known: String, here: String },
 
+    #[error("table {table} has no column `{column}` to look at")]
+    UnknownColumn { table: String, column: String },
     #[error("a lane was claimed by somebody who only looks")]
     NoSource,
     #[error("a unit of lane {unit} came with a claim of lane {claim}")]
@@ -73,7 +75,8 @@ impl TableFault {
             | Self::NoProvenance { .. }
             | Self::NoPast { .. }
             | Self::TooManyRefused { .. } => ErrorClass::Systemic,
-            Self::NoRule
+            Self::UnknownColumn { .. }
+            | Self::NoRule
             | Self::Name { .. }
             | Self::ReservedName { .. }
             | Self::NoColumn { .. }

@@ -39,6 +39,8 @@ pub enum ObjectsSourceError {
     Vanished { object: String, lift: Lift },
     #[error("{object} is another one than when it was planned to be read")]
     Changed { object: String, lift: Lift },
+    #[error("the objects of {url} do not tell where their records were read first")]
+    NoPlaces { url: String },
     #[error("plan {plan} of the lane's journal cannot be read")]
     Plan {
         plan: u64,
@@ -64,6 +66,7 @@ impl ObjectsSourceError {
             Self::Match { .. }
             | Self::Missing { .. }
             | Self::Own { .. }
+            | Self::NoPlaces { .. }
             | Self::Damaged { .. }
             | Self::Vanished { .. }
             | Self::Changed { .. }
@@ -99,6 +102,9 @@ impl ObjectsSourceError {
                 return Some(format!(
                     "with `changed: reread` it is read later, as a new object; to go on: {lift}"
                 ));
+            }
+            Self::NoPlaces { .. } => {
+                "an archive that pinhost has written does: leave `--cleaned-by` out, or name one"
             }
             Self::Plan { .. } => "restore the sink's journal from a backup",
             Self::NewerPlan { .. } => "use the newer pinhost",

@@ -14,7 +14,7 @@ use super::ObjectsSourceError;
 use super::error::Lift;
 use super::look::Shelf;
 use super::object::{Opened, Rest};
-use super::replay::Times;
+use super::replay::Meant;
 use crate::objects::{IndexEntry, IndexHead, OWN, index};
 use crate::pipeline::config::Compression;
 use crate::record::{Lane, ObjectPosition, Past, Position, RawBatch, RawHeader, RawRecord, Span};
@@ -137,8 +137,8 @@ pub(super) struct Indexed {
     before: u64,
     rest: Option<Rest>,
     record_bytes_max: usize,
-    /// Of the records that are meant.
-    times: Times,
+    /// The others are passed by.
+    meant: Meant,
 }
 
 /// The next records, as their lines say.
@@ -156,7 +156,7 @@ impl Indexed {
         index: Index,
         from: ObjectPosition,
         record_bytes_max: usize,
-        times: Times,
+        meant: Meant,
     ) -> Result<Self, ObjectsSourceError> {
         let Opened { start, rest, object, lift, index: _, answered_in: _ } = opened;
         let mut indexed = Self {
@@ -170,7 +170,7 @@ impl Indexed {
             before: 0,
             rest,
             record_bytes_max,
-            times,
+            meant,
         };
         for _ in 0..from.row {
             let line = next_line(&indexed.index.lines).map(<[u8]>::len);
@@ -241,9 +241,10 @@ impl Indexed {
         let (mut records, mut headers) = (Vec::new(), Vec::new());
         let mut positions = Vec::with_capacity(stretch.entries.len());
         let start = self.at;
-        let all = self.times.are_all();
+        let all = self.meant.is_all();
         for entry in &stretch.entries {
-            if !all && !entry.timestamp_micros.is_some_and(|time| self.times.hold(time)) {
+            let (time, lane) = (entry.timestamp_micros, self.lane.as_ref());
+            if !all && !self.meant.holds(time, lane, entry.position) {
                 self.at.row += 1;
                 continue;
             }

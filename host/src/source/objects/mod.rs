@@ -32,7 +32,7 @@ pub use self::error::{Lift, ObjectsSourceError};
 pub use self::look::PLAN_OBJECTS_MAX;
 use self::look::Shelf;
 use self::reader::ObjectsReader;
-pub use self::replay::{ReplayPlan, Times};
+pub use self::replay::{Meant, MeantRange, ReplayPlan, Times};
 use super::{Journal, LaneChange, LaneReader, Source, SourceOptions};
 use crate::objects::{OWN, ObjectRoot};
 use crate::pipeline::config::ObjectsSourceConfig;

@@ -211,9 +211,9 @@ impl ObjectsReader {
                 self.ahead.pop_front();
                 if let Some(index) = opened.index.take() {
                     let (from, most) = (self.held.end, self.record_bytes_max);
-                    let times = self.shelf.replay.as_ref().map(|replay| replay.times);
-                    let times = times.unwrap_or_default();
-                    self.indexed = Some(Indexed::new(opened, index, from, most, times)?);
+                    let meant = self.shelf.replay.as_ref().map(|replay| replay.meant.clone());
+                    let meant = meant.unwrap_or_default();
+                    self.indexed = Some(Indexed::new(opened, index, from, most, meant)?);
                     self.skip = 0;
                     return Ok(true);
                 }

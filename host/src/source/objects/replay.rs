@@ -11,7 +11,7 @@ use super::plan::Planned;
 use super::{ObjectsSource, ObjectsSourceError};
 use crate::objects::ObjectRoot;
 use crate::pipeline::config::ObjectsSourceConfig;
-use crate::record::Digest;
+use crate::record::{Digest, Lane, Position};
 use crate::source::SourceOptions;
 
 /// Which records are meant, by their time: the record's own where an index tells it, else that of its
@@ -28,8 +28,48 @@ impl Times {
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time < until)
     }
 
-    pub(super) fn are_all(&self) -> bool {
+    fn are_all(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Which records are meant: all that are in neither way left out.
+#[derive(Debug, Clone, Default)]
+pub struct Meant {
+    pub times: Times,
+    /// Only those that were read first within one of these, which an archive tells.
+    pub ranges: Option<Arc<[MeantRange]>>,
+}
+
+/// A part of a lane that is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MeantRange {
+    lane: String,
+    from: [u64; 3],
+    /// The first that is not meant.
+    to: [u64; 3],
+}
+
+impl MeantRange {
+    pub fn new(lane: &Lane, from: Position, to: Position) -> Self {
+        Self { lane: lane.name().to_owned(), from: from.order().0, to: to.order().0 }
+    }
+}
+
+impl Meant {
+    pub(super) fn is_all(&self) -> bool {
+        self.times.are_all() && self.ranges.is_none()
+    }
+
+    /// Whether a record of an archive is meant.
+    pub(super) fn holds(&self, time: Option<i64>, lane: Option<&Lane>, at: Position) -> bool {
+        let is_of_time = self.times.are_all() || time.is_some_and(|time| self.times.hold(time));
+        let Some(ranges) = &self.ranges else { return is_of_time };
+        let at = at.order().0;
+        let is_within = |range: &MeantRange| {
+            lane.is_some_and(|lane| lane.name() == range.lane) && range.from <= at && at < range.to
+        };
+        is_of_time && ranges.iter().any(is_within)
     }
 }
 
@@ -37,7 +77,7 @@ impl Times {
 #[derive(Debug)]
 pub struct ReplayPlan {
     pub(super) objects: Vec<Planned>,
-    pub(super) times: Times,
+    pub(super) meant: Meant,
     /// What records count as that have no time.
     pub(super) taken_as_micros: Option<i64>,
     is_archive: bool,
@@ -76,7 +116,7 @@ impl ObjectsSource {
     pub async fn replay(
         config: &ObjectsSourceConfig,
         options: &SourceOptions,
-        times: Times,
+        meant: Meant,
         counts_as_new: bool,
     ) -> Result<(Self, Arc<ReplayPlan>), ObjectsSourceError> {
         let root = ObjectRoot::open(&config.url, &config.s3).await?;
@@ -84,16 +124,29 @@ impl ObjectsSource {
         let mut objects = shelf.all().await?;
         // Who reads an index learns of each record when it was. No object is older than its records.
         let is_archive = !shelf.indexes().await?.is_empty();
+        if meant.ranges.is_some() && !is_archive {
+            return Err(ObjectsSourceError::NoPlaces { url: config.url.clone() });
+        }
+        let times = meant.times;
         let bounds = if is_archive { Times { until: None, ..times } } else { times };
         objects.retain(|object| bounds.hold(object.modified));
         let identity = Self::identity_of(&shelf);
-        let all = serde_json::to_vec(&(identity.as_str(), &times, &objects));
-        let digest = Digest::of(&all.expect("a plan is plain values"));
+        let digest = digest(identity.as_str(), &meant, &objects);
         let taken_as_micros = counts_as_new.then(|| micros(SystemTime::now()));
-        let plan = Arc::new(ReplayPlan { objects, times, taken_as_micros, is_archive, digest });
+        let plan = Arc::new(ReplayPlan { objects, meant, taken_as_micros, is_archive, digest });
         shelf.replay = Some(Arc::clone(&plan));
         Ok((Self::of(shelf, config, options), plan))
     }
+}
+
+/// What is read: where, which records, and what each object looks like.
+fn digest(url: &str, meant: &Meant, objects: &[Planned]) -> Digest {
+    let Meant { times, ranges } = meant;
+    let all = match ranges {
+        None => serde_json::to_vec(&(url, times, objects)),
+        Some(ranges) => serde_json::to_vec(&(url, times, objects, &**ranges)),
+    };
+    Digest::of(&all.expect("a plan is plain values"))
 }
 
 impl Shelf {
@@ -104,5 +157,28 @@ impl Shelf {
             listed.try_collect().await.map_err(|cause| self.failed(cause))?;
         all.sort_unstable();
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_meant_by_their_first_place_and_their_time() {
+        let lane = Lane::new("pins-0");
+        let at = Position::Record;
+        let ranges =
+            [MeantRange::new(&lane, at(10), at(20)), MeantRange::new(&lane, at(30), at(31))];
+        let meant = Meant { times: Times::default(), ranges: Some(ranges.into()) };
+        let held = |record| meant.holds(None, Some(&lane), at(record));
+        let found: Vec<_> = (0..40).filter(|record| held(*record)).collect();
+        assert_eq!(found, [(10..20).collect::<Vec<_>>(), vec![30]].concat());
+        assert!(!meant.holds(None, Some(&Lane::new("pins-1")), at(10)));
+        assert!(!meant.holds(None, None, at(10)));
+        let late = Meant { times: Times { since: Some(5), until: None }, ..meant };
+        assert!(late.holds(Some(5), Some(&lane), at(10)));
+        assert!(!late.holds(Some(4), Some(&lane), at(10)));
+        assert!(!late.holds(None, Some(&lane), at(10)));
     }
 }

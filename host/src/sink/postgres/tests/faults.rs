@@ -40,13 +40,12 @@ async fn a_format_is_migrated_and_a_newer_one_is_left_alone() {
     let database = TestDatabase::new().await;
     opened(&database.config("t"), &columns(&FIELDS)).await;
     let mut connection = database.connection().await;
-    let [first, second] = state::MIGRATIONS else { panic!("the formats so far") };
-    let later = [first, second, "CREATE TABLE pinhost.new (x text)"];
+    let later = [state::MIGRATIONS, &["CREATE TABLE pinhost.new (x text)"]].concat();
     for _ in 0..2 {
         state::migrate(&mut connection, &later).await.unwrap();
-        assert_eq!(database.query("SELECT value AS v FROM pinhost.meta").await, ["3"]);
+        assert_eq!(database.query("SELECT value AS v FROM pinhost.meta").await, ["4"]);
     }
-    for (format, said) in [("3", "a newer pinhost wrote it"), ("x", "which is no format")] {
+    for (format, said) in [("4", "a newer pinhost wrote it"), ("x", "which is no format")] {
         database.execute(&format!("UPDATE pinhost.meta SET value = '{format}'")).await;
         let sink = PostgresSink::open(&database.config("t"), context(&columns(&FIELDS))).unwrap();
         let error = sink.prepare().await.unwrap_err();

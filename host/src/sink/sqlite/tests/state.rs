@@ -20,7 +20,7 @@ fn sink(file: &TestFile) -> SqliteSink {
 async fn a_newer_format_is_refused_and_left_alone() {
     let file = TestFile::new();
     sink(&file).prepare().await.unwrap();
-    for (format, said) in [("3", "a newer pinhost wrote it"), ("x", "which is no format")] {
+    for (format, said) in [("4", "a newer pinhost wrote it"), ("x", "which is no format")] {
         file.execute(&format!("UPDATE pinhost_meta SET value = '{format}'")).await;
         let error = sink(&file).prepare().await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Fatal);
@@ -36,20 +36,27 @@ async fn an_older_format_is_brought_up_to_date() {
     let later = [
         "this is behind it already",
         "and this",
+        "and that",
         "ALTER TABLE pinhost_generation ADD COLUMN verdict TEXT",
         "UPDATE pinhost_generation SET verdict = 'live'; CREATE TABLE pinhost_new (x)",
     ];
     for _ in 0..2 {
         migrate(&mut file.connection().await, &later).await.unwrap();
-        assert_eq!(file.query("SELECT value AS v FROM pinhost_meta").await, ["4"]);
+        assert_eq!(file.query("SELECT value AS v FROM pinhost_meta").await, ["5"]);
     }
     assert_eq!(file.query("SELECT count(*) AS v FROM pinhost_new").await, ["0"]);
 
     // All of a migration or nothing of it.
-    let broken =
-        [later[0], later[1], later[2], later[3], "CREATE TABLE pinhost_newest (x); nonsense"];
+    let broken = [
+        later[0],
+        later[1],
+        later[2],
+        later[3],
+        later[4],
+        "CREATE TABLE pinhost_newest (x); nonsense",
+    ];
     migrate(&mut file.connection().await, &broken).await.unwrap_err();
-    assert_eq!(file.query("SELECT value AS v FROM pinhost_meta").await, ["4"]);
+    assert_eq!(file.query("SELECT value AS v FROM pinhost_meta").await, ["5"]);
     let tables = "SELECT count(*) AS v FROM sqlite_schema WHERE name = 'pinhost_newest'";
     assert_eq!(file.query(tables).await, ["0"]);
 }

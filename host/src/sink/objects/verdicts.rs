@@ -1,0 +1,99 @@
+//! What the pipeline found out about generations: a log of its own. And the generations themselves.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::ObjectsSinkError;
+use super::key::{Keys, LogKeys};
+use super::log::{Appended, Log, Record};
+use super::store::Store;
+use crate::objects::as_text;
+use crate::record::{Digest, Generation, PluginBytes};
+use crate::sink::{Judgement, Verdict};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum VerdictEvent {
+    Judged {
+        #[serde(with = "as_text")]
+        generation: Digest,
+        verdict: Verdict,
+        reason: Option<String>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    log: Log<VerdictEvent>,
+}
+
+impl Verdicts {
+    pub fn new(store: Arc<Store>, keys: LogKeys) -> Self {
+        Self { log: Log::new(store, keys) }
+    }
+
+    pub async fn add(&self, judgement: &Judgement) -> Result<(), ObjectsSinkError> {
+        let Judgement { generation, verdict, reason, time: _ } = judgement.clone();
+        let attempt = Uuid::new_v4();
+        let event = VerdictEvent::Judged { generation, verdict, reason };
+        let record = Record::new(attempt, attempt, event);
+        let mut next = self.log.end(0).await?;
+        while let Appended::Theirs(_) = self.log.append(next, &record).await? {
+            next += 1;
+        }
+        Ok(())
+    }
+
+    pub async fn all(&self) -> Result<Vec<Judgement>, ObjectsSinkError> {
+        let end = self.log.end(0).await?;
+        let records = self.log.read_all(0, end).await?;
+        let told = records.into_iter().map(|record| {
+            let VerdictEvent::Judged { generation, verdict, reason } = record.event;
+            Judgement { generation, verdict, reason, time: record.time.into() }
+        });
+        Ok(told.collect())
+    }
+}
+
+/// The part of a resolved rule that names its plugins.
+#[derive(Deserialize)]
+struct Resolved {
+    rule: Option<Steps>,
+}
+
+#[derive(Deserialize)]
+struct Steps {
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    id: String,
+    plugin: String,
+}
+
+/// None if it is not kept, or not all of it.
+pub(super) async fn find(
+    store: &Store,
+    keys: &Keys,
+    digest: Digest,
+) -> Result<Option<Generation>, ObjectsSinkError> {
+    let key = keys.generation(digest);
+    let Some(body) = store.get(&key).await? else { return Ok(None) };
+    let unreadable = |cause| ObjectsSinkError::Unreadable { key: key.clone(), cause };
+    let text = |error: &dyn std::fmt::Display| serde::de::Error::custom(error);
+    let resolved = std::str::from_utf8(&body).map_err(|error| unreadable(text(&error)))?;
+    let told: Resolved = serde_json::from_str(resolved).map_err(unreadable)?;
+    let mut plugins: Vec<PluginBytes> = Vec::new();
+    for Step { id, plugin } in told.rule.map(|rule| rule.steps).unwrap_or_default() {
+        let digest: Digest = plugin.parse().map_err(|error| unreadable(text(&error)))?;
+        if plugins.iter().any(|known| known.digest == digest) {
+            continue;
+        }
+        let Some(bytes) = store.get(&keys.plugin(digest)).await? else { return Ok(None) };
+        plugins.push(PluginBytes { name: id, digest, bytes: (&*bytes).into() });
+    }
+    Ok(Some(Generation { digest, resolved: resolved.into(), plugins }))
+}

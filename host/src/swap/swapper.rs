@@ -1,0 +1,561 @@
+//! Keeps one pipeline at what is written of it: one change at a time, and verdicts before anything else.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::gates::{self, Passed, Ready, Refusal, Told, Wanted, What};
+use super::request::{Answer, GenerationStatus, Request};
+use super::start::{self, First};
+use super::watch::Watch;
+use crate::observe::{Stats, SwapResult};
+use crate::pipeline::{Pipeline, PluginSwap};
+use crate::plugin::Sandbox;
+use crate::record::Digest;
+use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble};
+use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict};
+
+/// How long lanes are waited for that have nothing to read, to say where a generation took over.
+const BEGIN_TIME: Duration = Duration::from_secs(1);
+
+/// Between two tries to write a verdict.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A run that ends before the probation does has shown what it had to, if it had so many records.
+const PROVEN_RECORDS: u64 = 1_000;
+
+/// Pipelines that a rollback may lead back to.
+const KNOWN_MAX: usize = 4;
+
+/// How many dead letters of a generation that was rolled back are looked for.
+const LETTERS_MAX: u64 = 10_000;
+
+pub(super) enum Served {
+    Restart(Arc<Pipeline>),
+}
+
+/// How far something came, what it said on the way, and why it was refused: with its digest, if it has one.
+type Outcome = (Told, Result<Passed, (Refusal, Option<Digest>)>);
+
+/// What is on its way through the gates.
+struct Attempt {
+    /// A task of its own: it may hold what the sink has only one of, while others wait for that.
+    passing: AbortOnDropHandle<Outcome>,
+    answer: Option<oneshot::Sender<Answer>>,
+    /// What somebody has put into a step.
+    plugin: Option<PluginSwap>,
+    began: Instant,
+    /// What runs is given up for it.
+    undoes: Option<Arc<Live>>,
+}
+
+pub(super) struct Swapper {
+    /// As it was written when it was last taken over.
+    written: Arc<Pipeline>,
+    running: Arc<Pipeline>,
+    /// What generations were made of, the latest last.
+    known: Vec<(Digest, Arc<Pipeline>)>,
+    generations: Arc<Generations>,
+    maker: LiveMaker,
+    sandbox: Sandbox,
+    stats: Arc<Stats>,
+    unwritten: VecDeque<Judgement>,
+    /// The generation that is on probation, and until when.
+    probation: Option<(Arc<Live>, Instant)>,
+    attempt: Option<Attempt>,
+    /// Files have changed while something else was on its way.
+    has_changed: bool,
+}
+
+/// What happens next.
+enum Next {
+    Event(GenerationEvent),
+    Changed(Vec<PathBuf>),
+    Asked(Request),
+    Passed(Outcome),
+    Proven,
+    Write,
+}
+
+impl Swapper {
+    pub(super) fn new(
+        written: Arc<Pipeline>,
+        first: First,
+        generations: Arc<Generations>,
+        maker: LiveMaker,
+        sandbox: Sandbox,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let First { live, pipeline, before, judgement, is_to_be_tried } = first;
+        stats.generation(live.generation);
+        let named = |pipeline: &Arc<Pipeline>| (pipeline.generation().digest, Arc::clone(pipeline));
+        let mut swapper = Self {
+            written,
+            known: before.iter().chain([&pipeline]).map(named).collect(),
+            running: pipeline,
+            generations,
+            maker,
+            sandbox,
+            stats,
+            unwritten: judgement.into_iter().collect(),
+            probation: None,
+            attempt: None,
+            has_changed: is_to_be_tried,
+        };
+        swapper.watch_over(&live);
+        swapper
+    }
+
+    /// Until the pipeline has to begin anew. May be dropped while it waits, and ended then.
+    pub(super) async fn serve(
+        &mut self,
+        watch: &mut Watch,
+        events: &mut mpsc::UnboundedReceiver<GenerationEvent>,
+        requests: &mut mpsc::Receiver<Request>,
+    ) -> Served {
+        loop {
+            if self.attempt.is_none() && std::mem::take(&mut self.has_changed) {
+                self.try_out(What::Written, false, None);
+            }
+            let has_attempt = self.attempt.is_some();
+            let next = tokio::select! {
+                biased;
+                Some(event) = events.recv() => Next::Event(event),
+                () = async {}, if !self.unwritten.is_empty() => Next::Write,
+                outcome = passing(&mut self.attempt) => Next::Passed(outcome),
+                files = watch.changed() => Next::Changed(files),
+                Some(request) = requests.recv(), if !has_attempt => Next::Asked(request),
+                () = until(self.probation.as_ref().map(|(_, until)| *until)) => Next::Proven,
+            };
+            match next {
+                Next::Event(event) => self.heard(event).await,
+                Next::Write => self.write().await,
+                Next::Changed(files) => {
+                    let files: Vec<_> =
+                        files.iter().map(|file| file.display().to_string()).collect();
+                    tracing::debug!(pipeline = %self.running.name, "{} changed", files.join(", "));
+                    self.has_changed = true;
+                }
+                Next::Asked(request) => self.asked(request).await,
+                Next::Passed(outcome) => {
+                    let attempt = self.attempt.take();
+                    let attempt = attempt.expect("what has passed was on its way");
+                    if let Some(next) = self.passed(attempt, outcome, watch).await {
+                        return Served::Restart(next);
+                    }
+                }
+                Next::Proven => self.proven("its probation is over"),
+            }
+        }
+    }
+
+    /// The lanes have ended.
+    pub(super) async fn end(&mut self, events: &mut mpsc::UnboundedReceiver<GenerationEvent>) {
+        while let Ok(event) = events.try_recv() {
+            self.heard(event).await;
+        }
+        let is_proven = |(live, _): &(Arc<Live>, Instant)| {
+            let conduct = live.conduct();
+            conduct.records >= PROVEN_RECORDS && live.before().is_some()
+        };
+        if self.probation.as_ref().is_some_and(is_proven) {
+            self.proven("the run is over");
+        }
+        for judgement in &self.unwritten {
+            let sink = self.generations.current();
+            if let Err(error) = sink.sink.judge(judgement).await {
+                tracing::error!(
+                    pipeline = %self.running.name,
+                    "that generation {} is {} is not written down: {error}",
+                    judgement.generation.short(), judgement.verdict
+                );
+            }
+        }
+    }
+
+    fn watch_over(&mut self, live: &Arc<Live>) {
+        self.probation = live.before().and(live.probation_limits()).map(|limits| {
+            // Longer than there is time: for ever, as far as a process is concerned.
+            let far = Duration::from_secs(86_400 * 365);
+            (Arc::clone(live), Instant::now() + limits.time.0.min(far))
+        });
+    }
+
+    fn proven(&mut self, why: &str) {
+        let Some((live, _)) = self.probation.take() else { return };
+        let conduct = live.conduct();
+        if conduct.records == 0 {
+            // Nothing came: nothing is known.
+            self.watch_over(&live);
+            return;
+        }
+        live.end_probation();
+        self.unwritten.push_back(gates::judged(live.generation, Verdict::Live, None));
+        tracing::info!(
+            pipeline = %self.running.name,
+            "generation {} stays: {why}, and of {} records {} are dead letters",
+            live.generation.short(), conduct.records, conduct.rejects
+        );
+    }
+
+    /// Writes verdicts down, in their order.
+    async fn write(&mut self) {
+        while let Some(judgement) = self.unwritten.front() {
+            let live = self.generations.current();
+            if let Err(error) = live.sink.judge(judgement).await {
+                tracing::warn!(
+                    pipeline = %self.running.name,
+                    "a verdict is not written down yet, trying again: {error}"
+                );
+                sleep(AGAIN).await;
+                return;
+            }
+            self.unwritten.pop_front();
+        }
+    }
+
+    async fn heard(&mut self, event: GenerationEvent) {
+        match event {
+            GenerationEvent::RolledBack { bad, why, at } => {
+                let live = self.generations.current();
+                if let Some((_, running)) =
+                    self.known.iter().rev().find(|(digest, _)| *digest == live.generation)
+                {
+                    self.running = Arc::clone(running);
+                }
+                let (name, digest) = (&self.running.name, bad.generation);
+                let place = at.map(|(lane, at)| format!(" at {lane}@{}", at.place()));
+                tracing::error!(
+                    pipeline = %name,
+                    "rolled back from generation {} to {}{}: {why}; what was not committed is cleaned again",
+                    digest.short(), live.generation.short(), place.unwrap_or_default()
+                );
+                self.stats.swapped(SwapResult::RolledBack, live.generation);
+                if !matches!(why, Trouble::Elsewhere(_)) {
+                    let reason = Some(why.to_string());
+                    self.unwritten.push_back(gates::judged(digest, Verdict::RolledBack, reason));
+                }
+                self.watch_over(&live);
+                self.write().await;
+                tell_letters(&self.running, &live, digest).await;
+            }
+            GenerationEvent::Unwanted { bad, why } => self.unwanted(&bad, why),
+        }
+    }
+
+    /// Another process found what runs here to be bad, and nothing ran before it here.
+    fn unwanted(&mut self, bad: &Arc<Live>, why: String) {
+        let is_current = Arc::ptr_eq(&self.generations.current(), bad);
+        if !is_current || self.attempt.is_some() {
+            return;
+        }
+        let name = &self.running.name;
+        tracing::error!(
+            pipeline = %name,
+            "generation {} was rolled back in another process: {why}", bad.generation.short()
+        );
+        let (written, sandbox) = (Arc::clone(&self.written), self.sandbox.clone());
+        let (sink, digest) = (Arc::clone(&bad.sink), bad.generation);
+        let find = async move { start::last_good(&written, &sink, &sandbox, digest).await };
+        self.go_back(find.boxed(), Some(Arc::clone(bad)), None);
+    }
+
+    /// Sends something through the gates.
+    fn try_out(
+        &mut self,
+        what: What,
+        is_dry: bool,
+        asked: Option<(oneshot::Sender<Answer>, PluginSwap)>,
+    ) {
+        let wanted = self.wanted(what, is_dry);
+        let mut told = Told::new(&self.running.name);
+        let passing = AbortOnDropHandle::new(tokio::spawn(async move {
+            let passed = wanted.pass(&mut told).await;
+            (told, passed)
+        }));
+        let (answer, plugin) = asked.unzip();
+        let (began, undoes) = (Instant::now(), None);
+        self.attempt = Some(Attempt { passing, answer, plugin, began, undoes });
+    }
+
+    /// Sends a generation through the gates that ran before.
+    fn go_back(
+        &mut self,
+        find: BoxFuture<'static, Result<Arc<Pipeline>, Refusal>>,
+        undoes: Option<Arc<Live>>,
+        answer: Option<oneshot::Sender<Answer>>,
+    ) {
+        let mut told = Told::new(&self.running.name);
+        let (running, sandbox) = (Arc::clone(&self.running), self.sandbox.clone());
+        let (maker, generations) = (self.maker.clone(), Arc::clone(&self.generations));
+        let passing = AbortOnDropHandle::new(tokio::spawn(async move {
+            let passed = match find.await {
+                Ok(kept) => {
+                    let what = What::Kept(kept);
+                    let wanted =
+                        Wanted { running, sandbox, maker, generations, what, is_dry: false };
+                    wanted.pass(&mut told).await
+                }
+                Err(refusal) => Err((refusal, None)),
+            };
+            (told, passed)
+        }));
+        let (began, plugin) = (Instant::now(), None);
+        self.attempt = Some(Attempt { passing, answer, plugin, began, undoes });
+    }
+
+    fn wanted(&self, what: What, is_dry: bool) -> Wanted {
+        Wanted {
+            running: Arc::clone(&self.running),
+            sandbox: self.sandbox.clone(),
+            maker: self.maker.clone(),
+            generations: Arc::clone(&self.generations),
+            what,
+            is_dry,
+        }
+    }
+
+    /// What becomes of something that went through the gates. Some if the pipeline has to begin anew.
+    async fn passed(
+        &mut self,
+        attempt: Attempt,
+        (mut told, passed): Outcome,
+        watch: &mut Watch,
+    ) -> Option<Arc<Pipeline>> {
+        let Attempt { answer, plugin, began, undoes, passing: _ } = attempt;
+        let name = Arc::clone(&self.running.name);
+        let mut restart = None;
+        let refused = match passed {
+            Ok(Passed::Same) => {
+                if answer.is_some() {
+                    told.tell(format!(
+                        "generation {} runs already",
+                        self.generations.current().generation.short()
+                    ));
+                } else {
+                    tracing::debug!(pipeline = %name, "what is written is what runs");
+                }
+                None
+            }
+            Ok(Passed::Tried) => {
+                told.tell("this was a dry run: nothing has changed");
+                None
+            }
+            Ok(Passed::Ready(ready)) => {
+                watch.follow(ready.pipeline.files());
+                let took = began.elapsed();
+                self.take_over(*ready, plugin.as_ref(), undoes.as_ref(), took, &mut told).await;
+                None
+            }
+            Ok(Passed::Restart(next)) => {
+                watch.follow(next.files());
+                restart = Some(next);
+                None
+            }
+            Err((refusal, digest)) => {
+                let live = self.generations.current().generation;
+                tracing::error!(
+                    pipeline = %name,
+                    "refused, and generation {} goes on: {refusal}", live.short()
+                );
+                self.stats.swapped(SwapResult::Refused, live);
+                let is_marked = matches!(refusal, Refusal::Marked { .. });
+                if let Some(digest) = digest.filter(|_| !is_marked && !refusal.is_passing()) {
+                    let reason = Some(refusal.to_string());
+                    self.unwritten.push_back(gates::judged(digest, Verdict::Refused, reason));
+                }
+                Some(refusal.to_string())
+            }
+        };
+        if let Some(answer) = answer {
+            let told = told.lines;
+            let answered = match refused {
+                None => Answer::Done { told },
+                Some(why) => Answer::Refused { told, why },
+            };
+            // Whoever asked may be gone.
+            let _ = answer.send(answered);
+        }
+        restart
+    }
+
+    async fn take_over(
+        &mut self,
+        ready: Ready,
+        plugin: Option<&PluginSwap>,
+        undoes: Option<&Arc<Live>>,
+        took: Duration,
+        told: &mut Told,
+    ) {
+        let Ready { pipeline, live } = ready;
+        let before = self.generations.current();
+        let limits = self.running.limits.probation.clone();
+        let next = self.generations.take_over(live, &limits);
+        if let Some(PluginSwap { step, .. }) = plugin {
+            told.tell(format!("step {step} is {} now", pipeline.plugin_of(step)));
+        }
+        self.known.retain(|(known, _)| *known != next.generation);
+        self.known.push((next.generation, Arc::clone(&pipeline)));
+        if self.known.len() > KNOWN_MAX {
+            self.known.remove(0);
+        }
+        if plugin.is_none() && undoes.is_none() {
+            self.written = Arc::clone(&pipeline);
+        }
+        self.running = pipeline;
+        self.stats.swapped(SwapResult::TookOver, next.generation);
+        if let Some(bad) = undoes {
+            // It was good before, and is not on trial again.
+            next.end_probation();
+            let why = Some(Trouble::Asked.to_string());
+            self.unwritten.push_back(gates::judged(bad.generation, Verdict::RolledBack, why));
+            self.unwritten.push_back(gates::judged(next.generation, Verdict::Live, None));
+        }
+        self.watch_over(&next);
+        let places = places(&next, &before).await;
+        told.tell(format!(
+            "generation {} took over from {} in {}{places}",
+            next.generation.short(),
+            before.generation.short(),
+            gates::time(took)
+        ));
+        if self.probation.is_some() {
+            told.tell(format!(
+                "for {} it is watched beside {}, which takes over again if need be",
+                gates::time(limits.time.0),
+                before.generation.short()
+            ));
+        }
+    }
+
+    async fn asked(&mut self, request: Request) {
+        match request {
+            Request::Swap { step, file, is_dry, answer } => {
+                let swap = PluginSwap { step, file };
+                self.try_out(What::Plugin(swap.clone()), is_dry, Some((answer, swap)));
+            }
+            Request::RollBack { step, answer } => self.roll_back(step, answer).await,
+            Request::Generations { answer } => {
+                let _ = answer.send(Answer::Generations { generations: self.statuses() });
+            }
+        }
+    }
+
+    /// Back to the generation before, if a step is another one there.
+    async fn roll_back(&mut self, step: String, answer: oneshot::Sender<Answer>) {
+        let live = self.generations.current();
+        if let Some(before) = live.before()
+            && differs(&live, &before, &step)
+        {
+            self.generations.roll_back(&live, Trouble::Asked, None);
+            let told = vec![format!(
+                "generation {} takes over again from {}, at the next batch of each lane; what was not \
+                 committed is cleaned again",
+                before.generation.short(),
+                live.generation.short()
+            )];
+            let _ = answer.send(Answer::Done { told });
+            return;
+        }
+        let (written, sandbox) = (Arc::clone(&self.written), self.sandbox.clone());
+        let (sink, digest) = (Arc::clone(&live.sink), live.generation);
+        let running = Arc::clone(&self.running);
+        let find = async move {
+            let good = start::last_good(&written, &sink, &sandbox, digest).await?;
+            if good.plugin_of(&step) == running.plugin_of(&step) {
+                return Err(Refusal::SameStep { step });
+            }
+            Ok(good)
+        };
+        self.go_back(find.boxed(), Some(live), Some(answer));
+    }
+
+    fn statuses(&self) -> Vec<GenerationStatus> {
+        let live = self.generations.current();
+        let status = |live: &Live, state: &str| {
+            let conduct = live.conduct();
+            let began = live.began().into_iter();
+            GenerationStatus {
+                digest: live.generation.to_string(),
+                state: state.to_owned(),
+                records: conduct.records,
+                dead_letters: conduct.rejects,
+                began: began.map(|(lane, at)| (lane.to_string(), at.place().to_string())).collect(),
+            }
+        };
+        match live.before() {
+            Some(before) => vec![status(&live, "on probation"), status(&before, "before")],
+            None => vec![status(&live, "live")],
+        }
+    }
+}
+
+/// What a generation that was rolled back has rejected may well be rows.
+async fn tell_letters(pipeline: &Pipeline, live: &Live, bad: Digest) {
+    let filter = DeadLetterFilter {
+        state: Some(DeadLetterState::Dead),
+        limit: Some(LETTERS_MAX),
+        ..DeadLetterFilter::default()
+    };
+    let Ok(letters) = live.sink.dead_letters(&filter).await else { return };
+    let of_it = letters.iter().filter(|letter| letter.generation == bad).count();
+    if of_it > 0 {
+        tracing::warn!(
+            pipeline = %pipeline.name,
+            "{of_it} dead letters are of that generation: `pinhost dead-letters {} retry --generation {}` tries \
+             them again",
+            pipeline.path.display(), bad.short()
+        );
+    }
+}
+
+/// Where it took over in each lane, as far as lanes have something to read.
+async fn places(next: &Live, before: &Live) -> String {
+    let began = Instant::now();
+    let expected = before.began().len();
+    while next.began().len() < expected && began.elapsed() < BEGIN_TIME {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let places = next.began();
+    let places: Vec<_> = places.iter().map(|(lane, at)| format!("{lane}@{}", at.place())).collect();
+    if places.is_empty() {
+        ", at the next record".to_owned()
+    } else {
+        format!(", at {}", places.join(", "))
+    }
+}
+
+/// Whether a step is another one in two generations.
+fn differs(one: &Live, other: &Live, step: &str) -> bool {
+    let told = |live: &Live| {
+        let rule = live.rule.as_ref()?;
+        let step = rule.steps.iter().find(|it| *it.id == *step)?;
+        Some((step.step.plugin().file().digest(), step.step.config().to_owned()))
+    };
+    told(one) != told(other)
+}
+
+async fn passing(attempt: &mut Option<Attempt>) -> Outcome {
+    match attempt {
+        Some(attempt) => match (&mut attempt.passing).await {
+            Ok(outcome) => outcome,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        },
+        None => pending().await,
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,569 @@
+//! Rules that are changed while their pipeline runs: what is good takes over, what is not goes, and every row
+//! is one generation's (invariants 1, 4, 5 and 7).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use pinhost_tests::command::{Said, command, said};
+use pinhost_tests::guests;
+use pinhost_tests::guests::hand::{Hand, hand};
+use pinhost_tests::running::{Running, wait_until};
+use pinhost_tests::{pinhost, table};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(120);
+
+/// What records say before the part that rows keep: how much of it a rule takes away marks its generation.
+const PREFIX: &str = "Local save in /data/";
+
+/// A pipeline that runs, and its rule.
+struct Stream {
+    folder: TempDir,
+    running: Running,
+    /// The rule's mark, and what the hostile step does.
+    rule: Value,
+}
+
+/// A rule whose rows are marked: so many characters of the prefix are gone.
+fn rule(mark: usize, step: Value) -> Value {
+    json!({
+        "fields": {
+            "text": { "type": "text", "path": "title" },
+            "save_location": "text",
+            "at": { "type": "integer", "from": "$offset" },
+        },
+        "steps": [
+            { "plugin": "strip-prefix",
+              "with": { "column": "save_location", "prefix": &PREFIX[..mark] } },
+            { "id": "odd", "plugin": "./odd.wasm", "with": step },
+        ],
+        "output": ["at", "save_location"],
+        "tests": [{
+            "name": "a place is kept",
+            "records": [{ "title": "a", "save_location": format!("{PREFIX}art") }],
+            "rows": [{ "save_location": format!("{}art", &PREFIX[mark..]) }],
+        }],
+    })
+}
+
+fn nothing() -> Value {
+    json!({ "do": "nothing" })
+}
+
+/// Puts a file there as editors do.
+fn save(path: &Path, bytes: impl AsRef<[u8]>) {
+    let draft = path.with_extension("draft~");
+    fs::write(&draft, bytes).expect("a file");
+    fs::rename(&draft, path).expect("a file");
+}
+
+/// A plugin like this one, under another digest.
+fn another(plugin: &[u8], number: u8) -> Vec<u8> {
+    // A section of no meaning: its kind, its size, the size of its name, its name, what is in it.
+    [plugin, &[0, 3, 1, b'n', number]].concat()
+}
+
+impl Stream {
+    fn start(source: &str, limits: &str) -> Self {
+        Self::start_into("table: pin", source, limits)
+    }
+
+    fn start_into(table: &str, source: &str, limits: &str) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        fs::copy(guests::hostile(), folder.path().join("odd.wasm")).expect("a copy");
+        let pipeline = format!(
+            "name: pins\nsource: {{ generate: {{ profile: pin, {source} }} }}\nrule: rule.yaml\n\
+             sink: {{ sqlite: {{ path: pins.db, {table} }} }}\nunit: {{ time: 100ms }}\n\
+             limits: {limits}\n"
+        );
+        fs::write(folder.path().join("pins.yaml"), pipeline).expect("a file");
+        let rule = rule(1, nothing());
+        fs::write(folder.path().join("rule.yaml"), rule.to_string()).expect("a file");
+        let running = Running::start(pinhost!(), folder.path(), &["pins.yaml"]);
+        let stream = Self { folder, running, rule };
+        stream.has_rows(1);
+        stream
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn save_rule(&mut self, rule: Value) {
+        save(&self.path("rule.yaml"), rule.to_string());
+        self.rule = rule;
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        said(command(pinhost!(), self.folder.path()).args(args))
+    }
+
+    fn rows(&self, query: &str) -> Vec<Vec<Value>> {
+        table::sqlite(&self.path("pins.db"), query)
+    }
+
+    /// Waits until there are so many more rows.
+    #[track_caller]
+    fn has_rows(&self, more: i64) {
+        let count = || {
+            let is_there = self.path("pins.db").exists();
+            let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'pin'";
+            if !is_there || self.rows(tables) != [[json!(1)]] {
+                return 0;
+            }
+            self.rows("SELECT count(*) FROM pin")[0][0].as_i64().expect("a count")
+        };
+        let before = count();
+        wait_until(SOON, || count() >= before + more, || self.running.log());
+    }
+
+    #[track_caller]
+    fn says(&self, what: &str, times: usize) {
+        let said = || self.running.log().matches(what).count();
+        wait_until(
+            SOON,
+            || said() >= times,
+            || format!("{what} × {times}:\n{}", self.running.log()),
+        );
+    }
+
+    /// Ends it, and looks at what is left.
+    #[track_caller]
+    fn end(self) -> BTreeMap<usize, usize> {
+        let Self { folder, running, rule: _ } = self;
+        running.drain();
+        is_sound(&folder.path().join("pins.db"))
+    }
+}
+
+/// Every record is a row, in order and once; and each row was made by the generation that the lineage
+/// names for it. Returns how many rows each mark has.
+#[track_caller]
+fn is_sound(database: &Path) -> BTreeMap<usize, usize> {
+    let rows = |query| table::sqlite(database, query);
+    let marks: BTreeMap<String, usize> = rows(
+        "SELECT digest, json_extract(resolved, '$.rule.steps[0].with.prefix') \
+         FROM pinhost_generation",
+    )
+    .iter()
+    .map(|row| {
+        let text = |at: usize| row[at].as_str().expect("a text");
+        (text(0).to_owned(), text(1).len())
+    })
+    .collect();
+    let ranges: Vec<(i64, i64, usize)> =
+        rows("SELECT from_position, to_position, generation FROM pinhost_lineage ORDER BY id")
+            .iter()
+            .map(|row| {
+                let text = |at: usize| row[at].as_str().expect("a text");
+                let number = |at: usize| text(at).parse().expect("a number");
+                (number(0), number(1), marks[text(2)])
+            })
+            .collect();
+    for (one, next) in ranges.iter().zip(&ranges[1..]) {
+        assert_eq!(one.1, next.0, "ranges follow each other: {ranges:?}");
+    }
+    let dead = rows("SELECT CAST(position AS INTEGER) FROM pinhost_dead_letter");
+    let mut dead: Vec<_> = dead.iter().map(|row| row[0].as_i64().expect("a place")).collect();
+    dead.sort_unstable();
+    let rows = rows("SELECT at, save_location FROM pin ORDER BY rowid");
+    let mut counts = BTreeMap::new();
+    let mut ranges = ranges.into_iter();
+    let mut range = ranges.next().expect("a range");
+    let mut expected = 0;
+    for row in &rows {
+        let at = row[0].as_i64().expect("a place");
+        while dead.binary_search(&expected).is_ok() {
+            expected += 1;
+        }
+        assert_eq!(at, expected, "lost, repeated or out of order");
+        expected += 1;
+        while at >= range.1 {
+            range = ranges.next().expect("a range for each row");
+        }
+        // What the scraper did not find, or found elsewhere, has no mark.
+        let Some(place) = row[1].as_str().filter(|place| place.contains("/data/")) else {
+            continue;
+        };
+        let is_marked = place.starts_with(&PREFIX[range.2..]);
+        assert!(is_marked, "row {at} is {place}, and the lineage says {range:?}");
+        *counts.entry(range.2).or_default() += 1;
+    }
+    assert!(!rows.is_empty());
+    counts
+}
+
+#[test]
+fn a_rule_that_is_saved_takes_over_and_every_row_is_one_generations() {
+    let mut stream = Stream::start("rate: 20000", "{}");
+    for mark in 2..6 {
+        stream.save_rule(rule(mark, nothing()));
+        stream.says("took over from", mark - 1);
+        stream.has_rows(1_000);
+    }
+    let log = stream.running.log();
+    for told in [
+        "no plugin is new",
+        "the rule's test passed in",
+        "save_location in",
+        "at generate@",
+        "it is watched beside",
+    ] {
+        assert!(log.contains(told), "no {told} in\n{log}");
+    }
+    assert_eq!(stream.end().keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_plugin_that_is_saved_takes_over_and_the_same_again_does_nothing() {
+    let stream = Stream::start("rate: 20000", "{}");
+    let plugin = fs::read(guests::hostile()).expect("a plugin");
+    save(&stream.path("odd.wasm"), another(&plugin, 1));
+    stream.says("took over from", 1);
+    assert!(stream.running.log().contains("compiled odd ("), "{}", stream.running.log());
+    save(&stream.path("odd.wasm"), another(&plugin, 1));
+    fs::write(stream.path("beside.yaml"), "nobody's").expect("a file");
+    sleep(Duration::from_secs(1));
+    save(&stream.path("odd.wasm"), another(&plugin, 2));
+    stream.says("took over from", 2);
+    assert_eq!(stream.running.log().matches("took over from").count(), 2);
+    assert!(!stream.running.log().contains("refused"), "{}", stream.running.log());
+    stream.end();
+}
+
+/// What is saved, and what the log says then.
+struct Edit {
+    name: &'static str,
+    save: fn(&mut Stream, usize),
+    says: &'static str,
+}
+
+fn odd(stream: &mut Stream, mark: usize, step: Value) {
+    stream.save_rule(rule(mark, step));
+}
+
+fn plugin() -> Vec<u8> {
+    fs::read(guests::hostile()).expect("a plugin")
+}
+
+const TOOK_OVER: &str = "took over from";
+const REFUSED: &str = "refused, and generation";
+const ROLLED_BACK: &str = "rolled back from generation";
+
+/// In an order in which each comes upon a good one.
+const EDITS: &[Edit] = &[
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit { name: "traps", save: |s, mark| odd(s, mark, json!({ "do": "trap" })), says: REFUSED },
+    Edit {
+        name: "traps after many rows",
+        save: |s, mark| odd(s, mark, json!({ "do": "trap-after-rows", "n": 12_000 })),
+        says: ROLLED_BACK,
+    },
+    Edit {
+        name: "an unknown key",
+        save: |s, mark| {
+            let mut rule = rule(mark, nothing());
+            rule["stepz"] = json!([]);
+            s.save_rule(rule);
+        },
+        says: REFUSED,
+    },
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit {
+        name: "slow",
+        save: |s, mark| odd(s, mark, json!({ "do": "slow", "n": 200_000 })),
+        says: ROLLED_BACK,
+    },
+    Edit {
+        name: "bad `with:`",
+        save: |s, mark| odd(s, mark, json!({ "do": "what nobody knows" })),
+        says: REFUSED,
+    },
+    Edit {
+        name: "memory-hungry",
+        save: |s, mark| odd(s, mark, json!({ "do": "leak", "n": 1_024 })),
+        says: ROLLED_BACK,
+    },
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit {
+        name: "of another contract",
+        save: |s, _| save(&s.path("odd.wasm"), fs::read(hand(Hand::ContractMajor)).expect("one")),
+        says: REFUSED,
+    },
+    Edit {
+        name: "truncated",
+        save: |s, _| save(&s.path("odd.wasm"), &plugin()[..plugin().len() / 2]),
+        says: REFUSED,
+    },
+    Edit {
+        name: "deleted",
+        save: |s, _| fs::remove_file(s.path("odd.wasm")).expect("it was there"),
+        says: REFUSED,
+    },
+    Edit {
+        name: "a good plugin",
+        save: |s, mark| {
+            save(&s.path("odd.wasm"), another(&plugin(), u8::try_from(mark).unwrap_or(0)))
+        },
+        says: TOOK_OVER,
+    },
+    Edit {
+        name: "a test that fails",
+        save: |s, mark| {
+            let mut rule = rule(mark, nothing());
+            rule["tests"][0]["rows"][0]["save_location"] = json!("elsewhere");
+            s.save_rule(rule);
+        },
+        says: REFUSED,
+    },
+    Edit {
+        name: "another answer for fewer rows",
+        save: |s, mark| {
+            let mut rule = rule(mark, json!({ "do": "trap-alone", "n": 1 }));
+            rule["tests"] = json!([]);
+            s.save_rule(rule);
+        },
+        says: REFUSED,
+    },
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit { name: "no YAML", save: |s, _| save(&s.path("rule.yaml"), "steps: [}"), says: REFUSED },
+    Edit {
+        name: "of another name",
+        save: |s, _| {
+            let written = fs::read_to_string(s.path("pins.yaml")).expect("UTF-8");
+            save(&s.path("rule.yaml"), s.rule.to_string());
+            save(&s.path("pins.yaml"), written.replace("name: pins", "name: posts"));
+        },
+        says: REFUSED,
+    },
+    Edit {
+        name: "the name as it was, and a good rule",
+        save: |s, mark| {
+            let written = fs::read_to_string(s.path("pins.yaml")).expect("UTF-8");
+            odd(s, mark, nothing());
+            save(&s.path("pins.yaml"), written.replace("name: posts", "name: pins"));
+        },
+        says: TOOK_OVER,
+    },
+    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+];
+
+/// A slow plugin is to be told from one that never ends.
+const LIMITS: &str = "{ probation: { time: 1h, slowdown: 3 }, plugin: { call: 5s } }";
+
+#[test]
+fn of_twenty_edits_the_good_ones_take_over_and_nothing_is_lost_or_repeated() {
+    let mut stream = Stream::start("rate: 20000", LIMITS);
+    let mut said: BTreeMap<&str, usize> = BTreeMap::new();
+    for (mark, Edit { name, save, says }) in (2..).zip(EDITS) {
+        save(&mut stream, mark.min(PREFIX.len() - 1));
+        let times = said.entry(says).or_default();
+        *times += 1;
+        println!("{name}: {says} × {times}");
+        stream.says(says, *times);
+        stream.has_rows(1_000);
+    }
+    let log = stream.running.log();
+    for told in [
+        "the contract failed",
+        "compiling failed",
+        "reading failed",
+        "configuring failed",
+        "tests fail",
+        "depends on those beside it",
+        "limits.probation.slowdown",
+        "keeps its name",
+        "of its calls failed where the one before comes through",
+    ] {
+        assert!(log.contains(told), "no {told} in\n{log}");
+    }
+    let counts = stream.end();
+    println!("{counts:?}");
+    assert!(counts.len() >= 8, "every good one made rows: {counts:?}");
+}
+
+fn generations(stream: &Stream) -> Value {
+    stream.run(&["generations", "pins.yaml", "--json"]).done().json()
+}
+
+/// Generations with a verdict, in their order.
+fn verdicts(stream: &Stream) -> Vec<String> {
+    let told = generations(stream);
+    let told = told.as_array().expect("a list").iter();
+    let verdict = |it: &Value| it["known"]["verdict"].as_str().map(str::to_owned);
+    told.filter_map(verdict).collect()
+}
+
+#[test]
+fn after_a_kill_no_generation_begins_that_was_rolled_back() {
+    let mut stream = Stream::start("rate: 20000", "{}");
+    stream.save_rule(rule(2, json!({ "do": "trap-after-rows", "n": 12_000 })));
+    stream.says(ROLLED_BACK, 1);
+    stream.has_rows(1_000);
+    wait_until(
+        SOON,
+        || verdicts(&stream).contains(&"rolled_back".to_owned()),
+        || stream.running.log(),
+    );
+    for _ in 0..2 {
+        stream.running.kill();
+        stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+        stream.says("was rolled back: 1 of its calls failed", 1);
+        stream.has_rows(1_000);
+        assert!(!stream.running.log().contains(ROLLED_BACK), "{}", stream.running.log());
+    }
+    // The file is another one now: that is a new generation.
+    stream.save_rule(rule(3, nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.has_rows(1_000);
+    stream.running.kill();
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("is new here; for 10m it is watched beside", 1);
+    stream.has_rows(1_000);
+    assert!(stream.end().contains_key(&3));
+}
+
+#[test]
+fn a_generation_that_begins_a_process_is_watched_beside_the_one_that_did_well() {
+    let mut stream = Stream::start("rate: 20000", "{}");
+    stream.running.kill();
+    let bad = rule(2, json!({ "do": "trap-after-rows", "n": 9_000 }));
+    stream.save_rule(bad);
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("is new here; for 10m it is watched beside", 1);
+    stream.says(ROLLED_BACK, 1);
+    stream.has_rows(1_000);
+    stream.running.kill();
+    let mut failing = rule(3, nothing());
+    failing["tests"][0]["rows"][0]["save_location"] = json!("elsewhere");
+    stream.save_rule(failing);
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("was refused: 1 of the rule's 1 tests fail", 1);
+    stream.has_rows(1_000);
+    let counts = stream.end();
+    assert!(!counts.contains_key(&3), "{counts:?}");
+}
+
+#[test]
+fn a_plugin_is_swapped_and_rolled_back_on_request() {
+    let stream = Stream::start("rate: 20000", "{}");
+    let good = stream.path("better.wasm");
+    fs::write(&good, another(&plugin(), 1)).expect("a file");
+    let swap = ["swap", "pins.yaml", "odd", "better.wasm"];
+    let tried = stream.run(&[&swap[..], &["--dry-run"]].concat()).done();
+    assert!(tried.stderr.contains("tried on the last"), "{tried:#?}");
+    assert!(tried.stderr.contains("nothing has changed"), "{tried:#?}");
+    assert_eq!(generations(&stream).as_array().map(Vec::len), Some(1));
+
+    let swapped = stream.run(&swap).done();
+    assert!(swapped.stderr.contains(TOOK_OVER), "{swapped:#?}");
+    let again = stream.run(&swap).done();
+    assert!(again.stderr.contains("runs already"), "{again:#?}");
+    stream.has_rows(1_000);
+    let shown = stream.run(&["generations", "pins.yaml"]).done().stdout;
+    assert!(shown.contains("on probation, runs") && shown.contains("before, runs"), "{shown}");
+
+    let none = stream.run(&["rollback", "pins.yaml", "strip-prefix"]);
+    assert_eq!(none.code, Some(1), "{none:#?}");
+    let back = stream.run(&["rollback", "pins.yaml", "odd"]).done();
+    assert!(back.stderr.contains("takes over again"), "{back:#?}");
+    stream.says(ROLLED_BACK, 1);
+    wait_until(SOON, || verdicts(&stream) == ["live", "rolled_back"], || stream.running.log());
+    let marked = stream.run(&swap);
+    assert_eq!(marked.code, Some(1), "{marked:#?}");
+    assert!(marked.stderr.contains("was rolled back: somebody asked for it"), "{marked:#?}");
+    for (step, file, said) in [
+        ("od", "better.wasm", "no step is called `od`"),
+        ("odd", "rule.yaml", "is not WebAssembly"),
+    ] {
+        let refused = stream.run(&["swap", "pins.yaml", step, file]);
+        assert_eq!(refused.code, Some(1), "{refused:#?}");
+        assert!(refused.stderr.contains(said), "{refused:#?}");
+    }
+    stream.has_rows(1_000);
+    let row = stream.rows("SELECT at FROM pin ORDER BY rowid DESC LIMIT 1")[0][0].to_string();
+    let made = stream.run(&["lineage", "pins.yaml", "--where", &format!("at={row}")]).done().stdout;
+    assert!(made.contains("generate") && made.contains("strip-prefix (plugin"), "{made}");
+    let folder = stream.folder.path().to_owned();
+    let pipeline = folder.join("pins.yaml").display().to_string();
+    let Stream { folder: kept, running, rule: _ } = stream;
+    running.drain();
+    let nobody = said(command(pinhost!(), &folder).args(["rollback", &pipeline, "odd"]));
+    nobody.refused(3, &["no process of yours on this machine runs", "pinhost run"]);
+    is_sound(&kept.path().join("pins.db"));
+}
+
+#[test]
+fn another_source_or_sink_has_the_lanes_end_and_begin_anew() {
+    let mut stream = Stream::start("rate: 20000", "{ start_time: 1s }");
+    let written = fs::read_to_string(stream.path("pins.yaml")).expect("UTF-8");
+    save(&stream.path("pins.yaml"), written.replace("time: 100ms", "time: 50ms"));
+    stream.says("the lanes end, and begin anew", 1);
+    stream.has_rows(1_000);
+    save(&stream.path("pins.yaml"), written.replace("path: pins.db", "path: nowhere/pins.db"));
+    stream.says("what is written now does not start, and what ran before goes on", 1);
+    stream.has_rows(1_000);
+    save(&stream.path("pins.yaml"), &written);
+    stream.says("the lanes end, and begin anew", 3);
+    stream.save_rule(rule(2, nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.has_rows(1_000);
+    assert_eq!(stream.end().len(), 2);
+}
+
+#[test]
+fn a_new_column_is_added_if_it_may_be_and_refused_with_the_statement_if_not() {
+    for (may, says) in [("true", TOOK_OVER), ("false", "ALTER TABLE")] {
+        let mut stream = Stream::start("rate: 20000", "{}");
+        let written = fs::read_to_string(stream.path("pins.yaml")).expect("UTF-8");
+        let table = format!("table: pin, create: {may}");
+        save(&stream.path("pins.yaml"), written.replace("table: pin", &table));
+        if may == "false" {
+            stream.says("the lanes end, and begin anew", 1);
+            stream.has_rows(1_000);
+        }
+        let mut wider = rule(2, nothing());
+        wider["output"] = json!(["at", "save_location", "text"]);
+        stream.save_rule(wider);
+        stream.says(says, 1);
+        stream.has_rows(1_000);
+        let columns = stream.rows("SELECT name FROM pragma_table_info('pin') WHERE name = 'text'");
+        assert_eq!(columns.len(), usize::from(may == "true"));
+        stream.end();
+    }
+}
+
+#[test]
+fn a_halted_lane_takes_a_rule_that_can_clean_its_batch() {
+    let stream_of = |limits| Stream::start("rate: 20000", limits);
+    let mut stream = stream_of("{ probation: { time: 10ms } }");
+    let mut bad = rule(2, nothing());
+    bad["fields"]["nowhere"] = json!({ "type": "text", "required": true });
+    bad["tests"] = json!([]);
+    stream.running.kill();
+    // As if it had always been so.
+    fs::remove_file(stream.path("pins.db")).expect("it was there");
+    stream.save_rule(bad);
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("the lane is halted", 1);
+    stream.save_rule(rule(3, nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.has_rows(1_000);
+    assert!(stream.end().contains_key(&3));
+}
+
+#[test]
+fn a_rule_whose_rows_the_table_refuses_is_rolled_back() {
+    let mut stream = Stream::start_into("table: pin, key: [at]", "rate: 20000", "{}");
+    let mut without_key = rule(2, nothing());
+    without_key["fields"]["at"] = json!("integer");
+    stream.save_rule(without_key);
+    stream.says("the sink refuses", 1);
+    stream.says(ROLLED_BACK, 1);
+    stream.has_rows(1_000);
+    assert_eq!(stream.end().keys().copied().collect::<Vec<_>>(), [1]);
+}

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use tokio::runtime;
 
 use super::output::{FAINT, STRONG};
+use super::replay::replay_name;
 use super::{CliError, Exit, output, sinks};
 use crate::pipeline::Pipeline;
 use crate::plugin::{CacheFolder, Sandbox};
@@ -23,6 +24,12 @@ pub(super) struct DeadLettersArgs {
     /// The pipeline's file.
     #[arg(value_name = "PIPELINE")]
     file: PathBuf,
+    /// Those of a replay of the pipeline, by its run id.
+    #[arg(long, value_name = "ID")]
+    replay: Option<String>,
+    /// What the replay wrote to, if it was the sink of this other pipeline.
+    #[arg(long, value_name = "FILE", requires = "replay")]
+    to: Option<PathBuf>,
     #[command(subcommand)]
     command: DeadLettersCommand,
 }
@@ -62,7 +69,14 @@ enum DeadLettersCommand {
 }
 
 pub(super) fn run(args: &DeadLettersArgs) -> Result<Exit, CliError> {
-    let pipeline = Pipeline::load(&args.file, &Sandbox::new(&CacheFolder::Usual)?)?;
+    let sandbox = Sandbox::new(&CacheFolder::Usual)?;
+    let mut pipeline = Pipeline::load(&args.file, &sandbox)?;
+    if let Some(id) = &args.replay {
+        pipeline.name = replay_name(&pipeline.name, id).into();
+    }
+    if let Some(other) = &args.to {
+        pipeline.sink = Pipeline::load(other, &sandbox)?.sink;
+    }
     match &args.command {
         DeadLettersCommand::List { all, limit, json } => list(&pipeline, *all, *limit, *json),
         DeadLettersCommand::Show { id } => show(&pipeline, id),

@@ -197,7 +197,9 @@ async fn replay(
             told.exit()
         }
     };
-    output::talk(Summary::new(&running, drain.is_cancelled()));
+    let to = args.to.as_ref().map_or_else(String::new, |to| format!(" --to {}", to.display()));
+    let told = format!("--replay {id}{to}");
+    output::talk(Summary::of_replay(&running, drain.is_cancelled(), told));
     Ok(signalled.exit().unwrap_or(exit))
 }
 
@@ -220,7 +222,7 @@ fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, Cl
 }
 
 /// Its lanes are its own.
-fn replay_name(pipeline: &str, id: &str) -> String {
+pub(super) fn replay_name(pipeline: &str, id: &str) -> String {
     format!("{pipeline}.replay-{id}")
 }
 

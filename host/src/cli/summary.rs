@@ -17,11 +17,18 @@ pub(super) struct Summary<'a> {
     running: &'a Running,
     /// Somebody asked it to end.
     is_drained: bool,
+    /// What tells a replay from others, in commands.
+    replay: Option<String>,
 }
 
 impl<'a> Summary<'a> {
     pub(super) fn new(running: &'a Running, is_drained: bool) -> Self {
-        Self { running, is_drained }
+        Self { running, is_drained, replay: None }
+    }
+
+    /// `told` is what names the replay in commands.
+    pub(super) fn of_replay(running: &'a Running, is_drained: bool, told: String) -> Self {
+        Self { running, is_drained, replay: Some(told) }
     }
 }
 
@@ -122,12 +129,13 @@ impl Summary<'_> {
             SinkConfig::Objects(_) | SinkConfig::Stdout(_) => {}
         }
         if totals.dead() > 0 && !matches!(pipeline.sink, SinkConfig::Stdout(_)) {
+            let of = self.replay.as_ref().map_or_else(String::new, |replay| format!("{replay} "));
             next.push((
-                format!("pinhost dead-letters {file} list"),
+                format!("pinhost dead-letters {file} {of}list"),
                 "what could not be cleaned, and why",
             ));
         }
-        if !matches!(pipeline.sink, SinkConfig::Stdout(_)) {
+        if self.replay.is_none() && !matches!(pipeline.sink, SinkConfig::Stdout(_)) {
             next.push((format!("pinhost run {file}"), "again: what is stored stays as it is"));
         }
         if next.is_empty() {

@@ -19,6 +19,7 @@ mod reader;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod width;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -20,6 +20,9 @@ const SOON: Duration = Duration::from_secs(120);
 /// What records say before the part that rows keep: how much of it a rule takes away marks its generation.
 const PREFIX: &str = "Local save in /data/";
 
+/// So many of its characters can be gone, and what is left of it is known again.
+const MARKS: usize = 13;
+
 /// A pipeline that runs, and its rule.
 struct Stream {
     folder: TempDir,
@@ -359,8 +362,8 @@ const LIMITS: &str = "{ probation: { time: 1h, slowdown: 3 }, plugin: { call: 5s
 fn of_twenty_edits_the_good_ones_take_over_and_nothing_is_lost_or_repeated() {
     let mut stream = Stream::start("rate: 20000", LIMITS);
     let mut said: BTreeMap<&str, usize> = BTreeMap::new();
-    for (mark, Edit { name, save, says }) in (2..).zip(EDITS) {
-        save(&mut stream, mark.min(PREFIX.len() - 1));
+    for (number, Edit { name, save, says }) in (1..).zip(EDITS) {
+        save(&mut stream, 1 + number % MARKS);
         let times = said.entry(says).or_default();
         *times += 1;
         println!("{name}: {says} × {times}");
@@ -383,7 +386,7 @@ fn of_twenty_edits_the_good_ones_take_over_and_nothing_is_lost_or_repeated() {
     }
     let counts = stream.end();
     println!("{counts:?}");
-    assert!(counts.len() >= 8, "every good one made rows: {counts:?}");
+    assert!(counts.len() >= 6, "every good one made rows: {counts:?}");
 }
 
 fn generations(stream: &Stream) -> Value {

@@ -34,7 +34,7 @@ pub enum Refusal {
     TestHalted {
         name: String,
         #[source]
-        cause: RuleTestError,
+        cause: Box<RuleTestError>,
     },
     #[error("the trial failed: {0}")]
     Trial(#[from] TrialFault),
@@ -307,7 +307,10 @@ pub(super) async fn tests(pipeline: &Arc<Pipeline>) -> Result<Option<String>, Re
     aside(move || match &pipeline.rule {
         Some(rule) if !rule.tests.is_empty() => {
             let began = Instant::now();
-            let halted = |name: &str, cause| Refusal::TestHalted { name: name.to_owned(), cause };
+            let halted = |name: &str, cause| {
+                let (name, cause) = (name.to_owned(), Box::new(cause));
+                Refusal::TestHalted { name, cause }
+            };
             // Nobody hears what plugins say to tests.
             let quiet = rule.quiet().map_err(|error| halted("", error.into()))?;
             let limits = pipeline.limits.to_decode_limits();

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{FAINT, STRONG};
+use super::replay::replay_name;
 use super::{CliError, Exit, output, sinks};
 use crate::pipeline::Pipeline;
 use crate::plugin::{CacheFolder, Sandbox};
@@ -22,13 +23,19 @@ pub(super) struct LineageArgs {
     /// Rows of which a column has this value, written as `ind=8304`: which rule made them.
     #[arg(long = "where", value_name = "COLUMN=VALUE")]
     which: Option<String>,
+    /// What a replay of the pipeline has cleaned, by its run id.
+    #[arg(long, value_name = "ID", conflicts_with = "which")]
+    replay: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &LineageArgs) -> Result<Exit, CliError> {
-    let pipeline = Pipeline::load(&args.file, &Sandbox::new(&CacheFolder::Usual)?)?;
+    let mut pipeline = Pipeline::load(&args.file, &Sandbox::new(&CacheFolder::Usual)?)?;
+    if let Some(id) = &args.replay {
+        pipeline.name = replay_name(&pipeline.name, id).into();
+    }
     sinks::small_runtime()?.block_on(async {
         let sink = sinks::open(&pipeline).await?;
         let ranges = sink.lineage().await.map_err(sinks::told)?;
@@ -111,6 +118,7 @@ async fn rows(
         output::json(&json!({ "rows": rows, "generations": rules }))?;
         return Ok(Exit::Done);
     }
+    tell_replays(sink, pipeline).await?;
     let lines = found.iter().map(|(row, digest)| {
         let generation = digest.map_or_else(|| "not known".to_owned(), |digest| digest.short());
         [row.lane.to_string(), row.written.clone(), generation]
@@ -137,6 +145,21 @@ async fn rows(
     }
     output::result(told)?;
     Ok(Exit::Done)
+}
+
+/// A row that a replay has made keeps the place of its record, so that the place alone does not tell.
+async fn tell_replays(sink: &dyn Sink, pipeline: &Pipeline) -> Result<(), CliError> {
+    let writers = sink.writers().await.map_err(sinks::told)?;
+    let replays = replay_name(&pipeline.name, "");
+    let ids: Vec<_> = writers.iter().filter_map(|writer| writer.strip_prefix(&replays)).collect();
+    if let [first, ..] = ids[..] {
+        let (all, file) = (ids.join(", "), pipeline.path.display());
+        output::talk(format!(
+            "rows that a replay has made since are of its rule, whatever is said here; there were {all}: pinhost \
+             lineage {file} --replay {first}"
+        ));
+    }
+    Ok(())
 }
 
 fn resolved(generation: &Generation) -> Option<Value> {

@@ -86,9 +86,13 @@ fn a_replay_gives_the_rows_that_the_stream_gave() {
     assert_eq!(scene.rows("other.db"), live);
     let (_, id) = said.stderr.split_once("run id").expect("its name");
     let id = id.split_whitespace().next().expect("its name");
-    assert!(said.stderr.contains(&format!("--replay {id}")), "what to type next: {}", said.stderr);
+    assert!(
+        said.stderr.contains(&format!("--run-id {id} --sink-of other.yaml")),
+        "what to type next: {}",
+        said.stderr
+    );
     let letters =
-        ["dead-letters", "live.yaml", "--replay", id, "--to", "other.yaml", "list", "--json"];
+        ["dead-letters", "live.yaml", "--run-id", id, "--sink-of", "other.yaml", "list", "--json"];
     let letters = scene.run(&[&letters[..], &["--limit", "10000"]].concat()).done();
     let lived = ["dead-letters", "live.yaml", "list", "--limit", "10000", "--json"];
     let ids = |said: &Said| {

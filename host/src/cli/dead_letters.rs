@@ -12,24 +12,16 @@ use clap::{Args, Subcommand};
 use tokio::runtime;
 
 use super::output::{FAINT, STRONG};
-use super::replay::replay_name;
+use super::which::Which;
 use super::{CliError, Exit, output, sinks};
 use crate::pipeline::Pipeline;
-use crate::plugin::{CacheFolder, Sandbox};
 use crate::run::{Live, Pool, retry};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 #[derive(Debug, Args)]
 pub(super) struct DeadLettersArgs {
-    /// The pipeline's file.
-    #[arg(value_name = "PIPELINE")]
-    file: PathBuf,
-    /// Those of a replay of the pipeline, by its run id.
-    #[arg(long, value_name = "ID")]
-    replay: Option<String>,
-    /// What the replay wrote to, if it was the sink of this other pipeline.
-    #[arg(long, value_name = "FILE", requires = "replay")]
-    to: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
     #[command(subcommand)]
     command: DeadLettersCommand,
 }
@@ -41,8 +33,8 @@ enum DeadLettersCommand {
         /// Show those that a retry made rows of, too.
         #[arg(long)]
         all: bool,
-        #[arg(long, value_name = "N", default_value = "50")]
-        limit: u64,
+        #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Print JSON, one a line.
         #[arg(long)]
         json: bool,
@@ -69,16 +61,11 @@ enum DeadLettersCommand {
 }
 
 pub(super) fn run(args: &DeadLettersArgs) -> Result<Exit, CliError> {
-    let sandbox = Sandbox::new(&CacheFolder::Usual)?;
-    let mut pipeline = Pipeline::load(&args.file, &sandbox)?;
-    if let Some(id) = &args.replay {
-        pipeline.name = replay_name(&pipeline.name, id).into();
-    }
-    if let Some(other) = &args.to {
-        pipeline.sink = Pipeline::load(other, &sandbox)?.sink;
-    }
+    let pipeline = args.which.load()?;
     match &args.command {
-        DeadLettersCommand::List { all, limit, json } => list(&pipeline, *all, *limit, *json),
+        DeadLettersCommand::List { all, limit, json } => {
+            list(&pipeline, *all, u64::from(*limit), *json)
+        }
         DeadLettersCommand::Show { id } => show(&pipeline, id),
         DeadLettersCommand::Export { output } => export(&pipeline, output.as_deref()),
         DeadLettersCommand::Retry { ids, generation } => {
@@ -105,7 +92,7 @@ fn list(pipeline: &Pipeline, all: bool, limit: u64, as_json: bool) -> Result<Exi
     letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     if as_json {
         for letter in &letters {
-            output::json_line(letter)?;
+            output::data_line(letter)?;
         }
     } else if letters.is_empty() {
         output::talk(format!("{} has no dead letters", pipeline.name));
@@ -114,7 +101,7 @@ fn list(pipeline: &Pipeline, all: bool, limit: u64, as_json: bool) -> Result<Exi
             let step = letter.step.clone().unwrap_or_default();
             [letter.id.clone(), step, letter.reason.clone(), first_chars(letter)]
         });
-        output::result(output::lines(&output::table(rows), ""))?;
+        output::data(output::lines(&output::unwrapped(rows), ""))?;
     }
     if has_more {
         output::talk(format!("there are more than {limit}: --limit shows them"));
@@ -155,7 +142,7 @@ fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
         ["lane".to_owned(), letter.lane.to_string()],
         ["position".to_owned(), letter.position.to_string()],
         ["generation".to_owned(), letter.generation.short()],
-        ["since".to_owned(), format!("{} ago", output::time(age))],
+        ["since".to_owned(), output::age(age)],
         ["attempts".to_owned(), letter.attempts.to_string()],
     ];
     if let Some(key) = &letter.key {
@@ -179,7 +166,7 @@ fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
             let _ = write!(shown, "\n{FAINT}the record has no value{FAINT:#}");
         }
     }
-    output::result(shown)?;
+    output::data(shown)?;
     Ok(Exit::Done)
 }
 
@@ -190,7 +177,7 @@ fn export(pipeline: &Pipeline, to: Option<&Path>) -> Result<Exit, CliError> {
     match to {
         None => {
             for letter in &letters {
-                output::json_line(letter)?;
+                output::data_line(letter)?;
             }
         }
         Some(path) => {

@@ -127,7 +127,7 @@ impl Ticket {
         }
         let behind = ObjectPosition { object: self.at.object + 1, row: 0, ..self.at };
         let to = Position::Object(behind).to_string();
-        Lift::Move(Move { file: self.shelf.file.clone(), lane: Lane::new(LANE), to })
+        Lift::Move(Move { pipeline: self.shelf.args.clone(), lane: Lane::new(LANE), to })
     }
 
     fn name(&self) -> String {

@@ -141,9 +141,7 @@ impl Live {
 
     /// It did well enough, or does not count any more: the one before is let go.
     pub fn end_probation(&self) {
-        let Some(probation) = &self.probation else { return };
-        probation.is_over.store(true, Ordering::Release);
-        if let Some(before) = locked(&probation.before).take() {
+        if let Some(before) = self.forget_before() {
             before.retire();
         }
     }
@@ -189,12 +187,10 @@ impl Live {
         self.retire();
     }
 
-    /// Puts another one in the place of the one before.
-    fn replace_before(&self, before: Option<Arc<Self>>) {
-        if let Some(probation) = &self.probation {
-            probation.is_over.store(before.is_none(), Ordering::Release);
-            *locked(&probation.before) = before;
-        }
+    fn forget_before(&self) -> Option<Arc<Self>> {
+        let probation = self.probation.as_ref()?;
+        probation.is_over.store(true, Ordering::Release);
+        locked(&probation.before).take()
     }
 }
 
@@ -248,10 +244,7 @@ impl Generations {
     pub fn take_over(&self, next: Live, limits: &ProbationConfig) -> Arc<Live> {
         // Whichever that is by now.
         self.live.send_modify(|live| {
-            if let Some(before_that) = live.before() {
-                live.replace_before(None);
-                before_that.retire();
-            }
+            live.end_probation();
             *live = Arc::new(next.on_probation(Arc::clone(live), limits));
         });
         self.current()
@@ -260,16 +253,10 @@ impl Generations {
     /// Has the one before take over again. False if there is none, or if it has done so already.
     pub fn roll_back(&self, bad: &Arc<Live>, why: Trouble, at: Option<(&Lane, Position)>) -> bool {
         let is_done = self.live.send_if_modified(|live| {
-            let Some(before) = bad.before() else { return false };
-            if Arc::ptr_eq(live, bad) {
-                *live = before;
-            } else if live.before().is_some_and(|known| Arc::ptr_eq(&known, bad)) {
-                live.replace_before(Some(before));
-            } else {
-                return false;
-            }
+            // None is before one that another has taken over from, or that was rolled back.
+            let Some(before) = bad.forget_before() else { return false };
+            *live = before;
             bad.condemn();
-            bad.replace_before(None);
             true
         });
         if is_done {
@@ -286,5 +273,85 @@ impl Generations {
             let (bad, why) = (Arc::clone(bad), why.to_owned());
             let _ = self.events.send(GenerationEvent::Unwanted { bad, why });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::config::StdoutSinkConfig;
+    use crate::sink::SinkContext;
+    use crate::sink::stdout::StdoutSink;
+
+    fn live(name: &str) -> Live {
+        let context = SinkContext {
+            pipeline: "a".into(),
+            source: None,
+            columns: None,
+            keep_dead_letters: None,
+            replaces: false,
+        };
+        Live {
+            rule: None,
+            tombstones: None,
+            unwrap: None,
+            generation: Digest::of(name.as_bytes()),
+            limits: DecodeLimits::default(),
+            sink: Arc::new(StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap()),
+            examples: Examples::of_batches(0),
+            account: Account::default(),
+            probation: None,
+            is_condemned: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
+            began: Mutex::default(),
+        }
+    }
+
+    fn is_current(generations: &Generations, name: &str) -> bool {
+        generations.current().generation == Digest::of(name.as_bytes())
+    }
+
+    #[test]
+    fn whoever_is_bad_gives_way_once_to_the_one_before() {
+        let (generations, mut events) = Generations::new(Arc::new(live("one")));
+        let one = generations.current();
+        assert!(!generations.roll_back(&one, Trouble::Asked, None), "there is none before it");
+        let two = generations.take_over(live("two"), &ProbationConfig::default());
+        assert!(is_current(&generations, "two"));
+        assert!(generations.roll_back(&two, Trouble::Asked, None));
+        assert!(is_current(&generations, "one"));
+        assert!(two.is_condemned() && two.is_retired() && !one.is_retired());
+        assert!(!generations.roll_back(&two, Trouble::Asked, None), "it was, by another lane");
+        let told = events.try_recv().unwrap();
+        assert!(matches!(told, GenerationEvent::RolledBack { bad, .. } if Arc::ptr_eq(&bad, &two)));
+        assert!(events.try_recv().is_err(), "it is told once");
+    }
+
+    #[test]
+    fn of_a_chain_only_the_last_two_are_kept() {
+        let (generations, _events) = Generations::new(Arc::new(live("one")));
+        let one = generations.current();
+        let two = generations.take_over(live("two"), &ProbationConfig::default());
+        let three = generations.take_over(live("three"), &ProbationConfig::default());
+        assert!(one.is_retired() && two.before().is_none());
+        assert!(three.before().is_some_and(|before| Arc::ptr_eq(&before, &two)));
+        three.end_probation();
+        assert!(two.is_retired() && !two.is_condemned());
+        assert!(!generations.roll_back(&three, Trouble::Asked, None), "it has stayed");
+    }
+
+    #[test]
+    fn only_what_was_not_accepted_counts_while_it_is_watched() {
+        let (generations, _events) = Generations::new(Arc::new(live("one")));
+        let one = generations.current();
+        let good = Conduct { batches: 1, records: 1_000, ..Conduct::default() };
+        one.note(good);
+        assert_eq!(one.trouble(&Conduct { rejects: 1_000, ..good }), None, "nobody watches it");
+        let two = generations.take_over(live("two"), &ProbationConfig::default());
+        assert_eq!(two.trouble(&Conduct { rejects: 10, ..good }), None);
+        let bad = two.trouble(&Conduct { rejects: 11, ..good });
+        assert!(matches!(bad, Some(Trouble::Rejects { rejects: 11, .. })), "{bad:?}");
+        two.end_probation();
+        assert_eq!(two.trouble(&Conduct { rejects: 1_000, ..good }), None);
     }
 }

@@ -10,7 +10,7 @@ use crate::pipeline::{Change, Findings, Pipeline, PluginSwap, Workshop};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, Generation};
 use crate::run::{Difference, Generations, Live, LiveMaker, RuleTestError, RuleTests};
-use crate::sink::{Judgement, Verdict};
+use crate::sink::{Judgement, Sink, Verdict};
 
 use super::start::last_verdict;
 
@@ -34,7 +34,7 @@ pub enum Refusal {
     TestHalted {
         name: String,
         #[source]
-        cause: RuleTestError,
+        cause: Box<RuleTestError>,
     },
     #[error("the trial failed: {0}")]
     Trial(#[from] TrialFault),
@@ -151,6 +151,13 @@ pub(super) struct Ready {
     pub live: Live,
 }
 
+/// A generation that did as it should apart from the stream.
+struct Tested {
+    next: Live,
+    /// What there is to tell.
+    lines: Vec<String>,
+}
+
 impl Wanted {
     /// Asks every gate. What is refused comes with its generation, once it has one.
     pub(super) async fn pass(self, told: &mut Told) -> Result<Passed, (Refusal, Option<Digest>)> {
@@ -221,33 +228,62 @@ impl Wanted {
             Change::Rule => {}
         }
         let live = self.generations.current();
-        let judgements = live.sink.judgements().await.map_err(Refusal::Sink)?;
+        let next = self.maker.live(&pipeline, &live).await.map_err(Refusal::Columns)?;
+        let sink = Arc::clone(&next.sink);
+        let has_other_columns = !Arc::ptr_eq(&sink, &live.sink);
+        // The sink may be busy with the stream for a while: what is tried meanwhile needs nothing of it.
+        let (asked, tested) = tokio::join!(
+            self.asked(&*sink, &generation, has_other_columns),
+            self.tested(&pipeline, &live, next),
+        );
+        asked?;
+        let Tested { next, lines } = tested?;
+        if has_other_columns {
+            told.tell("the sink takes the new columns");
+        }
+        lines.into_iter().for_each(|line| told.tell(line));
+        if self.is_dry {
+            return Ok(Passed::Tried);
+        }
+        if has_other_columns {
+            sink.prepare().await.map_err(Refusal::Columns)?;
+        }
+        Ok(Passed::Ready(Box::new(Ready { pipeline, live: next })))
+    }
+
+    /// Whether the sink knows nothing bad of the generation, and takes its rows; keeps it.
+    async fn asked(
+        &self,
+        sink: &dyn Sink,
+        generation: &Generation,
+        has_other_columns: bool,
+    ) -> Result<(), Refusal> {
+        let judgements = sink.judgements().await.map_err(Refusal::Sink)?;
         let digest = generation.digest;
         if last_verdict(digest, &judgements) == Some(Verdict::RolledBack) {
             let last = judgements.into_iter().rev().find(|it| it.generation == digest);
             let reason = last.and_then(|last| last.reason).unwrap_or_default();
             return Err(Refusal::Marked { generation: digest, reason });
         }
-        let next = self.maker.live(&pipeline, &live).await.map_err(Refusal::Columns)?;
-        let has_other_columns = !Arc::ptr_eq(&next.sink, &live.sink);
         if has_other_columns {
-            next.sink.would_take().await.map_err(Refusal::Columns)?;
-            told.tell("the sink takes the new columns");
+            sink.would_take().await.map_err(Refusal::Columns)?;
         }
-        if let Some(line) = tests(&pipeline).await? {
-            told.tell(line);
-        }
-        let found = self.tried(&live, next).await?;
-        let (next, found) = found;
-        told.tell(format!("tried {found}{}", in_time(&found)));
         if self.is_dry {
-            return Ok(Passed::Tried);
+            return Ok(());
         }
-        if has_other_columns {
-            next.sink.prepare().await.map_err(Refusal::Columns)?;
-        }
-        next.sink.keep(&generation).await.map_err(Refusal::Sink)?;
-        Ok(Passed::Ready(Box::new(Ready { pipeline, live: next })))
+        sink.keep(generation).await.map_err(Refusal::Sink)
+    }
+
+    async fn tested(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        live: &Arc<Live>,
+        next: Live,
+    ) -> Result<Tested, Refusal> {
+        let mut lines: Vec<_> = tests(pipeline).await?.into_iter().collect();
+        let (next, found) = self.tried(live, next).await?;
+        lines.push(format!("tried {found}{}", in_time(&found)));
+        Ok(Tested { next, lines })
     }
 
     async fn tried(&self, live: &Arc<Live>, next: Live) -> Result<(Live, Differences), Refusal> {
@@ -271,7 +307,10 @@ pub(super) async fn tests(pipeline: &Arc<Pipeline>) -> Result<Option<String>, Re
     aside(move || match &pipeline.rule {
         Some(rule) if !rule.tests.is_empty() => {
             let began = Instant::now();
-            let halted = |name: &str, cause| Refusal::TestHalted { name: name.to_owned(), cause };
+            let halted = |name: &str, cause| {
+                let (name, cause) = (name.to_owned(), Box::new(cause));
+                Refusal::TestHalted { name, cause }
+            };
             // Nobody hears what plugins say to tests.
             let quiet = rule.quiet().map_err(|error| halted("", error.into()))?;
             let limits = pipeline.limits.to_decode_limits();

@@ -20,11 +20,14 @@ use crate::observe::{Stats, SwapResult};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::Sandbox;
 use crate::record::Digest;
-use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble};
+use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble, closed};
 use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict};
 
 /// How long lanes are waited for that have nothing to read, to say where a generation took over.
 const BEGIN_TIME: Duration = Duration::from_secs(1);
+
+/// How often is looked whether there are records.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Between two tries to write a verdict.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -73,6 +76,8 @@ pub(super) struct Swapper {
     attempt: Option<Attempt>,
     /// Files have changed while something else was on its way.
     has_changed: bool,
+    /// What is written was refused before, and is tried again once there are records to try it on.
+    waits_for_records: bool,
 }
 
 /// What happens next.
@@ -83,6 +88,8 @@ enum Next {
     Passed(Outcome),
     Proven,
     Write,
+    /// Perhaps there are records by now.
+    Look,
 }
 
 impl Swapper {
@@ -108,7 +115,8 @@ impl Swapper {
             unwritten: judgement.into_iter().collect(),
             probation: None,
             attempt: None,
-            has_changed: is_to_be_tried,
+            has_changed: false,
+            waits_for_records: is_to_be_tried,
         };
         swapper.watch_over(&live);
         swapper
@@ -126,6 +134,7 @@ impl Swapper {
                 self.try_out(What::Written, false, None);
             }
             let has_attempt = self.attempt.is_some();
+            let waits = self.waits_for_records;
             let next = tokio::select! {
                 biased;
                 Some(event) = events.recv() => Next::Event(event),
@@ -134,6 +143,7 @@ impl Swapper {
                 files = watch.changed() => Next::Changed(files),
                 Some(request) = requests.recv(), if !has_attempt => Next::Asked(request),
                 () = until(self.probation.as_ref().map(|(_, until)| *until)) => Next::Proven,
+                () = sleep(LOOK), if waits => Next::Look,
             };
             match next {
                 Next::Event(event) => self.heard(event).await,
@@ -153,11 +163,16 @@ impl Swapper {
                     }
                 }
                 Next::Proven => self.proven("its probation is over"),
+                Next::Look => {
+                    if !self.generations.ring().recent().is_empty() {
+                        (self.waits_for_records, self.has_changed) = (false, true);
+                    }
+                }
             }
         }
     }
 
-    /// The lanes have ended.
+    /// The lanes have ended, and the sink of what ran last with them.
     pub(super) async fn end(&mut self, events: &mut mpsc::UnboundedReceiver<GenerationEvent>) {
         while let Ok(event) = events.try_recv() {
             self.heard(event).await;
@@ -179,6 +194,7 @@ impl Swapper {
                 );
             }
         }
+        closed(&*self.generations.current().sink).await;
     }
 
     fn watch_over(&mut self, live: &Arc<Live>) {
@@ -247,12 +263,12 @@ impl Swapper {
                 self.write().await;
                 tell_letters(&self.running, &live, digest).await;
             }
-            GenerationEvent::Unwanted { bad, why } => self.unwanted(&bad, why),
+            GenerationEvent::Unwanted { bad, why } => self.unwanted(&bad, &why),
         }
     }
 
     /// Another process found what runs here to be bad, and nothing ran before it here.
-    fn unwanted(&mut self, bad: &Arc<Live>, why: String) {
+    fn unwanted(&mut self, bad: &Arc<Live>, why: &str) {
         let is_current = Arc::ptr_eq(&self.generations.current(), bad);
         if !is_current || self.attempt.is_some() {
             return;

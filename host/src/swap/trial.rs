@@ -298,7 +298,8 @@ mod tests {
     fn a_batch_is_cut_into_parts_of_which_one_is_a_record_alone() {
         assert_eq!(parts(10), [0..3, 3..9, 9..10]);
         assert_eq!(parts(2), [0..1, 1..2]);
-        assert_eq!(parts(1), [0..1]);
+        let alone = 0..1;
+        assert_eq!(parts(1), [alone]);
     }
 
     #[test]

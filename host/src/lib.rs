@@ -13,10 +13,11 @@
 //! | [`pipeline`] | what was written becomes what will run; findings with line, column and advice |
 //! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
 //! | [`decode`] | bytes to columns, row by row |
+//! | [`diff`] | what two rules make otherwise of the same records |
 //! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
-//! Dependencies point downwards only: `cli → swap → run → source, sink → pipeline → plugin, decode → record`. `record`, and the
-//! decisions in `run`, are pure functions of plain values.
+//! Dependencies point downwards only: `cli → swap → run → source, sink → pipeline → plugin, decode, diff → record`.
+//! `record`, `diff`, and the decisions in `run`, are pure functions of plain values.
 //!
 //! # Invariants
 //!
@@ -37,6 +38,7 @@
 
 pub mod cli;
 pub mod decode;
+pub mod diff;
 pub mod guest_build;
 pub mod objects;
 pub mod observe;

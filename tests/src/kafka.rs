@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pinhost::pipeline::config::{KafkaSourceConfig, SourceConfig};
+use pinhost::record::lift::PipelineArgs;
 use pinhost::record::{ConnectorError, KafkaPosition, Lane, Position, RawBatch};
 use pinhost::source::{self, Journal, LaneChange, LaneReader, Most, Source, SourceOptions};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -248,7 +249,7 @@ impl Topic {
         let config: KafkaSourceConfig = serde_json::from_value(config).expect("settings");
         let options = SourceOptions {
             pipeline: pipeline.into(),
-            file: format!("{pipeline}.yaml").into(),
+            args: PipelineArgs { file: format!("{pipeline}.yaml").into(), replay: None },
             until_end,
             record_bytes_max: RECORD_BYTES_MAX,
             prefetch_bytes,

@@ -192,7 +192,8 @@ const ROWS: &str = "SELECT k, n, note, origin, topic, part, at, CAST(seen AS tex
                     _pinhost_lane, _pinhost_position";
 
 /// Everything of dead letters that does not tell who read them, and when.
-const LETTERS: &str = "step, reason, detail, headers, timestamp_micros, topic, partition, state";
+const LETTERS: &str =
+    "id, lane, position, step, reason, detail, headers, timestamp_micros, topic, partition, state";
 
 #[test]
 fn what_is_replayed_from_an_archive_is_what_was_streamed() {
@@ -250,8 +251,8 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
     assert_eq!(appended("appended-again.db"), live);
     for [one, other] in [["upserted", "upserted-again"], ["appended", "appended-again"]] {
         let letters = |name: &str| {
-            let order = "ORDER BY topic, partition, timestamp_micros, value, key, headers";
-            let query = format!("SELECT value, key, {LETTERS} FROM pinhost_dead_letter {order}");
+            let query =
+                format!("SELECT value, key, {LETTERS} FROM pinhost_dead_letter ORDER BY id");
             scene.sqlite(&format!("{name}.db"), &query)
         };
         let live = letters(one);

@@ -82,8 +82,30 @@ fn a_replay_gives_the_rows_that_the_stream_gave() {
     let scene = Scene::new(UPSERTED);
     let live = scene.rows("live.db");
     assert_eq!(live.len() as u64, KEYS, "there is something to compare");
-    scene.replay(&["--to", "other.yaml"]).done();
+    let said = scene.replay(&["--to", "other.yaml"]).done();
     assert_eq!(scene.rows("other.db"), live);
+    let (_, id) = said.stderr.split_once("run id").expect("its name");
+    let id = id.split_whitespace().next().expect("its name");
+    assert!(
+        said.stderr.contains(&format!("--run-id {id} --sink-of other.yaml")),
+        "what to type next: {}",
+        said.stderr
+    );
+    let letters =
+        ["dead-letters", "live.yaml", "--run-id", id, "--sink-of", "other.yaml", "list", "--json"];
+    let letters = scene.run(&[&letters[..], &["--limit", "10000"]].concat()).done();
+    let lived = ["dead-letters", "live.yaml", "list", "--limit", "10000", "--json"];
+    let ids = |said: &Said| {
+        let id = |line: &str| {
+            let letter: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            letter["id"].as_str().expect("an id").to_owned()
+        };
+        let mut ids: Vec<_> = said.stdout.lines().map(id).collect();
+        ids.sort();
+        ids
+    };
+    assert!(ids(&letters).len() > 10);
+    assert_eq!(ids(&letters), ids(&scene.run(&lived).done()));
 
     scene.replay(&[]).done();
     assert_eq!(scene.rows("live.db"), live, "no row is newer than it was");

@@ -12,17 +12,16 @@ use clap::{Args, Subcommand};
 use tokio::runtime;
 
 use super::output::{FAINT, STRONG};
+use super::which::Which;
 use super::{CliError, Exit, output, sinks};
 use crate::pipeline::Pipeline;
-use crate::plugin::{CacheFolder, Sandbox};
 use crate::run::{Live, Pool, retry};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 #[derive(Debug, Args)]
 pub(super) struct DeadLettersArgs {
-    /// The pipeline's file.
-    #[arg(value_name = "PIPELINE")]
-    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
     #[command(subcommand)]
     command: DeadLettersCommand,
 }
@@ -34,8 +33,8 @@ enum DeadLettersCommand {
         /// Show those that a retry made rows of, too.
         #[arg(long)]
         all: bool,
-        #[arg(long, value_name = "N", default_value = "50")]
-        limit: u64,
+        #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Print JSON, one a line.
         #[arg(long)]
         json: bool,
@@ -62,9 +61,11 @@ enum DeadLettersCommand {
 }
 
 pub(super) fn run(args: &DeadLettersArgs) -> Result<Exit, CliError> {
-    let pipeline = Pipeline::load(&args.file, &Sandbox::new(&CacheFolder::Usual)?)?;
+    let pipeline = args.which.load()?;
     match &args.command {
-        DeadLettersCommand::List { all, limit, json } => list(&pipeline, *all, *limit, *json),
+        DeadLettersCommand::List { all, limit, json } => {
+            list(&pipeline, *all, u64::from(*limit), *json)
+        }
         DeadLettersCommand::Show { id } => show(&pipeline, id),
         DeadLettersCommand::Export { output } => export(&pipeline, output.as_deref()),
         DeadLettersCommand::Retry { ids, generation } => {
@@ -91,7 +92,7 @@ fn list(pipeline: &Pipeline, all: bool, limit: u64, as_json: bool) -> Result<Exi
     letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     if as_json {
         for letter in &letters {
-            output::json_line(letter)?;
+            output::data_line(letter)?;
         }
     } else if letters.is_empty() {
         output::talk(format!("{} has no dead letters", pipeline.name));
@@ -100,7 +101,7 @@ fn list(pipeline: &Pipeline, all: bool, limit: u64, as_json: bool) -> Result<Exi
             let step = letter.step.clone().unwrap_or_default();
             [letter.id.clone(), step, letter.reason.clone(), first_chars(letter)]
         });
-        output::result(output::lines(&output::table(rows), ""))?;
+        output::data(output::lines(&output::unwrapped(rows), ""))?;
     }
     if has_more {
         output::talk(format!("there are more than {limit}: --limit shows them"));
@@ -141,7 +142,7 @@ fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
         ["lane".to_owned(), letter.lane.to_string()],
         ["position".to_owned(), letter.position.to_string()],
         ["generation".to_owned(), letter.generation.short()],
-        ["since".to_owned(), format!("{} ago", output::time(age))],
+        ["since".to_owned(), output::age(age)],
         ["attempts".to_owned(), letter.attempts.to_string()],
     ];
     if let Some(key) = &letter.key {
@@ -165,7 +166,7 @@ fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
             let _ = write!(shown, "\n{FAINT}the record has no value{FAINT:#}");
         }
     }
-    output::result(shown)?;
+    output::data(shown)?;
     Ok(Exit::Done)
 }
 
@@ -176,7 +177,7 @@ fn export(pipeline: &Pipeline, to: Option<&Path>) -> Result<Exit, CliError> {
     match to {
         None => {
             for letter in &letters {
-                output::json_line(letter)?;
+                output::data_line(letter)?;
             }
         }
         Some(path) => {

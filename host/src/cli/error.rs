@@ -21,6 +21,8 @@ pub enum Exit {
     Input,
     /// The environment is: something is missing, unreachable, denied or full.
     Environment,
+    /// `diff --exit-code` found differences.
+    Differs,
     /// Ended by the signal of this number.
     Signal(u8),
 }
@@ -32,6 +34,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Input => 2,
             Self::Environment => 3,
+            Self::Differs => 4,
             Self::Signal(number) => 128 + number,
         }
     }

@@ -1,14 +1,14 @@
 //! `pinhost lanes`: how far a pipeline has come, and moving a lane on request.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 
+use super::which::{OfReplay, Which};
 use super::{CliError, Exit, output, sinks};
 use crate::pipeline::Pipeline;
-use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::{Lane, Position, PositionError};
 use crate::sink::{LaneState, Sink};
 use crate::source::{self, SourceOptions};
@@ -19,6 +19,8 @@ pub(super) struct LanesArgs {
     /// The pipeline's file.
     #[arg(required = true, value_name = "PIPELINE")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    replay: OfReplay,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -40,9 +42,8 @@ enum LanesCommand {
 
 #[derive(Debug, Args)]
 struct MoveArgs {
-    /// The pipeline's file.
-    #[arg(value_name = "PIPELINE")]
-    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
     lane: String,
     /// The next record to read, as `pinhost lanes` shows positions; or `earliest` or `latest`, if the
     /// source knows what that is.
@@ -55,9 +56,8 @@ struct MoveArgs {
 
 #[derive(Debug, Args)]
 struct ResumeArgs {
-    /// The pipeline's file.
-    #[arg(value_name = "PIPELINE")]
-    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
     lane: String,
     /// How many.
     #[arg(long, value_name = "N", required = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
@@ -87,19 +87,14 @@ pub(super) fn run(args: &LanesArgs) -> Result<Exit, CliError> {
     match (&args.command, &args.file) {
         (Some(LanesCommand::Move(args)), _) => move_lane(args),
         (Some(LanesCommand::Resume(args)), _) => resume(args),
-        (None, Some(file)) => list(file, args.json),
+        (None, Some(file)) => list(&args.replay.load(file)?, args.json),
         (None, None) => Err(CliError::input("which pipeline?").help("pinhost lanes PIPELINE")),
     }
 }
 
-fn load(file: &Path) -> Result<Pipeline, CliError> {
-    Ok(Pipeline::load(file, &Sandbox::new(&CacheFolder::Usual)?)?)
-}
-
-fn list(file: &Path, as_json: bool) -> Result<Exit, CliError> {
-    let pipeline = load(file)?;
+fn list(pipeline: &Pipeline, as_json: bool) -> Result<Exit, CliError> {
     let lanes = sinks::small_runtime()?
-        .block_on(async { sinks::open(&pipeline).await?.lanes().await.map_err(sinks::told) })?;
+        .block_on(async { sinks::open(pipeline).await?.lanes().await.map_err(sinks::told) })?;
     if as_json {
         output::json(&lanes)?;
     } else if lanes.is_empty() {
@@ -111,7 +106,7 @@ fn list(file: &Path, as_json: bool) -> Result<Exit, CliError> {
             [
                 lane.lane.to_string(),
                 lane.position.to_string(),
-                format!("{} ago", output::time(moved)),
+                output::age(moved),
                 lane.owner.simple().to_string()[..OWNER_CHARS].to_owned(),
                 lane.source.to_string(),
                 remarks(lane),
@@ -138,7 +133,7 @@ fn remarks(lane: &LaneState) -> String {
 }
 
 fn move_lane(args: &MoveArgs) -> Result<Exit, CliError> {
-    let pipeline = load(&args.file)?;
+    let pipeline = args.which.load()?;
     sinks::small_runtime()?.block_on(async {
         let sink = sinks::open(&pipeline).await?;
         let lanes = sink.lanes().await.map_err(sinks::told)?;
@@ -181,7 +176,7 @@ async fn resolved(pipeline: &Pipeline, known: &LaneState, to: To) -> Result<Posi
 }
 
 fn resume(args: &ResumeArgs) -> Result<Exit, CliError> {
-    let pipeline = load(&args.file)?;
+    let pipeline = args.which.load()?;
     sinks::small_runtime()?.block_on(async {
         let sink = sinks::open(&pipeline).await?;
         let lanes = sink.lanes().await.map_err(sinks::told)?;

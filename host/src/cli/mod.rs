@@ -6,7 +6,9 @@
 mod check;
 mod completions;
 mod dead_letters;
+mod diff;
 mod error;
+mod history;
 mod lanes;
 mod lineage;
 mod log;
@@ -24,6 +26,7 @@ mod sinks;
 mod summary;
 mod swap;
 mod test;
+mod which;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -86,6 +89,11 @@ enum Command {
     /// started again; one that is complete changes nothing. Rows that are newer are never overwritten, and
     /// records whose time nobody knows only fill in rows that are missing.
     Replay(replay::ReplayArgs),
+    /// Show what another rule would change, over objects: an archive, or what others have written.
+    ///
+    /// Each record is cleaned by both, and what comes out is compared, column by column. No sink is opened,
+    /// and nothing is written.
+    Diff(diff::DiffArgs),
     /// Write a pipeline and its rule, to be filled in.
     New(new::NewArgs),
     /// Run the tests of rules: records in, rows and rejects out.
@@ -106,7 +114,7 @@ enum Command {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 failed, or a test case did; 2 the input is wrong; 3 the environment is;
-130 and 143 ended by a signal.";
+4 `diff --exit-code` found differences; 130 and 143 ended by a signal.";
 
 /// Everything that decides what becomes of a row, but the rule and its plugins.
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -132,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Generations(args) => swap::generations(&args),
         Command::Lanes(args) => lanes::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Lineage(args) => lineage::run(&args),
         Command::Pipe(args) => pipe::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -22,8 +22,13 @@ const HELP: Style = AnsiColor::Cyan.on_default();
 
 /// Prints a result, which is no data: secrets are masked. A reader that has seen enough, as `head` has, is no error.
 pub(super) fn result(text: impl Display) -> Result<(), CliError> {
+    data(mask(&text.to_string()))
+}
+
+/// Prints what records hold, as they hold it.
+pub(super) fn data(text: impl Display) -> Result<(), CliError> {
     let mut stdout = anstream::stdout().lock();
-    match writeln!(stdout, "{}", mask(&text.to_string())).and_then(|()| stdout.flush()) {
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done.map_err(|error| {
             CliError::environment("cannot write to the standard output").because(&error)
@@ -35,9 +40,9 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
     result(serde_json::to_string_pretty(value).expect("keys are text"))
 }
 
-/// One of many values, on a line of its own.
-pub(super) fn json_line(value: &impl Serialize) -> Result<(), CliError> {
-    result(serde_json::to_string(value).expect("keys are text"))
+/// One of many values that records hold, on a line of its own.
+pub(super) fn data_line(value: &impl Serialize) -> Result<(), CliError> {
+    data(serde_json::to_string(value).expect("keys are text"))
 }
 
 /// Says something that is no result. If nobody listens, so be it.
@@ -83,6 +88,13 @@ pub(super) fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>)
     table
 }
 
+/// The same, for rows that are looked for with other tools: a line each.
+pub(super) fn unwrapped<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> Table {
+    let mut table = table(rows);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
 /// Shows numbers of a column one below the other.
 pub(super) fn align_right(table: &mut Table, column: usize) {
     if let Some(column) = table.column_mut(column) {
@@ -96,7 +108,8 @@ pub(super) fn lines(table: &Table, indent: &str) -> String {
     lines.join("\n")
 }
 
-fn width() -> u16 {
+/// Of the lines that are printed.
+pub(super) fn width() -> u16 {
     const WITHOUT_TERMINAL: u16 = 100;
     terminal_size::terminal_size_of(io::stdout())
         .map_or(WITHOUT_TERMINAL, |(width, _)| width.0.clamp(40, 120) - 2)
@@ -129,6 +142,21 @@ pub(super) fn bytes(bytes: u64) -> String {
 /// Two or three digits and a unit: 85 ns, 1.3 µs, 12 ms, 2.1 s.
 pub(super) fn time(time: Duration) -> String {
     nanoseconds(time.as_nanos() as f64)
+}
+
+/// How long ago, in one or two units: 12 s ago, 3 d 4 h ago.
+pub(super) fn age(age: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let seconds = age.as_secs();
+    let large = UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
+    let parts = UNITS[large..].iter().take(2).scan(seconds, |rest, (unit, name)| {
+        let count = *rest / unit;
+        *rest %= unit;
+        Some((count, name))
+    });
+    let shown = parts.enumerate().filter(|(at, (count, _))| *at == 0 || *count > 0);
+    let shown: Vec<_> = shown.map(|(_, (count, name))| format!("{count} {name}")).collect();
+    format!("{} ago", shown.join(" "))
 }
 
 pub(super) fn nanoseconds(nanos: f64) -> String {
@@ -165,6 +193,15 @@ mod tests {
             (2.1e9, "2.1 s"),
         ] {
             assert_eq!(nanoseconds(nanos), shown);
+        }
+        for (seconds, shown) in [
+            (0, "0 s ago"),
+            (59, "59 s ago"),
+            (61, "1 min 1 s ago"),
+            (7_200, "2 h ago"),
+            (330_827, "3 d 19 h ago"),
+        ] {
+            assert_eq!(age(Duration::from_secs(seconds)), shown);
         }
         assert_eq!(count(1, "row"), "1 row");
         assert_eq!(count(1_000, "row"), "1,000 rows");

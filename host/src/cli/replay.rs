@@ -5,24 +5,22 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use clap::Args;
-use jiff::Timestamp;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::history::HistoryArgs;
 use super::run::{Running, told};
 use super::signals::drain_on_signal;
 use super::summary::Summary;
 use super::{CliError, Exit, output, sinks};
 use crate::observe::Progress;
-use crate::pipeline::config::{
-    Changed, Compression, Duration, ObjectsSourceConfig, S3Config, SinkConfig, SourceConfig,
-};
+use crate::pipeline::config::{ObjectsSourceConfig, SinkConfig, SourceConfig};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::{ConnectorError, Digest};
 use crate::run::{PipelineRun, Pool};
 use crate::source::SourceOptions;
-use crate::source::objects::{Meant, MeantRange, ObjectsSource, ReplayPlan, Times};
+use crate::source::objects::{Meant, MeantRange, ObjectsSource, ReplayPlan};
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
@@ -32,16 +30,8 @@ pub(super) struct ReplayArgs {
     /// Where the objects are: a folder, or s3://BUCKET/PREFIX.
     #[arg(long, value_name = "URL")]
     from: String,
-    /// Only objects whose key below the URL matches, like **/*.json.
-    #[arg(long = "match", value_name = "GLOB")]
-    matching: Option<String>,
-    /// Only records of this time and later, like 2024-01-31T00:00:00Z: the record's own time in an archive,
-    /// elsewhere that of its object.
-    #[arg(long, value_name = "TIME")]
-    since: Option<Timestamp>,
-    /// Only records before this time.
-    #[arg(long, value_name = "TIME")]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    history: HistoryArgs,
     /// Only records that this generation has cleaned, by the beginning of its digest (`pinhost generations`):
     /// of one that was bad, say. The objects have to be an archive that pinhost has written.
     #[arg(long, value_name = "DIGEST")]
@@ -64,12 +54,6 @@ pub(super) struct ReplayArgs {
     /// has come since.
     #[arg(long, value_name = "ID", value_parser = run_id)]
     run_id: Option<String>,
-    /// The server of the bucket, if it is not that of AWS.
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
-    /// The region of the bucket.
-    #[arg(long, value_name = "NAME")]
-    region: Option<String>,
     /// Say what would be read, and end.
     #[arg(long)]
     dry_run: bool,
@@ -94,39 +78,22 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, CliError> {
         Some(digest) => Some(cleaned_by(&pipeline, digest)?),
         None => None,
     };
-    if let Some(other) = &args.to {
-        pipeline.sink = Pipeline::load(other, &sandbox)?.sink;
-    }
-    let config = args.source(&pipeline);
+    let sink_of = match &args.to {
+        Some(other) => Some(Pipeline::load(other, &sandbox)?),
+        None => None,
+    };
+    let config = args.history.source(&args.from, &pipeline);
     pipeline.source = SourceConfig::Objects(config.clone());
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| {
         CliError::environment("the threads of the runtime cannot be started").because(&error)
     })?;
-    let exit = runtime.block_on(replay(args, pipeline, &config, ranges));
+    let exit = runtime.block_on(replay(args, pipeline, sink_of, &config, ranges));
     runtime.shutdown_background();
     exit
 }
 
 impl ReplayArgs {
-    /// Of the pipeline's own source, only what decides a row is kept.
-    fn source(&self, pipeline: &Pipeline) -> ObjectsSourceConfig {
-        ObjectsSourceConfig {
-            url: self.from.clone(),
-            s3: S3Config {
-                endpoint: self.endpoint.clone(),
-                region: self.region.clone(),
-                ..S3Config::default()
-            },
-            matching: self.matching.clone(),
-            compression: Compression::Auto,
-            unwrap: pipeline.source.unwrap().map(str::to_owned),
-            changed: Changed::Report,
-            settle: Duration::secs(0),
-            poll: Duration::secs(10),
-        }
-    }
-
     /// What is read, how it is cleaned and where it goes: the same is the same replay.
     fn id(&self, plan: &ReplayPlan, pipeline: &Pipeline) -> String {
         let sink = serde_json::to_string(&pipeline.sink).expect("a sink's keys are text");
@@ -135,35 +102,34 @@ impl ReplayArgs {
         let how = format!("replace {}, overwrite {}", self.replace, self.overwrite);
         Digest::of_pieces([&plan, &generation, &sink, &how].map(String::as_bytes)).short()
     }
-
-    fn times(&self) -> Times {
-        let micros = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
-        Times { since: micros(self.since), until: micros(self.until) }
-    }
 }
 
 async fn replay(
     args: &ReplayArgs,
     mut pipeline: Pipeline,
+    sink_of: Option<Pipeline>,
     config: &ObjectsSourceConfig,
     ranges: Option<Arc<[MeantRange]>>,
 ) -> Result<Exit, CliError> {
     let options = SourceOptions::of(&pipeline, true);
-    let meant = Meant { times: args.times(), ranges };
+    let meant = Meant { times: args.history.times(), ranges };
     let opened = ObjectsSource::replay(config, &options, meant, args.overwrite).await;
     let (source, plan) = opened.map_err(|error| sinks::told(ConnectorError::from(error)))?;
+    if let Some(other) = &sink_of {
+        pipeline.sink = other.sink.clone();
+    }
     let id = args.run_id.clone().unwrap_or_else(|| args.id(&plan, &pipeline));
-    let name = replay_name(&pipeline.name, &id);
     if args.replace {
         check_replace(&pipeline, &plan)?;
     } else {
-        refuse_repeats(&pipeline, &name).await?;
+        refuse_repeats(&pipeline, &id).await?;
     }
     tell(args, &pipeline, &plan, &id)?;
     if args.dry_run {
         return Ok(Exit::Done);
     }
-    pipeline.name = name.into();
+    pipeline.replay(&id, sink_of.as_ref());
+    let source = source.called(pipeline.args());
 
     let threads =
         args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
@@ -219,11 +185,6 @@ fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, Cl
     Ok(ranges)
 }
 
-/// Its lanes are its own.
-fn replay_name(pipeline: &str, id: &str) -> String {
-    format!("{pipeline}.replay-{id}")
-}
-
 /// What is deleted has to be known.
 fn check_replace(pipeline: &Pipeline, plan: &ReplayPlan) -> Result<(), CliError> {
     if let SinkConfig::Objects(_) | SinkConfig::Stdout(_) = pipeline.sink {
@@ -240,7 +201,7 @@ fn check_replace(pipeline: &Pipeline, plan: &ReplayPlan) -> Result<(), CliError>
 }
 
 /// What this pipeline has appended already, or another replay of it, would be there twice.
-async fn refuse_repeats(pipeline: &Pipeline, name: &str) -> Result<(), CliError> {
+async fn refuse_repeats(pipeline: &Pipeline, run_id: &str) -> Result<(), CliError> {
     let appends = match &pipeline.sink {
         SinkConfig::Postgres(_) | SinkConfig::Sqlite(_) => pipeline.sink.upsert().is_none(),
         SinkConfig::Objects(_) => true,
@@ -251,7 +212,8 @@ async fn refuse_repeats(pipeline: &Pipeline, name: &str) -> Result<(), CliError>
     }
     let sink = sinks::open(pipeline).await?;
     let writers = sink.writers().await.map_err(sinks::told)?;
-    let (own, replays) = (&*pipeline.name, replay_name(&pipeline.name, ""));
+    let (own, replays) = (&*pipeline.name, pipeline.replay_name(""));
+    let name = pipeline.replay_name(run_id);
     let is_ours = |writer: &&String| **writer == own || writer.starts_with(&replays);
     let Some(writer) = writers.iter().filter(is_ours).find(|writer| **writer != name) else {
         return Ok(());

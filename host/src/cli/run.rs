@@ -197,7 +197,7 @@ pub(super) fn told(pipeline: &Pipeline, error: &PipelineError) -> CliError {
             CliError::environment(message)
         }
     };
-    match error.help(&pipeline.path) {
+    match error.help(&pipeline.args()) {
         Some(help) => told.help(help),
         None => told,
     }

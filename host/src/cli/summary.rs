@@ -6,7 +6,8 @@ use super::output::{self, BAD, FAINT, GOOD, STRONG};
 use super::run::Running;
 use crate::observe::{LaneHealth, Totals};
 use crate::pipeline::Pipeline;
-use crate::pipeline::config::{RowFormat, SinkConfig};
+use crate::pipeline::config::{RowFormat, SinkConfig, SourceConfig};
+use crate::record::lift::Word;
 
 /// Reasons and tallies that are shown; the metrics have all.
 const LINES_MAX: usize = 10;
@@ -30,16 +31,22 @@ impl fmt::Display for Summary<'_> {
         let Running { pipeline, stats } = self.running;
         let totals = stats.totals();
         let took = stats.elapsed();
-        let ended = totals.lanes.values().all(|lane| lane.health == LaneHealth::Ended);
-        let how = match (ended, self.is_drained) {
-            (true, _) => format!("{GOOD}done{GOOD:#}"),
-            (false, true) => "stopped; the next run goes on from here".to_owned(),
-            (false, false) => format!("{BAD}not finished{BAD:#}"),
-        };
+        let has_ended = totals.lanes.values().all(|lane| lane.health == LaneHealth::Ended);
         let time = output::time(took);
-        writeln!(f, "\n{STRONG}{}{STRONG:#}  {how} {FAINT}in {time}{FAINT:#}", pipeline.name)?;
+        let how = match (totals.lanes.is_empty(), has_ended, self.is_drained) {
+            (true, _, _) => format!("{BAD}not started{BAD:#}"),
+            (false, true, _) => format!("{GOOD}done{GOOD:#} {FAINT}in {time}{FAINT:#}"),
+            (false, false, true) => match pipeline.sink {
+                SinkConfig::Stdout(_) => format!("stopped after {time}"),
+                _ => format!("stopped after {time}; the next run goes on from here"),
+            },
+            (false, false, false) => {
+                format!("{BAD}not finished{BAD:#} {FAINT}after {time}{FAINT:#}")
+            }
+        };
+        writeln!(f, "\n{STRONG}{}{STRONG:#}  {how}", pipeline.name)?;
         if totals.records == 0 {
-            return self.nothing_new(f, &totals);
+            return self.nothing(f, &totals, has_ended || self.is_drained);
         }
         let rate = (totals.records as f64 / took.as_secs_f64()) as u64;
         let rows = [
@@ -69,7 +76,8 @@ impl fmt::Display for Summary<'_> {
 }
 
 impl Summary<'_> {
-    fn nothing_new(&self, f: &mut fmt::Formatter<'_>, totals: &Totals) -> fmt::Result {
+    /// No record was committed.
+    fn nothing(&self, f: &mut fmt::Formatter<'_>, totals: &Totals, was_all: bool) -> fmt::Result {
         let pipeline = &self.running.pipeline;
         let at: Vec<_> = totals
             .lanes
@@ -79,8 +87,9 @@ impl Summary<'_> {
         if at.is_empty() {
             return write!(f, "\n  no record was read");
         }
-        let place = place(pipeline);
-        write!(f, "\n  nothing new to read: {}\n  no row was added {place}", at.join(", "))
+        let why = if was_all { "nothing new to read" } else { "nothing was committed" };
+        let (at, place) = (at.join(", "), place(pipeline));
+        write!(f, "\n  {why}: {at}\n  no row was added {place}")
     }
 
     fn examples(&self, f: &mut fmt::Formatter<'_>, totals: &Totals) -> fmt::Result {
@@ -97,21 +106,16 @@ impl Summary<'_> {
     /// What to type now.
     fn next(&self, f: &mut fmt::Formatter<'_>, totals: &Totals) -> fmt::Result {
         let pipeline = &self.running.pipeline;
-        let file = pipeline.path.display();
+        let args = pipeline.args();
         let mut next = Vec::new();
         match &pipeline.sink {
             SinkConfig::Postgres(postgres) => {
-                let url = &postgres.url;
-                next.push((
-                    format!("psql \"{url}\" -c 'SELECT * FROM {} LIMIT 5'", postgres.table),
-                    "the rows",
-                ));
+                let query = rows_of(&postgres.table);
+                next.push((format!("psql \"{}\" -c {query}", postgres.url), "the rows"));
             }
             SinkConfig::Sqlite(sqlite) => {
-                next.push((
-                    format!("sqlite3 {} 'SELECT * FROM {} LIMIT 5'", sqlite.path, sqlite.table),
-                    "the rows",
-                ));
+                let (path, query) = (Word::from(&*sqlite.path), rows_of(&sqlite.table));
+                next.push((format!("sqlite3 {path} {query}"), "the rows"));
             }
             SinkConfig::Objects(objects) if objects.format == RowFormat::Parquet => {
                 next.push((
@@ -123,19 +127,39 @@ impl Summary<'_> {
         }
         if totals.dead() > 0 && !matches!(pipeline.sink, SinkConfig::Stdout(_)) {
             next.push((
-                format!("pinhost dead-letters {file} list"),
+                format!("pinhost dead-letters {args} list"),
                 "what could not be cleaned, and why",
             ));
         }
-        if !matches!(pipeline.sink, SinkConfig::Stdout(_)) {
-            next.push((format!("pinhost run {file}"), "again: what is stored stays as it is"));
+        let is_repeatable = !matches!(pipeline.source, SourceConfig::Stdin(_))
+            && !matches!(pipeline.sink, SinkConfig::Stdout(_))
+            && args.replay.is_none();
+        if is_repeatable {
+            next.push((format!("pinhost run {args}"), "again: what is stored stays as it is"));
         }
         if next.is_empty() {
             return Ok(());
         }
         let rows = next.into_iter().map(|(command, what)| [command, what.to_owned()]);
-        write!(f, "\n{STRONG}next{STRONG:#}\n{}", output::lines(&output::table(rows), "  "))
+        write!(f, "\n{STRONG}next{STRONG:#}\n{}", output::lines(&output::unwrapped(rows), "  "))
     }
+}
+
+/// A query, as a word for a shell. Names that came from variables of the environment are filled in there.
+fn rows_of(table: &str) -> String {
+    const RESERVED: [&str; 8] =
+        ["group", "index", "order", "select", "table", "to", "user", "values"];
+    let is_plain = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && !RESERVED.contains(&name)
+    };
+    if table.split('.').all(is_plain) {
+        return format!("\"SELECT * FROM {table} LIMIT 5\"");
+    }
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let names: Vec<_> = table.split('.').map(quoted).collect();
+    Word::from(&*format!("SELECT * FROM {} LIMIT 5", names.join("."))).to_string()
 }
 
 /// Where rows went.

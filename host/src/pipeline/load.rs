@@ -50,6 +50,26 @@ impl Pipeline {
             read_tree(path, &mut found).and_then(|tree| load_pipeline(tree, workshop, &mut found));
         sound(path, loaded, found).map(|(pipeline, warnings)| Self { warnings, ..pipeline })
     }
+
+    /// Reads another version of this pipeline: a rule that takes the place of its own, or a whole pipeline.
+    pub fn load_other(&self, path: &Path, sandbox: &Sandbox) -> Result<Self, Findings> {
+        let mut found = Vec::new();
+        let Some(tree) = read_tree(path, &mut found) else {
+            return Err(Findings::sorted(path, &found));
+        };
+        let running = self.rule.as_ref().map_or(&[][..], |rule| &rule.steps);
+        let workshop = Workshop { sandbox, running, swaps: &[] };
+        if !is_rule(tree.root()) {
+            let loaded = load_pipeline(tree, workshop, &mut found);
+            return sound(path, loaded, found)
+                .map(|(pipeline, warnings)| Self { warnings, ..pipeline });
+        }
+        let limits = Arc::new(self.limits.plugin.to_limits());
+        let loaded = load_rule(tree, workshop, &limits, &mut found);
+        let rule = loaded.map(|(resolved, _)| Some(Arc::new(resolved.rule)));
+        let (rule, warnings) = sound(path, rule, found)?;
+        Ok(Self { rule, warnings, ..self.clone() })
+    }
 }
 
 impl Document {
@@ -138,6 +158,7 @@ fn load_pipeline(
     Some(Pipeline {
         name: config.name.clone()?.into(),
         path: tree.path().to_owned(),
+        replay: None,
         source: source?,
         sink: config.sink.clone()?,
         rule: rule?.map(|resolved| Arc::new(resolved.rule)),

@@ -39,6 +39,8 @@ use config::{
 
 use tree::Templates;
 
+use crate::record::lift::{PipelineArgs, ReplayOf};
+
 pub use delivery::{Delivery, Guarantee};
 pub use difference::Change;
 pub(crate) use finding::{ERROR, HELP};
@@ -56,6 +58,8 @@ pub struct Pipeline {
     pub name: Arc<str>,
     /// The file that it was read from.
     pub path: PathBuf,
+    /// If this is no pipeline itself, but a replay of one.
+    replay: Option<Box<ReplayOf>>,
     /// Paths in it are resolved against the file.
     pub source: SourceConfig,
     pub sink: SinkConfig,
@@ -74,6 +78,26 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// As commands are given it.
+    pub fn args(&self) -> PipelineArgs {
+        PipelineArgs { file: self.path.clone(), replay: self.replay.clone() }
+    }
+
+    /// Makes it a replay of itself, into its own sink or that of another one.
+    pub fn replay(&mut self, run_id: &str, sink_of: Option<&Self>) {
+        self.name = self.replay_name(run_id).into();
+        if let Some(other) = sink_of {
+            self.sink = other.sink.clone();
+        }
+        let sink_of = sink_of.map(|other| other.path.clone());
+        self.replay = Some(Box::new(ReplayOf { run_id: run_id.into(), sink_of }));
+    }
+
+    /// Under which progress of a replay is kept: its lanes are its own.
+    pub fn replay_name(&self, run_id: &str) -> String {
+        format!("{}.replay-{run_id}", self.name)
+    }
+
     /// Progress is kept under a pipeline's name: those that run in one process have different ones.
     pub fn distinct<'a>(pipelines: impl IntoIterator<Item = &'a Self>) -> Result<(), Findings> {
         let mut known: Vec<&Self> = Vec::new();

@@ -29,6 +29,7 @@ impl Document {
                 Pipeline {
                     name: Arc::from(name),
                     path: rule.path.clone(),
+                    replay: None,
                     source: SourceConfig::Stdin(StdinSourceConfig::default()),
                     sink: SinkConfig::Stdout(StdoutSinkConfig::default()),
                     unit: config.unit.clone(),

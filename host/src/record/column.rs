@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, UInt64Array};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field as ArrowField, TimeUnit};
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +153,15 @@ impl Batch {
     /// What these rows take.
     pub fn memory(&self) -> usize {
         memory(&self.columns)
+    }
+
+    /// Some of the rows, in bytes of their own.
+    #[must_use]
+    pub fn pick(&self, rows: &[usize]) -> Self {
+        let picked = UInt64Array::from_iter_values(rows.iter().map(|row| *row as u64));
+        let column = |column: &ArrayRef| take(column, &picked, None).expect("rows that are there");
+        let columns = self.columns.iter().map(column).collect();
+        Self { rows: rows.len(), fields: Arc::clone(&self.fields), columns }
     }
 
     /// The rows `from .. from + rows`, without copying them.

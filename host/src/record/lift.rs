@@ -5,11 +5,37 @@ use std::path::{Path, PathBuf};
 
 use super::Lane;
 
+/// A pipeline as commands are given it: its file; of a replay, also which one it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineArgs {
+    pub file: PathBuf,
+    pub replay: Option<Box<ReplayOf>>,
+}
+
+/// A replay of a pipeline, which has lanes and dead letters of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayOf {
+    pub run_id: Box<str>,
+    /// The file of the pipeline whose sink it writes into, if that is another one.
+    pub sink_of: Option<PathBuf>,
+}
+
+impl fmt::Display for PipelineArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Word::from(&*self.file))?;
+        let Some(ReplayOf { run_id, sink_of }) = self.replay.as_deref() else { return Ok(()) };
+        write!(f, " --run-id {run_id}")?;
+        match sink_of {
+            Some(other) => write!(f, " --sink-of {}", Word::from(&**other)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Has a lane go on somewhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
-    /// The pipeline's file.
-    pub file: PathBuf,
+    pub pipeline: PipelineArgs,
     pub lane: Lane,
     /// A position, `earliest` or `latest`.
     pub to: String,
@@ -17,30 +43,37 @@ pub struct Move {
 
 impl fmt::Display for Move {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, lane, to } = self;
-        let (file, lane) = (Word::from(&**file), Word(lane.name().to_owned()));
-        write!(f, "pinhost lanes move {file} {lane} --to {to} --accept-gap")
+        let Self { pipeline, lane, to } = self;
+        let lane = Word::from(lane.name());
+        write!(f, "pinhost lanes move {pipeline} {lane} --to {to} --accept-gap")
     }
 }
 
 /// Lets a bad stretch of a lane through.
 #[derive(Debug)]
 pub struct Resume<'a> {
-    pub file: &'a Path,
+    pub pipeline: &'a PipelineArgs,
     pub lane: &'a Lane,
     pub records: u64,
 }
 
 impl fmt::Display for Resume<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, lane, records } = self;
-        let (file, lane) = (Word::from(*file), Word(lane.name().to_owned()));
-        write!(f, "pinhost lanes resume {file} {lane} --accept-rejects {records}")
+        let Self { pipeline, lane, records } = self;
+        let lane = Word::from(lane.name());
+        write!(f, "pinhost lanes resume {pipeline} {lane} --accept-rejects {records}")
     }
 }
 
 /// One word for a shell, in quotes where it needs them.
-struct Word(String);
+#[derive(Debug)]
+pub struct Word(String);
+
+impl From<&str> for Word {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
 
 impl From<&Path> for Word {
     fn from(path: &Path) -> Self {
@@ -64,8 +97,23 @@ mod tests {
     use super::*;
 
     fn move_in(file: &str) -> String {
+        let pipeline = PipelineArgs { file: file.into(), replay: None };
+        move_of(pipeline)
+    }
+
+    fn move_of(pipeline: PipelineArgs) -> String {
         let lane = Lane::new("objects");
-        Move { file: file.into(), lane, to: "3.8.0".to_owned() }.to_string()
+        Move { pipeline, lane, to: "3.8.0".to_owned() }.to_string()
+    }
+
+    #[test]
+    fn a_replay_is_told_from_its_pipeline() {
+        let sink_of = Some("other one.yaml".into());
+        let replay = Some(Box::new(ReplayOf { run_id: "7f".into(), sink_of }));
+        assert_eq!(
+            move_of(PipelineArgs { file: "a.yaml".into(), replay }),
+            "pinhost lanes move a.yaml --run-id 7f --sink-of 'other one.yaml' objects --to 3.8.0 --accept-gap"
+        );
     }
 
     #[test]

@@ -29,4 +29,4 @@ pub use position::{
 };
 pub use raw::{Past, RawBatch, RawFault, RawHeader, RawRecord, Span};
 pub(crate) use time::Rfc3339;
-pub use unit::{DeadLetter, Deletes, EncodedRows, RowBytes, Rows, Unit, UnitPart};
+pub use unit::{DeadLetter, Deletes, DroppedRecord, EncodedRows, RowBytes, Rows, Unit, UnitPart};

@@ -42,6 +42,16 @@ pub enum Past {
 }
 
 impl Past {
+    fn pick(&self, records: &[usize]) -> Self {
+        match self {
+            Self::Archived { lane, positions } => Self::Archived {
+                lane: lane.clone(),
+                positions: records.iter().map(|at| positions[*at]).collect(),
+            },
+            Self::Unknown { .. } => self.clone(),
+        }
+    }
+
     fn slice(&self, range: Range<usize>) -> Self {
         match self {
             Self::Archived { lane, positions } => {
@@ -196,6 +206,42 @@ impl RawBatch {
             to,
             past: self.past.as_ref().map(|past| past.slice(range.clone())),
             records: self.records[range].to_vec(),
+        }
+    }
+
+    /// Some of its records, ascending, in bytes of their own.
+    #[must_use]
+    pub fn pick(&self, records: &[usize]) -> Self {
+        let mut bytes = Vec::new();
+        let mut keep = |span: Option<Span>| {
+            let from = bytes.len();
+            bytes.extend_from_slice(self.bytes_of(span?));
+            Some(Span::new(from..bytes.len()))
+        };
+        let mut headers = Vec::new();
+        let picked = records.iter().map(|at| {
+            let record = &self.records[*at];
+            let first_header = headers.len();
+            for header in &self.headers[record.headers.range()] {
+                let (name, value) = (Arc::clone(&header.name), keep(header.value));
+                headers.push(RawHeader { name, value });
+            }
+            RawRecord {
+                value: keep(record.value),
+                key: keep(record.key),
+                headers: Span::new(first_header..headers.len()),
+                ..record.clone()
+            }
+        });
+        let picked = picked.collect();
+        Self {
+            records: picked,
+            bytes: bytes.into(),
+            headers,
+            columns: self.columns.as_ref().map(|columns| columns.pick(records)),
+            topic: self.topic.clone(),
+            past: self.past.as_ref().map(|past| past.pick(records)),
+            ..*self
         }
     }
 

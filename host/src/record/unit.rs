@@ -85,6 +85,15 @@ impl RowBytes {
     }
 }
 
+/// A record that a step took out on purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedRecord {
+    /// As an index into the records of its batch.
+    pub record: u32,
+    /// The id of the step.
+    pub step: Arc<str>,
+}
+
 /// A record that could not be cleaned or stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {

@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use super::chain::{Chain, ChainHalted, StepTally, only};
 use super::conduct::Conduct;
-use super::examples::Example;
+use super::examples::{Example, Examples};
 use super::live::Live;
 use crate::decode::{DecodeLimits, Decoder, Reject};
+use crate::diff::Outcome;
 use crate::pipeline::{Deleted, Rule, Tombstones};
 use crate::record::{
-    Batch, DeadLetter, Deletes, Field, RawBatch, RawFault, Record, Rows, UnitPart,
+    Batch, DeadLetter, Deletes, DroppedRecord, Field, RawBatch, RawFault, Record, Rows, UnitPart,
 };
 
 /// Runs a rule on one thread.
@@ -21,8 +22,9 @@ pub struct Worker {
     by_rule: Option<ByRule>,
 }
 
+/// Runs a rule on one thread, for whoever wants its rows.
 #[derive(Debug)]
-struct ByRule {
+pub(super) struct ByRule {
     rule: Arc<Rule>,
     decoder: Decoder,
     without_value: WithoutValue,
@@ -56,22 +58,40 @@ pub struct CleanRows {
     pub origins: Vec<u32>,
     /// Keys of rows that are to go, and for each its record.
     pub deletes: Option<(Batch, Vec<u32>)>,
+    /// Step by step.
+    pub dropped: Vec<DroppedRecord>,
     /// By record, ascending.
     pub dead_letters: Vec<DeadLetter>,
     pub failed_calls: u64,
     tallies: Vec<StepTally>,
-    dropped: Vec<u64>,
     examples: Vec<Example>,
+}
+
+impl CleanRows {
+    /// What is compared with what another rule makes of the same batch; `rule` has made this. None without
+    /// a rule.
+    pub fn outcome<'a>(&'a self, rule: &'a Rule) -> Option<Outcome<'a>> {
+        let tallies = self.tallies.iter().flat_map(|tally| {
+            let step = &rule.steps[tally.step];
+            let names = step.step.plan().tallies.iter().zip(&tally.counts);
+            names.map(|(name, count)| (&*step.id, name.as_str(), u64::from(*count)))
+        });
+        Some(Outcome {
+            rows: self.rows.as_ref()?,
+            origins: &self.origins,
+            deletes: self.deletes.as_ref().map(|(keys, origins)| (keys, &**origins)),
+            dropped: &self.dropped,
+            dead_letters: &self.dead_letters,
+            tallies: tallies.collect(),
+        })
+    }
 }
 
 impl Worker {
     pub fn new(live: &Arc<Live>) -> Self {
         let by_rule = live.rule.as_ref().zip(live.tombstones.as_ref());
-        let by_rule = by_rule.map(|(rule, tombstones)| ByRule {
-            decoder: Decoder::new(&rule.fields, live.limits).unwrapping(live.unwrap.as_deref()),
-            without_value: WithoutValue::new(tombstones, live.limits),
-            chain: Chain::new(rule.steps.iter().map(|step| &step.step)),
-            rule: Arc::clone(rule),
+        let by_rule = by_rule.map(|(rule, tombstones)| {
+            ByRule::new(rule, tombstones, live.unwrap.as_deref(), live.limits)
         });
         Self { live: Arc::clone(live), by_rule }
     }
@@ -83,19 +103,25 @@ impl Worker {
             rows,
             origins,
             deletes,
+            dropped,
             dead_letters,
             failed_calls,
             tallies,
-            dropped,
             examples,
         } = self.rows(raw)?;
         let sink = &self.live.sink;
+        let steps = self.by_rule.iter().flat_map(|by_rule| &by_rule.rule.steps);
+        let by_step = steps.map(|step| {
+            let is_its = |record: &&DroppedRecord| Arc::ptr_eq(&record.step, &step.id);
+            dropped.iter().filter(is_its).count() as u64
+        });
+        let by_step = by_step.collect();
         let part = UnitPart {
             raw: Arc::clone(raw),
             rows: rows.map_or(Rows::Raw, |rows| sink.encode(rows)),
             origins,
             deletes: deletes.map(|(keys, origins)| Deletes { keys: sink.encode(keys), origins }),
-            dropped: dropped.iter().sum(),
+            dropped: dropped.len() as u64,
             dead_letters,
         };
         let conduct = Conduct {
@@ -105,20 +131,39 @@ impl Worker {
             failed_calls,
             took: began.elapsed(),
         };
-        Ok(CleanedBatch { part, tallies, dropped, examples, conduct })
+        Ok(CleanedBatch { part, tallies, dropped: by_step, examples, conduct })
     }
 
     /// The same as far as it is the rule's work, and not yet for a sink.
     pub fn rows(&mut self, raw: &RawBatch) -> Result<CleanRows, Box<ChainHalted>> {
         match &mut self.by_rule {
-            Some(by_rule) => by_rule.clean(raw, &self.live),
+            Some(by_rule) => by_rule.clean(raw, &self.live.examples),
             None => Ok(passed_on(raw)),
         }
     }
 }
 
 impl ByRule {
-    fn clean(&mut self, raw: &RawBatch, live: &Live) -> Result<CleanRows, Box<ChainHalted>> {
+    pub fn new(
+        rule: &Arc<Rule>,
+        tombstones: &Tombstones,
+        unwrap: Option<&str>,
+        limits: DecodeLimits,
+    ) -> Self {
+        Self {
+            decoder: Decoder::new(&rule.fields, limits).unwrapping(unwrap),
+            without_value: WithoutValue::new(tombstones, limits),
+            chain: Chain::new(rule.steps.iter().map(|step| &step.step)),
+            rule: Arc::clone(rule),
+        }
+    }
+
+    /// Nothing of the batch has gone anywhere if that fails.
+    pub fn clean(
+        &mut self,
+        raw: &RawBatch,
+        examples: &Examples,
+    ) -> Result<CleanRows, Box<ChainHalted>> {
         let Decoded { batch: before, records: decoded, deleted, mut dead_letters } =
             match &raw.columns {
                 Some(columns) => as_given(raw, columns),
@@ -127,10 +172,11 @@ impl ByRule {
         let deletes = self.without_value.deletes(deleted);
         let chained = self.chain.clean(&before)?;
         let steps = &self.rule.steps;
-        let mut dropped = vec![0; steps.len()];
-        for drop in &chained.dropped {
-            dropped[drop.step] += 1;
-        }
+        let dropped = chained.dropped.into_iter().map(|dropped| DroppedRecord {
+            record: decoded[dropped.row as usize],
+            step: Arc::clone(&steps[dropped.step].id),
+        });
+        let dropped = dropped.collect();
         dead_letters.extend(chained.rejected.into_iter().map(|rejected| DeadLetter {
             record: decoded[rejected.row as usize],
             step: Some(Arc::clone(&steps[rejected.step].id)),
@@ -139,7 +185,7 @@ impl ByRule {
         }));
         dead_letters.sort_by_key(|dead| dead.record);
         let after = self.rule.output.project(&chained.batch);
-        let examples = live.examples.take(&self.rule, &before, chained.rows.as_deref(), &after);
+        let examples = examples.take(&self.rule, &before, chained.rows.as_deref(), &after);
         let origins = match chained.rows {
             None => decoded,
             Some(rows) => rows.into_iter().map(|row| decoded[row as usize]).collect(),
@@ -148,10 +194,10 @@ impl ByRule {
             rows: Some(after),
             origins,
             deletes,
+            dropped,
             dead_letters,
             failed_calls: chained.failed_calls,
             tallies: chained.tallies,
-            dropped,
             examples,
         })
     }
@@ -266,10 +312,10 @@ fn passed_on(raw: &RawBatch) -> CleanRows {
         rows: None,
         origins,
         deletes: None,
+        dropped: Vec::new(),
         dead_letters,
         failed_calls: 0,
         tallies: Vec::new(),
-        dropped: Vec::new(),
         examples: Vec::new(),
     }
 }

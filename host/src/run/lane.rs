@@ -5,7 +5,6 @@
 //! committed outlives this task: whoever claims the lane next reads it again.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ use super::live::{Generations, Live};
 use super::patience::Patience;
 use super::pool::{CleanResult, Pool, Uncleanable};
 use crate::observe::{LaneHealth, Stats, UnitFigures};
-use crate::record::lift::{Move, Resume};
+use crate::record::lift::{Move, PipelineArgs, Resume};
 use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch, Unit};
 use crate::sink::{Claim, Committed, Sink, Stored, Verdict};
 use crate::source::{Journal, Most, Source};
@@ -94,25 +93,26 @@ impl Halt {
         }
     }
 
-    /// What lifts it, for a lane of the pipeline in this file.
-    pub fn help(&self, file: &Path, lane: &Lane) -> Option<String> {
+    /// What lifts it, for a lane of this pipeline.
+    pub fn help(&self, pipeline: &PipelineArgs, lane: &Lane) -> Option<String> {
         match self {
             Self::Clean { to, .. } => {
-                let lift = Move { file: file.to_owned(), lane: lane.clone(), to: to.to_string() };
+                let (pipeline, lane) = (pipeline.clone(), lane.clone());
+                let lift = Move { pipeline, lane, to: to.to_string() };
                 Some(format!(
                     "mend the plugin or its configuration, and the lane goes on by itself; or leave these records out: \
                      {lift}"
                 ))
             }
             Self::TooManyDead(Tripped { records, .. }) => {
-                let lift = Resume { file, lane, records: *records };
+                let lift = Resume { pipeline, lane, records: *records };
                 Some(format!(
                     "mend the rule, or raise dead_letters.max_ratio if the records are really like that; or let the \
                      next ones through: {lift}"
                 ))
             }
             Self::TooManyRefused { records, .. } => {
-                let lift = Resume { file, lane, records: *records };
+                let lift = Resume { pipeline, lane, records: *records };
                 Some(format!(
                     "mend what refuses them, and the lane goes on by itself; or let them become dead letters: {lift}"
                 ))

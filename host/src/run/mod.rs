@@ -1,5 +1,6 @@
 //! Runs records through rules: lanes, cleaning threads, units; what becomes of calls that fail.
 
+mod beside;
 mod bisect;
 mod breaker;
 mod budget;
@@ -18,6 +19,7 @@ mod ring;
 mod rule_test;
 mod supervise;
 
+pub use beside::{Beside, BesideError, Compared, Which};
 pub use breaker::Tripped;
 pub use chain::{Chain, ChainHalted, Chained, Dropped, HaltReason, Rejected, StepTally};
 pub use clean::{CleanRows, Worker};
@@ -31,4 +33,4 @@ pub use pool::{Pool, Uncleanable};
 pub use retry::{Retried, retry};
 pub use ring::Ring;
 pub use rule_test::{RuleTestError, RuleTests};
-pub use supervise::{Connected, LiveMaker, PipelineError, PipelineRun, Running};
+pub use supervise::{BATCH, Connected, LiveMaker, PipelineError, PipelineRun, Running};

@@ -1,6 +1,5 @@
 //! A pipeline from start to end: connects its source with its sink, and keeps its lanes going.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,12 +17,13 @@ use super::pool::Pool;
 use crate::observe::{LaneHealth, Stats};
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::SinkConfig;
+use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, ErrorClass, Lane};
 use crate::sink::{self, Sink, SinkContext};
 use crate::source::{self, LaneChange, Most, Source, SourceOptions};
 
 /// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
-const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
+pub const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
 
 /// Batches whose values may stand as examples in the summary.
 const EXAMPLE_BATCHES: u32 = 8;
@@ -79,10 +79,10 @@ impl PipelineError {
         }
     }
 
-    /// What lifts it, for the pipeline in this file.
-    pub fn help(&self, file: &Path) -> Option<String> {
+    /// What lifts it, for this pipeline.
+    pub fn help(&self, pipeline: &PipelineArgs) -> Option<String> {
         match self {
-            Self::Halted { lane, cause } => cause.help(file, lane),
+            Self::Halted { lane, cause } => cause.help(pipeline, lane),
             Self::NotStarted { cause } | Self::Fatal { cause } => cause.help_of_connector(),
         }
     }
@@ -177,9 +177,9 @@ impl PipelineRun {
             unit: (&pipeline.unit).into(),
             dead_ratio_max: pipeline.dead_letters.max_ratio,
         };
-        let (file, start_time) = (pipeline.path.clone(), pipeline.limits.start_time.0);
+        let (args, start_time) = (pipeline.args(), pipeline.limits.start_time.0);
         let shared = Arc::new(shared);
-        Arc::new(Keeper { shared, file, began, start_time, halt_time, drain }).keep_lanes().await
+        Arc::new(Keeper { shared, args, began, start_time, halt_time, drain }).keep_lanes().await
     }
 
     /// Tries what reaches outside until the time to start is over.
@@ -285,8 +285,7 @@ struct Halted {
 #[derive(Debug)]
 struct Keeper {
     shared: Arc<Shared>,
-    /// The pipeline's.
-    file: PathBuf,
+    args: PipelineArgs,
     began: Instant,
     start_time: Duration,
     /// How long a lane may be halted; for ever, if none.
@@ -421,7 +420,7 @@ impl Keeper {
         if self.halt_time.is_some_and(|time| since.elapsed() >= time) {
             return Err(PipelineError::Halted { lane: lane.clone(), cause });
         }
-        let help = cause.help(&self.file, lane);
+        let help = cause.help(&self.args, lane);
         let reason = cause.to_string();
         if before.is_none_or(|before| before.reason != reason) {
             let shown = help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();

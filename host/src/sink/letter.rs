@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::StoredDeadLetter;
 
-use crate::record::{DETAIL_BYTES_MAX, KafkaPosition, Lane, Position};
+use crate::record::{DETAIL_BYTES_MAX, KafkaPosition, Position};
 
 /// The name of a dead letter: where its record stands. A topic that is made anew has the same offsets again,
 /// and other records there.
-pub(crate) fn id(lane: &Lane, position: &Position) -> String {
+pub(crate) fn id(lane: &str, position: &Position) -> String {
     let place = position.place();
     match position {
         Position::Kafka(KafkaPosition { topic_id, .. }) if !topic_id.is_nil() => {
@@ -131,7 +131,7 @@ mod tests {
     fn a_topic_that_is_made_anew_has_letters_of_its_own() {
         let of = |topic_id| {
             let position = KafkaPosition { topic_id, offset: 7, leader_epoch: 1 };
-            id(&Lane::new("pin-0"), &Position::Kafka(position))
+            id("pin-0", &Position::Kafka(position))
         };
         assert_eq!(of(Uuid::from_u128(0xabc << 96)), "pin-0:7@00000abc");
         assert_eq!(of(Uuid::nil()), "pin-0:7");

@@ -12,7 +12,6 @@ pub mod objects;
 pub mod stdin;
 
 use std::fmt::Debug;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,6 +23,7 @@ use self::objects::ObjectsSource;
 use self::stdin::StdinSource;
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::SourceConfig;
+use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
 
 /// What a run asks of its sources.
@@ -31,8 +31,8 @@ use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
 pub struct SourceOptions {
     /// Who asks.
     pub pipeline: Arc<str>,
-    /// The pipeline's file, as commands name it.
-    pub file: PathBuf,
+    /// The same, as commands name it.
+    pub args: PipelineArgs,
     /// Lanes end where there is nothing new to read, also where more may come.
     pub until_end: bool,
     /// `limits.record`: what is larger is not kept whole.
@@ -48,7 +48,7 @@ impl SourceOptions {
         let limits = &pipeline.limits;
         Self {
             pipeline: Arc::clone(&pipeline.name),
-            file: pipeline.path.clone(),
+            args: pipeline.args(),
             until_end,
             record_bytes_max: usize::try_from(limits.record.0).unwrap_or(usize::MAX),
             prefetch_bytes: limits.memory.0 / PREFETCH_SHARE,

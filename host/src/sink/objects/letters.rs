@@ -114,7 +114,7 @@ fn line(
     let position = record.position;
     let data = |span| Data::of(raw.bytes_of(span));
     let line = Line {
-        id: id(lane, &position),
+        id: id(lane.name(), &position),
         lane: lane.name().into(),
         position,
         time,

@@ -49,13 +49,13 @@ pub(super) async fn add(
     let insert = Statement::insert(TABLE, &COLUMNS, &replaced(TABLE, &COLUMNS));
     let (generation, now) = (generation.to_string(), time::now());
     let bind = |binder: &mut Binder, new: &NewLetter| {
-        let NewLetter { lane, raw, letter } = new;
-        let record = new.record();
+        let NewLetter { raw, letter, lane: _ } = new;
+        let (record, (lane, position)) = (new.record(), new.place());
         binder
             .push(pipeline)
             .push(new.id())
-            .push(lane.name())
-            .push(record.position.to_string())
+            .push(lane.to_owned())
+            .push(position.to_string())
             .push(state_name(DeadLetterState::Dead))
             .push(1)
             .push(&*now)

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::fault::{TableFault, parsed};
-use crate::record::{DeadLetter, Lane, RawBatch, RawRecord};
+use crate::record::{DeadLetter, Lane, Position, RawBatch, RawRecord};
 use crate::sink::letter::{headers_from_json, headers_to_json, id};
 use crate::sink::{DeadLetterState, StoredDeadLetter};
 
@@ -19,7 +19,13 @@ pub(crate) struct NewLetter<'a> {
 
 impl<'a> NewLetter<'a> {
     pub(crate) fn id(&self) -> String {
-        id(self.lane, &self.record().position)
+        let (lane, position) = self.place();
+        id(lane, &position)
+    }
+
+    /// Where the record was read first: a retry gives its row that place.
+    pub(crate) fn place(&self) -> (&'a str, Position) {
+        self.raw.place(self.letter.record as usize, self.lane.name())
     }
 
     pub(crate) fn record(&self) -> &'a RawRecord {

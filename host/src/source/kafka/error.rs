@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use uuid::Uuid;
 
-use crate::record::lift::Move;
+use crate::record::lift::{Move, PipelineArgs};
 use crate::record::{ConnectorError, ErrorClass, Lane, Position};
 
 #[derive(Debug, thiserror::Error)]
@@ -58,19 +58,19 @@ pub enum KafkaSourceError {
     #[error(
         "topic {topic} was deleted and made anew: lane {lane} stands in the one with id {was}, and this is {is}"
     )]
-    Recreated { file: PathBuf, lane: Lane, topic: String, was: Uuid, is: Uuid },
+    Recreated { args: PipelineArgs, lane: Lane, topic: String, was: Uuid, is: Uuid },
     #[error(
         "records are gone before lane {lane} has read them: it stands at {at}, and the partition begins at {begins}"
     )]
-    Removed { file: PathBuf, lane: Lane, at: i64, begins: i64 },
+    Removed { args: PipelineArgs, lane: Lane, at: i64, begins: i64 },
     #[error(
         "partition {lane} ends at {ends}, and the lane stands at {at}: records were lost that it had read"
     )]
-    Beyond { file: PathBuf, lane: Lane, at: i64, ends: i64 },
+    Beyond { args: PipelineArgs, lane: Lane, at: i64, ends: i64 },
     #[error(
         "partition {lane} was cut back by a change of its leader: what lane has read before {at} is not what is there"
     )]
-    Truncated { file: PathBuf, lane: Lane, at: i64 },
+    Truncated { args: PipelineArgs, lane: Lane, at: i64 },
 }
 
 impl KafkaSourceError {
@@ -131,12 +131,12 @@ impl KafkaSourceError {
             Self::OtherTopics { .. } => {
                 "give the pipeline another `name:`; under it, it starts anew".to_owned()
             }
-            Self::Recreated { file, lane, .. }
-            | Self::Removed { file, lane, .. }
-            | Self::Beyond { file, lane, .. }
-            | Self::Truncated { file, lane, .. } => {
+            Self::Recreated { args, lane, .. }
+            | Self::Removed { args, lane, .. }
+            | Self::Beyond { args, lane, .. }
+            | Self::Truncated { args, lane, .. } => {
                 let to = "earliest".to_owned();
-                let lift = Move { file: file.clone(), lane: lane.clone(), to };
+                let lift = Move { pipeline: args.clone(), lane: lane.clone(), to };
                 format!("to go on with the oldest record that there is: {lift}")
             }
             Self::File { .. }

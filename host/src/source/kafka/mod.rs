@@ -168,7 +168,7 @@ impl KafkaSource {
             return Err(KafkaSourceError::OtherLane { lane: lane.clone(), topics });
         };
         Ok(Place {
-            file: self.options.file.clone(),
+            args: self.options.args.clone(),
             lane: lane.clone(),
             topic: Arc::clone(topic),
             partition,

@@ -1,6 +1,5 @@
 //! Reads one partition.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use super::batch::{self, Filling};
 use super::cluster::Cluster;
 use super::lanes::{Lanes, Opening};
 use super::lock;
+use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, KafkaPosition, Lane, Position, RawBatch};
 use crate::source::{LaneReader, Most};
 
@@ -42,7 +42,7 @@ pub(super) struct KafkaReader {
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     /// The pipeline's file.
-    pub file: PathBuf,
+    pub args: PipelineArgs,
     pub lane: Lane,
     pub topic: Arc<str>,
     pub partition: i32,
@@ -142,7 +142,7 @@ impl KafkaReader {
                     Err(error) => error,
                     // The place is there, so that what lies before it must be other than it was.
                     Ok(()) => KafkaSourceError::Truncated {
-                        file: self.place.file.clone(),
+                        args: self.place.args.clone(),
                         lane,
                         at: self.next.offset,
                     },
@@ -168,12 +168,12 @@ impl Place {
     ) -> Result<(), KafkaSourceError> {
         self.check_topic(from, cluster.topic_id(&self.topic).await?)?;
         let extent = cluster.extent(&self.topic, self.partition).await?;
-        let (file, lane, at) = (self.file.clone(), self.lane.clone(), from.offset);
+        let (args, lane, at) = (self.args.clone(), self.lane.clone(), from.offset);
         if at < extent.begins {
-            return Err(KafkaSourceError::Removed { file, lane, at, begins: extent.begins });
+            return Err(KafkaSourceError::Removed { args, lane, at, begins: extent.begins });
         }
         if at > extent.ends {
-            return Err(KafkaSourceError::Beyond { file, lane, at, ends: extent.ends });
+            return Err(KafkaSourceError::Beyond { args, lane, at, ends: extent.ends });
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Place {
             return Ok(());
         }
         Err(KafkaSourceError::Recreated {
-            file: self.file.clone(),
+            args: self.args.clone(),
             lane: self.lane.clone(),
             topic: self.topic.to_string(),
             was: from.topic_id,

@@ -158,7 +158,7 @@ impl Indexed {
         record_bytes_max: usize,
         meant: Meant,
     ) -> Result<Self, ObjectsSourceError> {
-        let Opened { start, rest, object, lift, index: _ } = opened;
+        let Opened { start, rest, object, lift, index: _, answered_in: _ } = opened;
         let mut indexed = Self {
             object,
             lift,

@@ -2,7 +2,6 @@
 
 use std::collections::BinaryHeap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +21,7 @@ use super::replay::ReplayPlan;
 use crate::objects::{OWN, ObjectRoot};
 use crate::pipeline::config::{Changed, Compression};
 use crate::record::ConnectorError;
+use crate::record::lift::PipelineArgs;
 use crate::source::Journal;
 
 /// What a journal's entry holds at most. All but the last of a replay hold as many.
@@ -46,8 +46,8 @@ pub(super) struct Shelf {
     pub settle: Duration,
     pub changed: Changed,
     pub compression: Compression,
-    /// The pipeline's file, as commands name it.
-    pub file: PathBuf,
+    /// The pipeline, as commands name it.
+    pub args: PipelineArgs,
     /// What is read, if nothing else is to be looked for.
     pub replay: Option<Arc<ReplayPlan>>,
 }

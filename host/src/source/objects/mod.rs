@@ -19,6 +19,7 @@ mod reader;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod width;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,7 @@ pub use self::replay::{Meant, MeantRange, ReplayPlan, Times};
 use super::{Journal, LaneChange, LaneReader, Source, SourceOptions};
 use crate::objects::{OWN, ObjectRoot};
 use crate::pipeline::config::ObjectsSourceConfig;
+use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, Lane, ObjectPosition, Position, SourceId};
 
 /// All objects are one lane.
@@ -86,7 +88,7 @@ impl ObjectsSource {
             settle: config.settle.0,
             changed: config.changed,
             compression: config.compression,
-            file: options.file.clone(),
+            args: options.args.clone(),
             replay: None,
         };
         shelf.is_file().await?;
@@ -98,6 +100,13 @@ impl ObjectsSource {
             Some(path) => SourceId::new(path.to_string_lossy()),
             None => SourceId::new(shelf.url.trim_end_matches('/')),
         }
+    }
+
+    /// Commands that are told to people name the run like this. What a replay is called depends on what there
+    /// is to be read.
+    pub fn called(mut self, args: PipelineArgs) -> Self {
+        Arc::get_mut(&mut self.shelf).expect("nobody reads yet").args = args;
+        self
     }
 
     fn of(shelf: Shelf, config: &ObjectsSourceConfig, options: &SourceOptions) -> Self {

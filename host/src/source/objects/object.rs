@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use futures_util::TryStreamExt as _;
@@ -37,6 +38,8 @@ pub(super) struct Opened {
     pub lift: Lift,
     /// What says where its records stand, if it is of an archive.
     pub index: Option<Index>,
+    /// How long it took until the store began to answer.
+    pub answered_in: Duration,
 }
 
 /// What is still to be read of an object.
@@ -66,7 +69,10 @@ impl Ticket {
     pub async fn open(self) -> Result<Opened, ObjectsSourceError> {
         let shelf = &self.shelf;
         let got = async { shelf.root.store.get(&shelf.root.path(&self.object.key)?).await };
-        let got = match got.await {
+        let asked = Instant::now();
+        let got = got.await;
+        let answered_in = asked.elapsed();
+        let got = match got {
             Ok(got) => got,
             Err(StoreError::NotFound { .. }) => return Err(self.vanished()),
             Err(cause) => return Err(self.failed(cause.into())),
@@ -99,10 +105,10 @@ impl Ticket {
                 start.reserve(BUFFER_BYTES);
             }
             if !rest.read(&mut start).await? {
-                return Ok(Opened { start, rest: None, object, lift, index });
+                return Ok(Opened { start, rest: None, object, lift, index, answered_in });
             }
         }
-        Ok(Opened { start, rest: Some(rest), object, lift, index })
+        Ok(Opened { start, rest: Some(rest), object, lift, index, answered_in })
     }
 
     /// Fails if the file was written to. A bucket's object stays what it was while it is read.
@@ -121,7 +127,7 @@ impl Ticket {
         }
         let behind = ObjectPosition { object: self.at.object + 1, row: 0, ..self.at };
         let to = Position::Object(behind).to_string();
-        Lift::Move(Move { file: self.shelf.file.clone(), lane: Lane::new(LANE), to })
+        Lift::Move(Move { pipeline: self.shelf.args.clone(), lane: Lane::new(LANE), to })
     }
 
     fn name(&self) -> String {

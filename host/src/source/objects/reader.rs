@@ -20,13 +20,13 @@ use super::indexed::{IndexFolder, Indexed};
 use super::look::{Look, Planner, Shelf};
 use super::object::{Opened, Rest, Ticket};
 use super::plan::{Known, Planned, from_entry};
+use super::width::Width;
 use crate::record::{ConnectorError, ObjectPosition, Past, Position, RawBatch, RawRecord};
 use crate::source::frame::{Frame, Framer};
 use crate::source::{Journal, LaneReader, Most, SourceOptions};
 
-/// Objects that are opened ahead.
-const AHEAD_OBJECTS_MAX: usize = 64;
-/// What those may have in sum, as they are stored. A large one is not left open for long.
+/// What objects that are opened ahead may have in sum, as they are stored. A large one is not left open for
+/// long.
 const AHEAD_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(Debug)]
@@ -44,6 +44,9 @@ pub(super) struct ObjectsReader {
     /// Its place.
     next_object: ObjectPosition,
     ahead: VecDeque<Ahead>,
+    /// How many of them there may be.
+    width: Width,
+    ahead_bytes_max: u64,
     /// What is being framed.
     rest: Option<Rest>,
     framer: Framer,
@@ -169,6 +172,8 @@ impl ObjectsReader {
             plan,
             next_object: ObjectPosition { row: 0, ..from },
             ahead: VecDeque::new(),
+            width: Width::default(),
+            ahead_bytes_max: options.prefetch_bytes.min(AHEAD_BYTES_MAX),
             rest: None,
             framer: Framer::new(options.record_bytes_max),
             held: Held { runs: VecDeque::new(), records: 0, end: from },
@@ -201,6 +206,7 @@ impl ObjectsReader {
                 self.open_ahead()?;
                 let Some(ahead) = self.ahead.front_mut() else { return Ok(false) };
                 let mut opened = joined((&mut ahead.opening).await)?;
+                self.width.note(opened.answered_in);
                 self.held.end = ObjectPosition { row: self.skip, ..ahead.at };
                 self.ahead.pop_front();
                 if let Some(index) = opened.index.take() {
@@ -234,7 +240,8 @@ impl ObjectsReader {
     fn open_ahead(&mut self) -> Result<(), ObjectsSourceError> {
         loop {
             let bytes: u64 = self.ahead.iter().map(|ahead| ahead.bytes).sum();
-            let is_enough = self.ahead.len() >= AHEAD_OBJECTS_MAX || bytes >= AHEAD_BYTES_MAX;
+            let is_enough =
+                self.ahead.len() >= self.width.objects() || bytes >= self.ahead_bytes_max;
             if is_enough {
                 return Ok(());
             }
@@ -256,6 +263,8 @@ impl ObjectsReader {
             }
             let Some((plan, entry)) = self.plans.pop_front() else { return Ok(None) };
             self.plan = from_entry(plan, &entry)?.into_iter();
+            // Networks change.
+            self.width = Width::default();
             self.next_object = ObjectPosition { plan, object: 0, row: 0 };
         }
     }

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::look::{Shelf, micros};
 use super::plan::Planned;
-use super::{ObjectsSource, ObjectsSourceError};
+use super::{ObjectsSource, ObjectsSourceError, PLAN_OBJECTS_MAX};
 use crate::objects::ObjectRoot;
 use crate::pipeline::config::ObjectsSourceConfig;
-use crate::record::{Digest, Lane, Position};
+use crate::record::{Digest, Lane, ObjectPosition, Position};
 use crate::source::SourceOptions;
 
 /// Which records are meant, by their time: the record's own where an index tells it, else that of its
@@ -104,6 +104,19 @@ impl ReplayPlan {
         self.objects.iter().map(|object| object.size).sum()
     }
 
+    /// When the objects were written: the first of them and the last one.
+    pub fn written_micros(&self) -> Option<(i64, i64)> {
+        let times = || self.objects.iter().map(|object| object.modified);
+        times().min().zip(times().max())
+    }
+
+    /// The key of the object in which a record stands.
+    pub fn key(&self, at: ObjectPosition) -> Option<&str> {
+        let number = at.plan * PLAN_OBJECTS_MAX as u64 + at.object;
+        let object = self.objects.get(usize::try_from(number).ok()?)?;
+        Some(&object.key)
+    }
+
     /// The first and the last key.
     pub fn ends(&self) -> Option<(&str, &str)> {
         Some((&self.objects.first()?.key, &self.objects.last()?.key))
@@ -136,6 +149,23 @@ impl ObjectsSource {
         let plan = Arc::new(ReplayPlan { objects, meant, taken_as_micros, is_archive, digest });
         shelf.replay = Some(Arc::clone(&plan));
         Ok((Self::of(shelf, config, options), plan))
+    }
+
+    /// The same with so many of the objects that `plan` has, spread evenly over them.
+    ///
+    /// # Panics
+    /// If there are none, or if it is read already.
+    pub fn sampled(mut self, plan: &ReplayPlan, objects: usize) -> (Self, Arc<ReplayPlan>) {
+        let all = &plan.objects;
+        // The middle one of each of as many stretches.
+        let picked = (0..objects).map(|at| all[(2 * at + 1) * all.len() / (2 * objects)].clone());
+        let objects: Vec<_> = picked.collect();
+        let meant = plan.meant.clone();
+        let digest = digest(self.identity.as_str(), &meant, &objects);
+        let plan = Arc::new(ReplayPlan { objects, meant, digest, ..*plan });
+        let shelf = Arc::get_mut(&mut self.shelf).expect("no reader has it yet");
+        shelf.replay = Some(Arc::clone(&plan));
+        (self, plan)
     }
 }
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::pipeline::config::{self, Changed, Compression};
+use crate::record::lift::PipelineArgs;
 use crate::record::{ErrorClass, RawBatch};
 use crate::source::Most;
 use crate::source::inflate::tests::{gzip, zstd};
@@ -77,7 +78,7 @@ pub(super) fn shelf(root: ObjectRoot) -> Shelf {
         settle: SETTLE,
         changed: Changed::Report,
         compression: Compression::Auto,
-        file: "pins.yaml".into(),
+        args: PipelineArgs { file: "pins.yaml".into(), replay: None },
         replay: None,
     }
 }
@@ -100,7 +101,7 @@ fn config(root: &ObjectRoot) -> ObjectsSourceConfig {
 fn options() -> SourceOptions {
     SourceOptions {
         pipeline: "pins".into(),
-        file: "pins.yaml".into(),
+        args: PipelineArgs { file: "pins.yaml".into(), replay: None },
         until_end: true,
         record_bytes_max: 1 << 20,
         prefetch_bytes: 1 << 20,

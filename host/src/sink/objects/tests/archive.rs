@@ -10,6 +10,7 @@ use crate::pipeline::config::{
     Changed, Compression, Duration as ConfigDuration, KeyLayout, ObjectsSourceConfig,
     SinkCompression,
 };
+use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, KafkaPosition, ObjectPosition, RawHeader, RawRecord, Span};
 use crate::source::objects::ObjectsSource;
 use crate::source::{Journal, Most, Source, SourceOptions};
@@ -167,7 +168,7 @@ async fn source(place: &Place, below: &str) -> ObjectsSource {
     };
     let options = SourceOptions {
         pipeline: "back".into(),
-        file: "back.yaml".into(),
+        args: PipelineArgs { file: "back.yaml".into(), replay: None },
         until_end: true,
         record_bytes_max: 1 << 20,
         prefetch_bytes: 1 << 20,

@@ -1,0 +1,150 @@
+//! `pinhost diff`: what another rule would change, over history.
+
+mod history;
+mod report;
+mod rules;
+mod sample;
+mod told;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use clap::{ArgGroup, Args};
+use tokio::runtime;
+
+use self::history::History;
+use self::report::{Report, RuleReport, RulesReport};
+use super::history::HistoryArgs;
+use super::{CliError, Exit, output};
+use crate::pipeline::config::{ObjectsSourceConfig, SourceConfig};
+use crate::pipeline::{Pipeline, PluginSwap};
+use crate::plugin::{CacheFolder, Sandbox};
+use crate::run::Beside;
+use crate::source::objects::Meant;
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("new").required(true))]
+pub(super) struct DiffArgs {
+    /// The pipeline's file: its rule is the old one.
+    #[arg(value_name = "PIPELINE")]
+    file: PathBuf,
+    /// Where the objects are: a folder, or s3://BUCKET/PREFIX. Left out, what the pipeline itself reads, if
+    /// that is objects.
+    #[arg(long, value_name = "URL")]
+    from: Option<String>,
+    #[command(flatten)]
+    history: HistoryArgs,
+    /// The new rule has another plugin in the step with this id; may be given several times.
+    #[arg(long = "plugin", value_name = "STEP=FILE", group = "new")]
+    plugins: Vec<PluginSwap>,
+    /// The new rule is the one in this file, or that of the pipeline in it.
+    #[arg(long, value_name = "FILE", group = "new")]
+    against: Option<PathBuf>,
+    /// Only so many objects, spread evenly over all of them; or so many records at most, if there are no
+    /// more objects than that.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    sample: Option<u32>,
+    /// Examples of each kind of change in each column.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    limit: u16,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// End with 4 if anything differs.
+    #[arg(long)]
+    exit_code: bool,
+    /// Cleaning threads; one for each core if left out.
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+pub(super) fn run(args: &DiffArgs) -> Result<Exit, CliError> {
+    let sandbox = Sandbox::new(&CacheFolder::Usual)?;
+    let old = Pipeline::load(&args.file, &sandbox)?;
+    let new = match &args.against {
+        Some(file) => old.load_other(file, &sandbox)?,
+        None => Pipeline::load_with(&args.file, &sandbox, &args.plugins)?,
+    };
+    let source = args.source(&old)?;
+    let examples_max = usize::from(args.limit);
+    let Some(beside) = Beside::new(&old, &new, key(&old), examples_max)? else {
+        let without = if old.rule.is_none() { &old } else { &new };
+        let error = format!("{} has no rule, and there is nothing to compare", without.name);
+        return Err(CliError::input(error));
+    };
+    let threads =
+        args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        CliError::environment("the threads of the runtime cannot be started").because(&error)
+    })?;
+    let compared = runtime.block_on(async {
+        let meant = Meant { times: args.history.times(), ranges: None };
+        let history = History::open(&old, &source, meant, args.sample).await?;
+        history.compare(Arc::new(beside), threads, examples_max).await
+    });
+    runtime.shutdown_background();
+    let compared = compared?;
+
+    let changes = rules::changes(&old, &new);
+    let rule = |pipeline: &Pipeline, took| RuleReport::new(pipeline, took, compared.diff.records);
+    let report = Report {
+        pipeline: &old.name,
+        from: &source.url,
+        read: compared.read,
+        rules: RulesReport {
+            old: rule(&old, compared.old_took),
+            new: RuleReport { file: args.new_file(&new), ..rule(&new, compared.new_took) },
+            changes,
+        },
+        differs: !compared.diff.is_empty(),
+        diff: &compared.diff,
+    };
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::result(told::Told(&report))?;
+    }
+    Ok(if args.exit_code && report.differs { Exit::Differs } else { Exit::Done })
+}
+
+impl DiffArgs {
+    fn source(&self, pipeline: &Pipeline) -> Result<ObjectsSourceConfig, CliError> {
+        match (&self.from, &pipeline.source) {
+            (Some(from), _) => Ok(self.history.source(from, pipeline)),
+            (None, SourceConfig::Objects(own)) => {
+                let matching = self.history.matching.clone().or_else(|| own.matching.clone());
+                Ok(ObjectsSourceConfig { matching, ..own.clone() })
+            }
+            (None, other) => {
+                let error =
+                    format!("{} reads from {}, not from objects", pipeline.name, other.kind());
+                Err(CliError::input(error).help(
+                    "say where its records of the past are: `--from URL`, a folder or a bucket",
+                ))
+            }
+        }
+    }
+
+    /// Where the new rule is written.
+    fn new_file(&self, new: &Pipeline) -> String {
+        match &self.against {
+            Some(file) => file.display().to_string(),
+            None => {
+                let swaps = self.plugins.iter();
+                let swaps = swaps.map(|swap| format!("{}={}", swap.step, swap.file.display()));
+                format!("{} with {}", new.path.display(), swaps.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+/// The columns that tell which row it is: those of the sink's key, or the first.
+fn key(pipeline: &Pipeline) -> Vec<String> {
+    if let Some(upsert) = pipeline.sink.upsert() {
+        return upsert.key.to_vec();
+    }
+    let first = pipeline.rule.as_ref().and_then(|rule| rule.columns().first());
+    first.map(|field| field.name.to_string()).into_iter().collect()
+}

@@ -1,0 +1,53 @@
+//! Which records of the past a command is about.
+
+use clap::Args;
+use jiff::Timestamp;
+
+use crate::pipeline::Pipeline;
+use crate::pipeline::config::{Changed, Compression, Duration, ObjectsSourceConfig, S3Config};
+use crate::source::objects::Times;
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// Only objects whose key below the URL matches, like **/*.json.
+    #[arg(long = "match", value_name = "GLOB")]
+    pub matching: Option<String>,
+    /// Only records of this time and later, like 2024-01-31T00:00:00Z: the record's own time in an archive,
+    /// elsewhere that of its object.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Timestamp>,
+    /// Only records before this time.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Timestamp>,
+    /// The server of the bucket, if it is not that of AWS.
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The region of the bucket.
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+}
+
+impl HistoryArgs {
+    /// Of the pipeline's own source, only what decides a row is kept.
+    pub fn source(&self, from: &str, pipeline: &Pipeline) -> ObjectsSourceConfig {
+        ObjectsSourceConfig {
+            url: from.to_owned(),
+            s3: S3Config {
+                endpoint: self.endpoint.clone(),
+                region: self.region.clone(),
+                ..S3Config::default()
+            },
+            matching: self.matching.clone(),
+            compression: Compression::Auto,
+            unwrap: pipeline.source.unwrap().map(str::to_owned),
+            changed: Changed::Report,
+            settle: Duration::secs(0),
+            poll: Duration::secs(10),
+        }
+    }
+
+    pub fn times(&self) -> Times {
+        let micros = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
+        Times { since: micros(self.since), until: micros(self.until) }
+    }
+}

@@ -37,7 +37,7 @@ struct Stream {
 }
 
 /// A rule whose rows are marked: so many characters of the prefix are gone.
-fn rule(mark: usize, step: Value) -> Value {
+fn rule(mark: usize, step: &Value) -> Value {
     json!({
         "fields": {
             "text": { "type": "text", "path": "title" },
@@ -89,7 +89,7 @@ impl Stream {
              limits: {limits}\n"
         );
         fs::write(folder.path().join("pins.yaml"), pipeline).expect("a file");
-        let rule = rule(1, nothing());
+        let rule = rule(1, &nothing());
         fs::write(folder.path().join("rule.yaml"), rule.to_string()).expect("a file");
         let running = Running::start(pinhost!(), folder.path(), &["pins.yaml"]);
         let stream = Self { folder, running, rule, number: 0 };
@@ -209,7 +209,7 @@ fn is_sound(database: &Path) -> BTreeMap<usize, usize> {
 fn a_rule_that_is_saved_takes_over_and_every_row_is_one_generations() {
     let mut stream = Stream::start("rate: 20000", "{}");
     for mark in 2..6 {
-        stream.save_rule(rule(mark, nothing()));
+        stream.save_rule(rule(mark, &nothing()));
         stream.says("took over from", mark - 1);
         stream.has_rows(1_000);
     }
@@ -250,7 +250,7 @@ struct Edit {
     says: &'static str,
 }
 
-fn odd(stream: &mut Stream, mark: usize, step: Value) {
+fn odd(stream: &mut Stream, mark: usize, step: &Value) {
     stream.save_rule(rule(mark, step));
 }
 
@@ -264,39 +264,39 @@ const ROLLED_BACK: &str = "rolled back from generation";
 
 /// In an order in which each comes upon a good one.
 const EDITS: &[Edit] = &[
-    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
-    Edit { name: "traps", save: |s, mark| odd(s, mark, json!({ "do": "trap" })), says: REFUSED },
+    Edit { name: "good", save: |s, mark| odd(s, mark, &nothing()), says: TOOK_OVER },
+    Edit { name: "traps", save: |s, mark| odd(s, mark, &json!({ "do": "trap" })), says: REFUSED },
     Edit {
         name: "traps after many rows",
-        save: |s, mark| odd(s, mark, json!({ "do": "trap-after-rows", "n": 12_000 })),
+        save: |s, mark| odd(s, mark, &json!({ "do": "trap-after-rows", "n": 12_000 })),
         says: ROLLED_BACK,
     },
     Edit {
         name: "an unknown key",
         save: |s, mark| {
-            let mut rule = rule(mark, nothing());
+            let mut rule = rule(mark, &nothing());
             rule["stepz"] = json!([]);
             s.save_rule(rule);
         },
         says: REFUSED,
     },
-    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit { name: "good", save: |s, mark| odd(s, mark, &nothing()), says: TOOK_OVER },
     Edit {
         name: "slow",
-        save: |s, mark| odd(s, mark, json!({ "do": "slow", "n": 200_000 })),
+        save: |s, mark| odd(s, mark, &json!({ "do": "slow", "n": 200_000 })),
         says: ROLLED_BACK,
     },
     Edit {
         name: "bad `with:`",
-        save: |s, mark| odd(s, mark, json!({ "do": "what nobody knows" })),
+        save: |s, mark| odd(s, mark, &json!({ "do": "what nobody knows" })),
         says: REFUSED,
     },
     Edit {
         name: "memory-hungry",
-        save: |s, mark| odd(s, mark, json!({ "do": "leak", "n": 1_024 })),
+        save: |s, mark| odd(s, mark, &json!({ "do": "leak", "n": 1_024 })),
         says: ROLLED_BACK,
     },
-    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit { name: "good", save: |s, mark| odd(s, mark, &nothing()), says: TOOK_OVER },
     Edit {
         name: "of another contract",
         save: |s, _| save(&s.path("odd.wasm"), fs::read(hand(Hand::ContractMajor)).expect("one")),
@@ -323,7 +323,7 @@ const EDITS: &[Edit] = &[
     Edit {
         name: "a test that fails",
         save: |s, mark| {
-            let mut rule = rule(mark, nothing());
+            let mut rule = rule(mark, &nothing());
             rule["tests"][0]["rows"][0]["save_location"] = json!("elsewhere");
             s.save_rule(rule);
         },
@@ -332,13 +332,13 @@ const EDITS: &[Edit] = &[
     Edit {
         name: "another answer for fewer rows",
         save: |s, mark| {
-            let mut rule = rule(mark, json!({ "do": "trap-alone", "n": 1 }));
+            let mut rule = rule(mark, &json!({ "do": "trap-alone", "n": 1 }));
             rule["tests"] = json!([]);
             s.save_rule(rule);
         },
         says: REFUSED,
     },
-    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit { name: "good", save: |s, mark| odd(s, mark, &nothing()), says: TOOK_OVER },
     Edit { name: "no YAML", save: |s, _| save(&s.path("rule.yaml"), "steps: [}"), says: REFUSED },
     Edit {
         name: "of another name",
@@ -353,12 +353,12 @@ const EDITS: &[Edit] = &[
         name: "the name as it was, and a good rule",
         save: |s, mark| {
             let written = fs::read_to_string(s.path("pins.yaml")).expect("UTF-8");
-            odd(s, mark, nothing());
+            odd(s, mark, &nothing());
             save(&s.path("pins.yaml"), written.replace("name: posts", "name: pins"));
         },
         says: TOOK_OVER,
     },
-    Edit { name: "good", save: |s, mark| odd(s, mark, nothing()), says: TOOK_OVER },
+    Edit { name: "good", save: |s, mark| odd(s, mark, &nothing()), says: TOOK_OVER },
 ];
 
 fn edits() -> usize {
@@ -423,7 +423,7 @@ fn verdicts(stream: &Stream) -> Vec<String> {
 #[test]
 fn after_a_kill_no_generation_begins_that_was_rolled_back() {
     let mut stream = Stream::start("rate: 20000", "{}");
-    stream.save_rule(rule(2, json!({ "do": "trap-after-rows", "n": 12_000 })));
+    stream.save_rule(rule(2, &json!({ "do": "trap-after-rows", "n": 12_000 })));
     stream.says(ROLLED_BACK, 1);
     stream.has_rows(1_000);
     wait_until(
@@ -439,7 +439,7 @@ fn after_a_kill_no_generation_begins_that_was_rolled_back() {
         assert!(!stream.running.log().contains(ROLLED_BACK), "{}", stream.running.log());
     }
     // The file is another one now: that is a new generation.
-    stream.save_rule(rule(3, nothing()));
+    stream.save_rule(rule(3, &nothing()));
     stream.says(TOOK_OVER, 1);
     stream.has_rows(1_000);
     stream.running.kill();
@@ -453,14 +453,14 @@ fn after_a_kill_no_generation_begins_that_was_rolled_back() {
 fn a_generation_that_begins_a_process_is_watched_beside_the_one_that_did_well() {
     let mut stream = Stream::start("rate: 20000", "{}");
     stream.running.kill();
-    let bad = rule(2, json!({ "do": "trap-after-rows", "n": 9_000 }));
+    let bad = rule(2, &json!({ "do": "trap-after-rows", "n": 9_000 }));
     stream.save_rule(bad);
     stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
     stream.says("is new here; for 10m it is watched beside", 1);
     stream.says(ROLLED_BACK, 1);
     stream.has_rows(1_000);
     stream.running.kill();
-    let mut failing = rule(3, nothing());
+    let mut failing = rule(3, &nothing());
     failing["tests"][0]["rows"][0]["save_location"] = json!("elsewhere");
     stream.save_rule(failing);
     stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
@@ -531,7 +531,7 @@ fn another_source_or_sink_has_the_lanes_end_and_begin_anew() {
     stream.has_rows(1_000);
     save(&stream.path("pins.yaml"), &written);
     stream.says("the lanes end, and begin anew", 3);
-    stream.save_rule(rule(2, nothing()));
+    stream.save_rule(rule(2, &nothing()));
     stream.says(TOOK_OVER, 1);
     stream.has_rows(1_000);
     assert_eq!(stream.end().len(), 2);
@@ -548,7 +548,7 @@ fn a_new_column_is_added_if_it_may_be_and_refused_with_the_statement_if_not() {
             stream.says("the lanes end, and begin anew", 1);
             stream.has_rows(1_000);
         }
-        let mut wider = rule(2, nothing());
+        let mut wider = rule(2, &nothing());
         wider["output"] = json!(["at", "save_location", "text"]);
         stream.save_rule(wider);
         stream.says(says, 1);
@@ -563,7 +563,7 @@ fn a_new_column_is_added_if_it_may_be_and_refused_with_the_statement_if_not() {
 fn a_halted_lane_takes_a_rule_that_can_clean_its_batch() {
     let stream_of = |limits| Stream::start("rate: 20000", limits);
     let mut stream = stream_of("{ probation: { time: 10ms } }");
-    let mut bad = rule(2, nothing());
+    let mut bad = rule(2, &nothing());
     bad["fields"]["nowhere"] = json!({ "type": "text", "required": true });
     bad["tests"] = json!([]);
     stream.running.kill();
@@ -572,7 +572,7 @@ fn a_halted_lane_takes_a_rule_that_can_clean_its_batch() {
     stream.save_rule(bad);
     stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
     stream.says("the lane is halted", 1);
-    stream.save_rule(rule(3, nothing()));
+    stream.save_rule(rule(3, &nothing()));
     stream.says(TOOK_OVER, 1);
     stream.has_rows(1_000);
     assert!(stream.end().contains_key(&3));
@@ -581,7 +581,7 @@ fn a_halted_lane_takes_a_rule_that_can_clean_its_batch() {
 #[test]
 fn a_rule_whose_rows_the_table_refuses_is_rolled_back() {
     let mut stream = Stream::start_into("table: pin, key: [at]", "rate: 20000", "{}");
-    let mut without_key = rule(2, nothing());
+    let mut without_key = rule(2, &nothing());
     without_key["fields"]["at"] = json!("integer");
     stream.save_rule(without_key);
     stream.says("the sink refuses", 1);

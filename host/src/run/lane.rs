@@ -212,8 +212,8 @@ struct Run<'a> {
     /// Dead letters that may still come without being counted.
     accepted_rejects: u64,
     making: Making,
-    /// A batch of another generation than the unit in the making: that unit is cut.
-    waiting: Option<(CleanedBatch, Given)>,
+    /// Units that came to their end because another generation took over; the oldest first.
+    cut: VecDeque<Making>,
     /// Of the last batch.
     generation: Digest,
 }
@@ -227,6 +227,12 @@ struct Making {
     held: Vec<Held>,
     gauge: Gauge,
     accepted_rejects: u64,
+}
+
+impl Making {
+    fn is_condemned(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.is_condemned())
+    }
 }
 
 type Commit = Pin<Box<dyn Future<Output = Result<Option<Done>, Halt>> + Send>>;
@@ -243,8 +249,8 @@ impl<'a> Run<'a> {
         let accepted_rejects = claim.accepted_rejects;
         let making = Making::default();
         let generation = shared.generations.current().generation;
-        let waiting = None;
-        Self { shared, claim, is_probe, breaker, accepted_rejects, making, waiting, generation }
+        let cut = VecDeque::new();
+        Self { shared, claim, is_probe, breaker, accepted_rejects, making, cut, generation }
     }
 
     /// `Err` ends it with nothing more committed, `Ok` with everything that was read.
@@ -282,16 +288,11 @@ impl<'a> Run<'a> {
                 self.undo(&mut ahead).await;
                 all_cleaned = false;
             }
-            if self.making.batches.is_empty()
-                && let Some((cleaned, given)) = self.waiting.take()
-            {
-                self.gather(cleaned, given);
-            }
             let is_due = self.making.gauge.due(&self.shared.unit);
             let is_full = self.making.gauge.is_full(&self.shared.unit);
             let has_rest = (all_cleaned || end.is_some()) && !self.making.batches.is_empty();
             let is_late = is_due.is_some_and(|due| due <= Instant::now());
-            let is_cut = self.waiting.is_some();
+            let is_cut = !self.cut.is_empty();
             if commit.is_none() && (is_full || is_late || has_rest || is_cut) {
                 commit = Some(self.commit());
                 continue;
@@ -299,7 +300,7 @@ impl<'a> Run<'a> {
             if commit.is_none() && (all_cleaned || end.is_some()) {
                 break;
             }
-            let may_take = !is_full && !is_cut && !all_cleaned && end.is_none();
+            let may_take = !is_full && !all_cleaned && end.is_none();
             tokio::select! {
                 done = async { commit.as_mut().expect("there is one").await }, if commit.is_some() => {
                     commit = None;
@@ -361,10 +362,11 @@ impl<'a> Run<'a> {
         let cleaned = result.map_err(|cause| Halt::Clean { cause, to: given.raw.to })?;
         self.count(&cleaned, &given.live)?;
         given.live.note(conduct);
-        match &self.making.live {
-            Some(live) if !Arc::ptr_eq(live, &given.live) => self.waiting = Some((cleaned, given)),
-            Some(_) | None => self.gather(cleaned, given),
+        if self.making.live.as_ref().is_some_and(|live| !Arc::ptr_eq(live, &given.live)) {
+            // A unit is one generation's. What comes next does not wait until this one is committed.
+            self.cut.push_back(std::mem::take(&mut self.making));
         }
+        self.gather(cleaned, given);
         Ok(())
     }
 
@@ -404,23 +406,21 @@ impl<'a> Run<'a> {
     }
 
     fn has_condemned(&self) -> bool {
-        let waiting = self.waiting.as_ref().map(|(_, given)| &given.live);
-        self.making.live.iter().chain(waiting).any(|live| live.is_condemned())
+        self.cut.iter().chain([&self.making]).any(Making::is_condemned)
     }
 
     /// Takes back what is not on its way to the sink, to be cleaned again before what comes behind it.
     async fn undo(&mut self, ahead: &mut VecDeque<Pending>) {
+        self.cut.push_back(std::mem::take(&mut self.making));
+        let first = self.cut.iter().position(Making::is_condemned).unwrap_or(self.cut.len());
         let mut again = VecDeque::new();
-        if let Some(live) = self.making.live.clone().filter(|live| live.is_condemned()) {
-            let Making { batches, held, accepted_rejects, .. } = std::mem::take(&mut self.making);
+        for Making { live, batches, held, accepted_rejects, .. } in self.cut.split_off(first) {
+            let Some(live) = live else { continue };
             self.accepted_rejects += accepted_rejects;
             for (batch, held) in batches.into_iter().zip(held) {
                 let given = Given { live: Arc::clone(&live), raw: batch.part.raw, held };
                 again.push_back(self.again(given).await);
             }
-        }
-        if let Some((_, given)) = self.waiting.take() {
-            again.push_back(self.again(given).await);
         }
         again.append(ahead);
         *ahead = again;
@@ -463,8 +463,9 @@ impl<'a> Run<'a> {
 
     /// Cuts the unit and offers it until the sink has an answer.
     fn commit(&mut self) -> Commit {
+        let making = &mut self.making;
         let Making { live, batches, held, gauge: _, accepted_rejects } =
-            std::mem::take(&mut self.making);
+            self.cut.pop_front().unwrap_or_else(|| std::mem::take(making));
         let live = live.expect("a unit has batches");
         let from = batches[0].part.raw.from;
         let to = batches[batches.len() - 1].part.raw.to;

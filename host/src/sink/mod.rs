@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -206,8 +207,10 @@ pub struct LaneState {
     pub position: Position,
     /// The claim that may move it.
     pub owner: Uuid,
+    #[serde(serialize_with = "as_rfc3339")]
     pub claimed: SystemTime,
     /// When its position moved last.
+    #[serde(serialize_with = "as_rfc3339")]
     pub moved: SystemTime,
     /// So many of the next dead letters were accepted beforehand.
     pub accepted_rejects: u64,
@@ -400,6 +403,11 @@ pub struct RetriedLetter {
 
 fn shown<S: serde::Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&value.to_string())
+}
+
+fn as_rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let time = Timestamp::try_from(*time).map_err(serde::ser::Error::custom)?;
+    serializer.serialize_str(&time.to_string())
 }
 
 fn shown_if_any<S: serde::Serializer>(

@@ -100,12 +100,13 @@ impl PostgresSinkConfig {
         ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
     }
 
-    /// Whether the URL says nothing else: what is misspelt would be left out without a word, and with it
-    /// the encryption that it asks for.
-    pub fn has_known_parameters(&self) -> bool {
-        let Some((_, parameters)) = self.url.reveal().split_once('?') else { return true };
-        let names = parameters.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-        names.into_iter().all(|name| Self::PARAMETERS.contains(&name))
+    /// What the URL says else: what is misspelt would be left out without a word, and with it the encryption
+    /// that it asks for.
+    pub fn unknown_parameter(&self) -> Option<&str> {
+        let (_, parameters) = self.url.reveal().split_once('?')?;
+        let mut names =
+            parameters.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        names.find(|name| !Self::PARAMETERS.contains(name))
     }
 }
 

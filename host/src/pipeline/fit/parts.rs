@@ -6,6 +6,7 @@ use crate::pipeline::config::{
     SinkCompression, SinkConfig, SourceConfig, UnitConfig,
 };
 use crate::pipeline::finding::Finding;
+use crate::pipeline::secrets;
 use crate::pipeline::tree::Cursor;
 
 pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut Vec<Finding>) {
@@ -14,10 +15,15 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
         SinkConfig::Postgres(postgres) => {
             newest(postgres.newest.as_deref(), &postgres.key, at, found);
             if !postgres.has_scheme() {
+                let url = postgres.url.reveal();
+                if url.contains('@') {
+                    // Where the password stands in it nobody knows.
+                    secrets::conceal(url);
+                }
                 let told = at.key("url").finding("here should be the URL of a database");
                 found.push(told.help("like `postgres://me:${PASSWORD}@db.example.com:5432/pins`"));
-            } else if !postgres.has_known_parameters() {
-                let told = at.key("url").finding("something behind the `?` is not understood");
+            } else if let Some(name) = postgres.unknown_parameter() {
+                let told = at.key("url").finding(format!("there is no parameter `{name}`"));
                 let known = PostgresSinkConfig::PARAMETERS.join(", ");
                 found.push(told.help(format!("there are {known}")));
             }

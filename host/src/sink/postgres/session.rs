@@ -71,7 +71,7 @@ impl Database {
             return Err(PostgresFault::Scheme);
         }
         // sqlx would tell the log about them, with their values.
-        if !config.has_known_parameters() {
+        if config.unknown_parameter().is_some() {
             return Err(PostgresFault::Parameters);
         }
         let options = PgConnectOptions::from_str(config.url.reveal())

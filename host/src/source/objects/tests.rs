@@ -399,8 +399,14 @@ async fn a_record_ends_with_its_object() {
     scene.put("b", ": 2}]").await;
     scene.put("c", "{\"c\": 1}").await;
     let found = scene.all("0.0.0").await;
-    let expected =
-        [("0.0.0", "{\"a\": 1}"), ("0.0.1", "{\"a\""), ("0.1.0", ": 2}]"), ("0.2.0", "{\"c\": 1}")];
+    let expected = [
+        ("0.0.0", "{\"a\": 1}"),
+        ("0.0.1", "{\"a\""),
+        // The array does not end.
+        ("0.0.2", ""),
+        ("0.1.0", ": 2}]"),
+        ("0.2.0", "{\"c\": 1}"),
+    ];
     assert_eq!(found, records(&expected));
 }
 

@@ -127,6 +127,13 @@ fn a_replay_gives_the_rows_that_the_stream_gave() {
     assert_eq!(scene.rows("live.db"), live, "no row is newer than it was");
     let again = scene.replay(&[]).done();
     assert!(again.stderr.contains("nothing new to read"), "{}", again.stderr);
+
+    let ind = live[0].split(' ').next().expect("its key");
+    let told = scene.run(&["lineage", "live.yaml", "--where", &format!("ind={ind}")]).done();
+    let (_, command) = told.stderr.split_once("pinhost lineage").expect("where to look as well");
+    let command: Vec<_> = command.split_whitespace().collect();
+    let replayed = scene.run(&[&["lineage"], &command[..]].concat()).done();
+    assert!(replayed.stdout.contains("objects"), "{}", replayed.stdout);
 }
 
 #[test]

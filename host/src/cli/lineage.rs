@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{FAINT, STRONG};
+use super::which::Which;
 use super::{CliError, Exit, output, sinks};
 use crate::pipeline::Pipeline;
-use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::{Digest, Generation};
 use crate::sink::{LineageRange, RowOrigin, Sink};
 
 #[derive(Debug, Args)]
 pub(super) struct LineageArgs {
-    /// The pipeline's file.
-    #[arg(value_name = "PIPELINE")]
-    file: PathBuf,
+    #[command(flatten)]
+    of: Which,
     /// Rows of which a column has this value, written as `ind=8304`: which rule made them.
     #[arg(long = "where", value_name = "COLUMN=VALUE")]
     which: Option<String>,
@@ -28,7 +26,7 @@ pub(super) struct LineageArgs {
 }
 
 pub(super) fn run(args: &LineageArgs) -> Result<Exit, CliError> {
-    let pipeline = Pipeline::load(&args.file, &Sandbox::new(&CacheFolder::Usual)?)?;
+    let pipeline = args.of.load()?;
     sinks::small_runtime()?.block_on(async {
         let sink = sinks::open(&pipeline).await?;
         let ranges = sink.lineage().await.map_err(sinks::told)?;
@@ -111,6 +109,7 @@ async fn rows(
         output::json(&json!({ "rows": rows, "generations": rules }))?;
         return Ok(Exit::Done);
     }
+    tell_replays(sink, pipeline).await?;
     let lines = found.iter().map(|(row, digest)| {
         let generation = digest.map_or_else(|| "not known".to_owned(), |digest| digest.short());
         [row.lane.to_string(), row.written.clone(), generation]
@@ -137,6 +136,21 @@ async fn rows(
     }
     output::result(told)?;
     Ok(Exit::Done)
+}
+
+/// A row that a replay has made keeps the place of its record, so that the place alone does not tell.
+async fn tell_replays(sink: &dyn Sink, pipeline: &Pipeline) -> Result<(), CliError> {
+    let writers = sink.writers().await.map_err(sinks::told)?;
+    let replays = pipeline.replay_name("");
+    let ids: Vec<_> = writers.iter().filter_map(|writer| writer.strip_prefix(&replays)).collect();
+    if let [first, ..] = ids[..] {
+        let (all, file) = (ids.join(", "), pipeline.path.display());
+        output::talk(format!(
+            "rows that a replay has made since are of its rule, whatever is said here; there were {all}: pinhost \
+             lineage {file} --run-id {first}"
+        ));
+    }
+    Ok(())
 }
 
 fn resolved(generation: &Generation) -> Option<Value> {

@@ -46,8 +46,9 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 pub(super) fn start(args: &LogArgs) -> Result<(), CliError> {
     let asked = args.log_level.trim().to_ascii_lowercase();
     let directives = if LEVELS.contains(&asked.as_str()) {
-        // Ours at that level; of the libraries below, what is wrong.
-        format!("warn,pinhost={asked}")
+        // Ours at that level; of the libraries below, what is wrong. Where credentials were not found is of
+        // interest when they are found nowhere: then the error says it.
+        format!("warn,aws_config=error,pinhost={asked}")
     } else {
         args.log_level.clone()
     };

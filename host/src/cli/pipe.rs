@@ -11,13 +11,13 @@ use clap::{Args, ValueEnum};
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::run::{by_cause, is_closed};
 use super::signals::drain_on_signal;
 use super::{CliError, Exit, output};
 use crate::observe::{Stats, Totals};
 use crate::pipeline::config::SourceConfig;
 use crate::pipeline::{Document, Pipeline};
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::record::ConnectorError;
 use crate::run::{Halt, PipelineRun, Pool};
 use crate::sink::stdout::{Letters, StdoutFormat, StdoutSink, StdoutSinkError};
 use crate::sink::{Sink, SinkContext};
@@ -115,7 +115,7 @@ async fn pipe(args: &PipeArgs, pipeline: Arc<Pipeline>, pool: Pool) -> Result<Ex
     let exit = match ended {
         Ok(()) => Ok(signalled.exit().unwrap_or(Exit::Done)),
         Err(Halt::Sink(error)) if is_closed(&error) => Ok(Exit::Done),
-        Err(halt) => Err(CliError::failed(pipeline.name.to_string()).because(&halt)),
+        Err(halt) => Err(by_cause(&halt, pipeline.name.to_string()).because(&halt)),
     };
     if let Some(told) = told(&stats.totals(), args.dead_letters.as_deref()) {
         output::talk(told);
@@ -162,11 +162,6 @@ fn sink(
         replaces: false,
     };
     StdoutSink::of(format, letters, context)
-}
-
-/// Its reader has seen enough.
-fn is_closed(error: &ConnectorError) -> bool {
-    matches!(error.cause(), Some(StdoutSinkError::Closed))
 }
 
 /// What did not come out, if anything.

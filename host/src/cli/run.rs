@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::drain_on_signal;
 use super::{CliError, Exit, output, summary};
-use crate::observe::{Observed, Progress, Server, Stats};
+use crate::observe::{Observed, Phase, Progress, Server, Stats};
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::SourceConfig;
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::record::ErrorClass;
-use crate::run::{PipelineError, PipelineRun, Pool};
+use crate::record::{ConnectorError, ErrorClass};
+use crate::run::{Halt, PipelineError, PipelineRun, Pool};
+use crate::sink::stdout::StdoutSinkError;
 use crate::swap::{self, Control, ControlError, Request};
 
 #[derive(Debug, Args)]
@@ -123,10 +124,15 @@ async fn run_all(
             let (number, end) = ended.unwrap_or_else(|panic| {
                 std::panic::resume_unwind(panic.into_panic());
             });
-            if let Err(error) = end {
-                let told = told(&running[number].pipeline, &error);
-                told.print();
-                exit = worse(exit, told.exit());
+            let Running { pipeline, stats } = &running[number];
+            match end {
+                Err(error) if !is_enough(&error) => {
+                    stats.phase(Phase::Failed);
+                    let told = told(pipeline, &error);
+                    told.print();
+                    exit = worse(exit, told.exit());
+                }
+                Ok(()) | Err(_) => {}
             }
         }
     };
@@ -189,18 +195,32 @@ fn count(running: &[Running]) -> Option<u64> {
 }
 
 pub(super) fn told(pipeline: &Pipeline, error: &PipelineError) -> CliError {
-    let cause = error.cause();
     let message = format!("pipeline {}: {error}", pipeline.name);
-    let told = match (error, cause.class()) {
-        (_, ErrorClass::Fatal) | (PipelineError::Fatal { .. }, _) => CliError::failed(message),
-        (_, ErrorClass::Transient | ErrorClass::Systemic | ErrorClass::Fenced) => {
-            CliError::environment(message)
-        }
-    };
+    let told = by_cause(error.cause(), message).because(error);
     match error.help(&pipeline.args()) {
         Some(help) => told.help(help),
         None => told,
     }
+}
+
+/// What is outside is for somebody else to mend than what is inside.
+pub(super) fn by_cause(cause: &Halt, message: String) -> CliError {
+    match cause {
+        Halt::Source(error) | Halt::Sink(error) if error.class != ErrorClass::Fatal => {
+            CliError::environment(message)
+        }
+        _ => CliError::failed(message),
+    }
+}
+
+/// A reader of the standard output that has seen enough is no error.
+fn is_enough(error: &PipelineError) -> bool {
+    matches!(error.cause(), Halt::Sink(error) if is_closed(error))
+}
+
+/// Its reader has seen enough.
+pub(super) fn is_closed(error: &ConnectorError) -> bool {
+    matches!(error.cause(), Some(StdoutSinkError::Closed))
 }
 
 /// What is a failure of one pipeline is one of the command; a broken promise counts most.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{LaneHealth, Stats, Totals};
+use super::{LaneHealth, Phase, Stats, Totals};
 
 /// A pipeline as the endpoint shows it.
 #[derive(Debug, Clone)]
@@ -90,9 +90,9 @@ fn describe() {
     describe_counter!("pinhost_dead_letters_total", "Records that could not be cleaned or stored.");
     describe_counter!("pinhost_step_tally_total", "What steps count while they clean.");
     describe_counter!("pinhost_units_total", "Units committed.");
-    describe_gauge!(
-        "pinhost_cleaning_seconds_total",
-        Unit::Seconds,
+    describe_counter!(
+        "pinhost_cleaning_microseconds_total",
+        Unit::Microseconds,
         "Time that cleaning threads spent on those records."
     );
     describe_counter!(
@@ -113,8 +113,7 @@ fn record(pipeline: &Arc<str>, totals: &Totals) {
     labelled("pinhost_rows_stored_total", totals.rows);
     labelled("pinhost_rows_superseded_total", totals.superseded);
     labelled("pinhost_units_total", totals.units);
-    gauge!("pinhost_cleaning_seconds_total", "pipeline" => Arc::clone(pipeline))
-        .set(totals.cleaning.as_secs_f64());
+    labelled("pinhost_cleaning_microseconds_total", totals.cleaning.as_micros() as u64);
     for (step, rows) in &totals.dropped {
         let labels = [("pipeline", pipeline.to_string()), ("step", step.clone())];
         counter!("pinhost_rows_dropped_total", &labels).absolute(*rows);
@@ -149,23 +148,35 @@ fn record(pipeline: &Arc<str>, totals: &Totals) {
 #[derive(Debug, Serialize)]
 struct NotReady {
     pipeline: String,
-    lane: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<String>,
     health: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 
-/// Ready is a process that moves all its lanes, or leaves them to another one.
+/// Ready is a process whose pipelines have their sources and sinks, and move all their lanes or leave them to
+/// another process.
 async fn ready(State(pipelines): Pipelines) -> impl IntoResponse {
     let mut waiting = Vec::new();
     for Observed { pipeline, stats } in pipelines.iter() {
-        for (lane, status) in stats.totals().lanes {
+        let totals = stats.totals();
+        let health = match totals.phase {
+            Phase::Starting => Some("starting"),
+            Phase::Failed => Some("failed"),
+            Phase::Running => None,
+        };
+        waiting.extend(health.map(|health| {
+            let pipeline = pipeline.to_string();
+            NotReady { pipeline, lane: None, health, reason: None }
+        }));
+        for (lane, status) in totals.lanes {
             let (health, reason) = match status.health {
                 LaneHealth::Running | LaneHealth::Standby | LaneHealth::Ended => continue,
                 LaneHealth::Starting => ("starting", None),
                 LaneHealth::Halted { reason, .. } => ("halted", Some(reason)),
             };
-            let (pipeline, lane) = (pipeline.to_string(), lane.to_string());
+            let (pipeline, lane) = (pipeline.to_string(), Some(lane.to_string()));
             waiting.push(NotReady { pipeline, lane, health, reason });
         }
     }

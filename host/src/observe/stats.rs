@@ -17,6 +17,7 @@ pub struct Stats {
 
 #[derive(Debug, Clone, Default)]
 pub struct Totals {
+    pub phase: Phase,
     pub records: u64,
     /// Of the records, as they came.
     pub bytes: u64,
@@ -54,6 +55,17 @@ impl SwapResult {
             Self::RolledBack => "rolled_back",
         }
     }
+}
+
+/// How far a pipeline has come, of which no lane may be known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Phase {
+    /// Its source or its sink is not reached yet.
+    #[default]
+    Starting,
+    Running,
+    /// It ended with an error; other pipelines of the process may go on.
+    Failed,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +126,10 @@ impl Stats {
 
     pub fn has_committed(&self) -> bool {
         self.lock().units > 0
+    }
+
+    pub fn phase(&self, phase: Phase) {
+        self.lock().phase = phase;
     }
 
     /// How far a lane has come.

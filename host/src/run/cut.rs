@@ -37,9 +37,10 @@ impl Gauge {
         self.records >= limits.rows || self.bytes >= limits.bytes
     }
 
-    /// When it has to be committed, however little it holds; never, if that is nothing.
+    /// When it has to be committed, however little it holds; never, if that is nothing, or further off than
+    /// clocks go.
     pub(super) fn due(&self, limits: &UnitLimits) -> Option<Instant> {
-        Some(self.since? + limits.time)
+        self.since?.checked_add(limits.time)
     }
 }
 

@@ -33,4 +33,4 @@ pub use pool::{Pool, Uncleanable};
 pub use retry::{Retried, retry};
 pub use ring::Ring;
 pub use rule_test::{RuleTestError, RuleTests};
-pub use supervise::{BATCH, Connected, LiveMaker, PipelineError, PipelineRun, Running};
+pub use supervise::{BATCH, Connected, LiveMaker, PipelineError, PipelineRun, Running, closed};

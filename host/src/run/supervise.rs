@@ -1,10 +1,11 @@
 //! A pipeline from start to end: connects its source with its sink, and keeps its lanes going.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
@@ -14,7 +15,7 @@ use super::lane::{self, Halt, LaneEnd, Shared};
 use super::live::{GenerationEvent, Generations, Live};
 use super::patience::Patience;
 use super::pool::Pool;
-use crate::observe::{LaneHealth, Stats};
+use crate::observe::{LaneHealth, Phase, Stats};
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::SinkConfig;
 use crate::record::lift::PipelineArgs;
@@ -101,8 +102,11 @@ impl PipelineRun {
     /// is not looked at again.
     pub async fn run(self) -> Result<(), PipelineError> {
         let Some(connected) = self.connect().await? else { return Ok(()) };
+        let sink = Arc::clone(&connected.sink);
         let live = Arc::new(connected.live());
-        connected.begin(live).lanes.await
+        let ended = connected.begin(live).lanes.await;
+        closed(&*sink).await;
+        ended
     }
 
     /// Opens the source and the sink; none if it is drained meanwhile.
@@ -177,6 +181,7 @@ impl PipelineRun {
             unit: (&pipeline.unit).into(),
             dead_ratio_max: pipeline.dead_letters.max_ratio,
         };
+        shared.stats.phase(Phase::Running);
         let (args, start_time) = (pipeline.args(), pipeline.limits.start_time.0);
         let shared = Arc::new(shared);
         Arc::new(Keeper { shared, args, began, start_time, halt_time, drain }).keep_lanes().await
@@ -208,6 +213,13 @@ impl PipelineRun {
             }
             patience.wait().await;
         }
+    }
+}
+
+/// Everything that counts is committed. What is left to do is to leave no work to whoever opens it next.
+pub async fn closed(sink: &dyn Sink) {
+    if let Err(error) = sink.close().await {
+        tracing::debug!("the sink is not closed: {error}");
     }
 }
 
@@ -296,7 +308,7 @@ struct Keeper {
 impl Keeper {
     async fn keep_lanes(self: Arc<Self>) -> Result<(), PipelineError> {
         let mut lanes = JoinSet::new();
-        let mut tasks = std::collections::HashMap::new();
+        let mut tasks = HashMap::new();
         let mut may_change = true;
         loop {
             tokio::select! {
@@ -318,8 +330,11 @@ impl Keeper {
                     Ok(None) => may_change = false,
                     Err(error) => return Err(PipelineError::NotStarted { cause: Halt::Source(error) }),
                 },
-                ended = lanes.join_next(), if !lanes.is_empty() => match ended {
-                    Some(Ok(end)) => end?,
+                ended = lanes.join_next_with_id(), if !lanes.is_empty() => match ended {
+                    Some(Ok((id, end))) => {
+                        tasks.retain(|_, task: &mut AbortHandle| task.id() != id);
+                        end?;
+                    }
                     // It was revoked.
                     Some(Err(error)) if error.is_cancelled() => {}
                     Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),

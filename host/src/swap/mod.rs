@@ -28,7 +28,7 @@ use self::swapper::{Served, Swapper};
 use self::watch::Watch;
 use crate::pipeline::Pipeline;
 use crate::plugin::Sandbox;
-use crate::run::{Halt, PipelineError, PipelineRun, Running};
+use crate::run::{Halt, PipelineError, PipelineRun, Running, closed};
 
 /// How a pipeline went that ended without an error.
 enum End {
@@ -82,30 +82,22 @@ async fn run_once(
     let Some(connected) = run.connect().await? else { return Ok(End::Over) };
     let first = start::first(&written, &connected, sandbox).await;
     let first = first.map_err(|error| PipelineError::NotStarted { cause: Halt::Sink(error) })?;
-    let maker = connected.maker.clone();
+    let (maker, sink) = (connected.maker.clone(), Arc::clone(&connected.sink));
     let Running { generations, mut events, lanes } = connected.begin(Arc::clone(&first.live));
     let mut swapper = Swapper::new(written, first, generations, maker, sandbox.clone(), stats);
     let mut lanes = std::pin::pin!(lanes);
-    let next = tokio::select! {
-        ended = &mut lanes => {
-            ended?;
-            None
-        }
-        served = swapper.serve(watch, &mut events, requests) => {
-            let Served::Restart(next) = served;
-            Some(next)
+    let (ended, end) = tokio::select! {
+        ended = &mut lanes => (ended, End::Over),
+        Served::Restart(next) = swapper.serve(watch, &mut events, requests) => {
+            tracing::info!(
+                pipeline = %next.name,
+                "the source or the sink is another one now: the lanes end, and begin anew"
+            );
+            drain.cancel();
+            (lanes.await, End::Restart(next))
         }
     };
-    let Some(next) = next else {
-        swapper.end(&mut events).await;
-        return Ok(End::Over);
-    };
-    tracing::info!(
-        pipeline = %next.name,
-        "the source or the sink is another one now: the lanes end, and begin anew"
-    );
-    drain.cancel();
-    lanes.await?;
     swapper.end(&mut events).await;
-    Ok(End::Restart(next))
+    closed(&*sink).await;
+    ended.map(|()| end)
 }

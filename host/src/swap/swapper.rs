@@ -20,7 +20,7 @@ use crate::observe::{Stats, SwapResult};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::Sandbox;
 use crate::record::Digest;
-use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble};
+use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble, closed};
 use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict};
 
 /// How long lanes are waited for that have nothing to read, to say where a generation took over.
@@ -172,7 +172,7 @@ impl Swapper {
         }
     }
 
-    /// The lanes have ended.
+    /// The lanes have ended, and the sink of what ran last with them.
     pub(super) async fn end(&mut self, events: &mut mpsc::UnboundedReceiver<GenerationEvent>) {
         while let Ok(event) = events.try_recv() {
             self.heard(event).await;
@@ -194,6 +194,7 @@ impl Swapper {
                 );
             }
         }
+        closed(&*self.generations.current().sink).await;
     }
 
     fn watch_over(&mut self, live: &Arc<Live>) {

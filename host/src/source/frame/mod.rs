@@ -170,6 +170,9 @@ impl Framer {
     /// The input ends here. What comes next belongs to another one.
     pub fn end(&mut self) {
         while self.step(true) {}
+        if self.is_element() {
+            self.frames.push(Frame { value: Span::new(self.at..self.at), fault: Some(unended()) });
+        }
         self.form = None;
         self.indent = 0;
     }
@@ -521,6 +524,14 @@ fn next_object(line: &[u8], indent: usize) -> NextObject {
 
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r')
+}
+
+/// What stands in the place of the records that are missing.
+const UNENDED: &str = "the array of records does not end";
+
+#[cold]
+fn unended() -> Box<RawFault> {
+    Box::new(RawFault { reason: UNENDED.to_owned(), detail: None })
 }
 
 #[cold]

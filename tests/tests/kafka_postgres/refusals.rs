@@ -24,7 +24,8 @@ fn rows_that_the_table_refuses_are_dead_letters() {
         .collect();
     expected.sort();
     // Without the topic, which stands behind the place.
-    let letters = "SELECT split_part(id, '@', 1) FROM pinhost.dead_letter ORDER BY 1 COLLATE \"C\"";
+    let letters = "SELECT split_part(id, '@', 1) AS place FROM pinhost.dead_letter \
+                   ORDER BY split_part(id, '@', 1) COLLATE \"C\"";
     let letters: Vec<_> = table::postgres(&story.url, letters)
         .iter()
         .map(|row| row[0].as_str().expect("an id").to_owned())

@@ -66,6 +66,22 @@ impl Scene {
         self.run(&[&["replay", "live.yaml", "--from", "archive"], arguments].concat())
     }
 
+    /// How many records a replay into the other pipeline's table reads.
+    fn read(&self, arguments: &[&str]) -> u64 {
+        let said = self.replay(&[&["--to", "other.yaml"], arguments].concat()).done();
+        let line = said.stderr.lines().find(|line| line.contains("records read"));
+        let digits = |line: &str| {
+            let count = line.trim_start().trim_start_matches("records read").trim_start();
+            let count = count
+                .split("  ")
+                .next()
+                .expect("a figure")
+                .replace([',', ' ', '\u{202f}', '\u{a0}'], "");
+            count.parse::<u64>().expect("a figure")
+        };
+        line.map_or(0, digits)
+    }
+
     /// The rows with the versions that decided between them.
     fn rows(&self, database: &str) -> Vec<String> {
         table::rows(
@@ -263,23 +279,32 @@ fn a_dry_run_says_what_would_be_read() {
 #[test]
 fn only_records_of_a_time_are_read() {
     let scene = Scene::new(UPSERTED);
-    let read = |arguments: &[&str]| {
-        let said = scene.replay(&[&["--to", "other.yaml"], arguments].concat()).done();
-        let line = said.stderr.lines().find(|line| line.contains("records read"));
-        let digits = |line: &str| {
-            let count = line.trim_start().trim_start_matches("records read").trim_start();
-            let count = count
-                .split("  ")
-                .next()
-                .expect("a figure")
-                .replace([',', ' ', '\u{202f}', '\u{a0}'], "");
-            count.parse::<u64>().expect("a figure")
-        };
-        line.map_or(0, digits)
-    };
+    let read = |arguments: &[&str]| scene.read(arguments);
     assert_eq!(read(&["--until", "1970-01-01T00:00:00Z"]), 0);
     let all = read(&["--since", "1970-01-01T00:00:00Z"]);
     assert_eq!(all, RECORDS);
+}
+
+#[test]
+fn only_records_that_one_generation_has_cleaned_are_read() {
+    let scene = Scene::new(UPSERTED);
+    let written = fs::read_to_string(scene.path().join("live.yaml")).expect("UTF-8");
+    let other = format!("{written}limits: {{ depth: 63 }}\n");
+    fs::write(scene.path().join("live.yaml"), other).expect("a file");
+    scene.run(&["lanes", "move", "live.yaml", "generate", "--to", "2000", "--accept-gap"]).done();
+    scene.run(&["run", "live.yaml"]).done();
+    let lineage = scene.run(&["lineage", "live.yaml", "--json"]).done().json();
+    let generations: Vec<_> = lineage
+        .as_array()
+        .expect("ranges")
+        .iter()
+        .filter_map(|range| range["generation"].as_str())
+        .collect();
+    let [first, second] = generations[..] else { panic!("{lineage}") };
+    assert_eq!(scene.read(&["--cleaned-by", &second[..12]]), RECORDS - 2_000);
+    assert_eq!(scene.read(&["--cleaned-by", first]), RECORDS);
+    let unknown = scene.replay(&["--to", "other.yaml", "--cleaned-by", "0123"]);
+    unknown.refused(2, &["no generation `0123` of pipeline live", "pinhost generations"]);
 }
 
 #[test]

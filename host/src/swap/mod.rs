@@ -97,7 +97,7 @@ async fn run_once(
             (lanes.await, End::Restart(next))
         }
     };
-    swapper.end(&mut events).await;
+    swapper.end(&mut events, ended.is_ok()).await;
     closed(&*sink).await;
     ended.map(|()| end)
 }

@@ -173,13 +173,17 @@ impl Swapper {
     }
 
     /// The lanes have ended, and the sink of what ran last with them.
-    pub(super) async fn end(&mut self, events: &mut mpsc::UnboundedReceiver<GenerationEvent>) {
+    pub(super) async fn end(
+        &mut self,
+        events: &mut mpsc::UnboundedReceiver<GenerationEvent>,
+        is_well: bool,
+    ) {
         while let Ok(event) = events.try_recv() {
             self.heard(event).await;
         }
         let is_proven = |(live, _): &(Arc<Live>, Instant)| {
             let conduct = live.conduct();
-            conduct.records >= PROVEN_RECORDS && live.before().is_some()
+            is_well && conduct.records >= PROVEN_RECORDS && live.before().is_some()
         };
         if self.probation.as_ref().is_some_and(is_proven) {
             self.proven("the run is over");

@@ -23,7 +23,9 @@ fn rows_that_the_table_refuses_are_dead_letters() {
         .map(|sent| format!("{}-{}:{}", story.topic.name, sent.partition, sent.offset))
         .collect();
     expected.sort();
-    let letters = "SELECT id FROM pinhost.dead_letter ORDER BY id COLLATE \"C\"";
+    // Without the topic, which stands behind the place.
+    let letters = "SELECT split_part(id, '@', 1) AS place FROM pinhost.dead_letter \
+                   ORDER BY split_part(id, '@', 1) COLLATE \"C\"";
     let letters: Vec<_> = table::postgres(&story.url, letters)
         .iter()
         .map(|row| row[0].as_str().expect("an id").to_owned())

@@ -38,7 +38,7 @@ fn a_halted_lane_names_the_command_that_lifts_it() {
         let folder = with_bad_records(3_000, sink);
         let until_end = ["run", "pins.yaml", "--until-end"];
         let halted = run(folder.path(), &until_end);
-        assert_eq!(halted.code, Some(3), "{halted:#?}");
+        assert_eq!(halted.code, Some(1), "{halted:#?}");
         let command = "pinhost lanes resume pins.yaml generate --accept-rejects 1024";
         let command =
             halted.stderr.lines().find_map(|line| line.split_once(command).map(|_| command));
@@ -66,7 +66,7 @@ fn a_halted_lane_names_the_command_that_lifts_it() {
 fn why_a_lane_is_halted_stands_beside_its_position() {
     let folder = with_bad_records(3_000, "{ sqlite: { path: pins.db, table: pin } }");
     let halted = run(folder.path(), &["run", "pins.yaml", "--until-end"]);
-    assert_eq!(halted.code, Some(3));
+    assert_eq!(halted.code, Some(1));
     let shown = run(folder.path(), &["lanes", "pins.yaml"]).done().stdout;
     assert!(shown.contains("halted:"), "{shown}");
     let reason = lane(folder.path())["halted"].as_str().expect("a reason").to_owned();
@@ -113,7 +113,7 @@ limits: { halt_time: 1ms }
     table::change_sqlite(&database, "CREATE TABLE pin (\"index\" INTEGER CHECK (\"index\" < 0))");
     let until_end = ["run", "pins.yaml", "--until-end"];
     let command = "lanes resume pins.yaml generate --accept-rejects";
-    run(folder.path(), &until_end).refused(3, &["CHECK constraint failed", command]);
+    run(folder.path(), &until_end).refused(1, &["CHECK constraint failed", command]);
     assert_eq!(lane(folder.path())["position"], "0", "nothing of it is committed");
     assert!(table::rows(&database, "SELECT id FROM pinhost_dead_letter").is_empty());
 

@@ -54,7 +54,7 @@ fn main() {
     let [mut chain, mut chain_after_decode] = [Chain::new(&steps), Chain::new(&steps)];
     let [mut alone, mut before_native, mut before_chain] = [decoder(), decoder(), decoder()];
     let [mut native_file, mut chain_file] =
-        [Files::new(cache.path(), &posts), Files::new(cache.path(), &posts)];
+        [Files::new(cache.path(), "native", &posts), Files::new(cache.path(), "sandboxed", &posts)];
     let mut chain_between_files = Chain::new(&steps);
     let mut naive = Naive::new(&built("naive"));
     let [
@@ -172,8 +172,8 @@ struct Files {
 }
 
 impl Files {
-    fn new(folder: &Path, posts: &[Vec<&str>]) -> Self {
-        let [from, to] = ["posts.ndjson", "rows.ndjson"].map(|name| folder.join(name));
+    fn new(folder: &Path, name: &str, posts: &[Vec<&str>]) -> Self {
+        let [from, to] = ["posts", "rows"].map(|what| folder.join(format!("{name}-{what}.ndjson")));
         let lines: Vec<_> = posts.iter().flatten().copied().collect();
         fs::write(&from, lines.join("\n")).expect("a file");
         Self { posts: from, rows: to, decoder: decoder() }
@@ -181,6 +181,8 @@ impl Files {
 
     fn clean(&mut self, mut clean: impl FnMut(&Batch) -> Batch) {
         let posts = fs::read_to_string(&self.posts).expect("a file");
+        // Some file systems write a file out at once that is made empty and filled again.
+        let _ = fs::remove_file(&self.rows);
         let mut rows = File::create(&self.rows).expect("a file");
         let lines: Vec<_> = posts.lines().collect();
         for posts in lines.chunks(BATCH_ROWS) {

@@ -16,7 +16,7 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
             newest(postgres.newest.as_deref(), &postgres.key, at, found);
             if !postgres.has_scheme() {
                 let url = postgres.url.reveal();
-                if url.contains('@') {
+                if url.contains('@') && !url.contains("://") {
                     // Where the password stands in it nobody knows.
                     secrets::conceal(url);
                 }

@@ -283,7 +283,7 @@ const EDITS: &[Edit] = &[
     Edit { name: "good", save: |s, mark| odd(s, mark, &nothing()), says: TOOK_OVER },
     Edit {
         name: "slow",
-        save: |s, mark| odd(s, mark, &json!({ "do": "slow", "n": 200_000 })),
+        save: |s, mark| odd(s, mark, &json!({ "do": "slow", "n": 600_000 })),
         says: ROLLED_BACK,
     },
     Edit {

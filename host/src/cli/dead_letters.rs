@@ -5,17 +5,15 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
-use tokio::runtime;
 
 use super::output::{FAINT, STRONG};
 use super::which::Which;
-use super::{CliError, Exit, output, sinks};
+use super::{CliError, Exit, output, sinks, threads};
 use crate::pipeline::Pipeline;
-use crate::run::{Live, Pool, retry};
+use crate::run::{Live, retry};
 use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 #[derive(Debug, Args)]
@@ -201,13 +199,9 @@ fn retry_all(
     ids: &[String],
     generation: Option<&str>,
 ) -> Result<Exit, CliError> {
-    let threads = available_parallelism().map_or(1, usize::from);
-    let pool = Pool::start(threads).map_err(|error| {
-        CliError::environment("the cleaning threads cannot be started").because(&error)
-    })?;
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-        CliError::environment("the threads of the runtime cannot be started").because(&error)
-    })?;
+    let threads = threads::count(None);
+    let pool = threads::pool(threads)?;
+    let runtime = threads::runtime()?;
     runtime.block_on(async {
         let sink = sinks::open(pipeline).await?;
         let filter = DeadLetterFilter {

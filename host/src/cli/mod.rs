@@ -26,6 +26,7 @@ mod sinks;
 mod summary;
 mod swap;
 mod test;
+mod threads;
 mod which;
 
 use std::process::ExitCode;

@@ -5,15 +5,13 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use clap::{Args, ValueEnum};
-use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::run::{by_cause, is_closed};
 use super::signals::drain_on_signal;
-use super::{CliError, Exit, output};
+use super::{CliError, Exit, output, threads};
 use crate::observe::{Stats, Totals};
 use crate::pipeline::config::SourceConfig;
 use crate::pipeline::{Document, Pipeline};
@@ -66,14 +64,9 @@ rejected or dropped are left out.";
 pub(super) fn run(args: &PipeArgs) -> Result<Exit, CliError> {
     let sandbox = Sandbox::new(&CacheFolder::Usual)?;
     let pipeline = Arc::new(Document::load(&args.file, &sandbox)?.piped());
-    let threads =
-        args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-        CliError::environment("the threads of the runtime cannot be started").because(&error)
-    })?;
-    let pool = Pool::start(threads).map_err(|error| {
-        CliError::environment("the cleaning threads cannot be started").because(&error)
-    })?;
+    let threads = threads::count(args.threads);
+    let runtime = threads::runtime()?;
+    let pool = threads::pool(threads)?;
     let exit = runtime.block_on(pipe(args, pipeline, pool));
     // A read of the standard input is of no use any more.
     runtime.shutdown_background();

@@ -2,23 +2,21 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use clap::Args;
-use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::history::HistoryArgs;
 use super::run::{Running, told};
 use super::signals::drain_on_signal;
 use super::summary::Summary;
-use super::{CliError, Exit, output, sinks};
+use super::{CliError, Exit, output, sinks, threads};
 use crate::observe::Progress;
 use crate::pipeline::config::{ObjectsSourceConfig, SinkConfig, SourceConfig};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::{ConnectorError, Digest};
-use crate::run::{PipelineRun, Pool};
+use crate::run::PipelineRun;
 use crate::source::SourceOptions;
 use crate::source::objects::{Meant, MeantRange, ObjectsSource, ReplayPlan};
 
@@ -84,10 +82,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, CliError> {
     };
     let config = args.history.source(&args.from, &pipeline);
     pipeline.source = SourceConfig::Objects(config.clone());
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        CliError::environment("the threads of the runtime cannot be started").because(&error)
-    })?;
+    let runtime = threads::runtime()?;
     let exit = runtime.block_on(replay(args, pipeline, sink_of, &config, ranges));
     runtime.shutdown_background();
     exit
@@ -131,11 +126,8 @@ async fn replay(
     pipeline.replay(&id, sink_of.as_ref());
     let source = source.called(pipeline.args());
 
-    let threads =
-        args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
-    let pool = Pool::start(threads).map_err(|error| {
-        CliError::environment("the cleaning threads cannot be started").because(&error)
-    })?;
+    let threads = threads::count(args.threads);
+    let pool = threads::pool(threads)?;
     let drain = CancellationToken::new();
     let signalled = drain_on_signal(drain.clone())?;
     let running = Running { pipeline: Arc::new(pipeline), stats: Arc::default() };

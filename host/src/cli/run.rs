@@ -4,16 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use clap::Args;
-use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::signals::drain_on_signal;
-use super::{CliError, Exit, output, summary};
+use super::{CliError, Exit, output, summary, threads};
 use crate::observe::{Observed, Phase, Progress, Server, Stats};
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::SourceConfig;
@@ -42,15 +40,9 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let sandbox = Sandbox::new(&CacheFolder::Usual)?;
     let pipelines = load(&args.files, &sandbox)?;
-    let threads =
-        args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        CliError::environment("the threads of the runtime cannot be started").because(&error)
-    })?;
-    let pool = Pool::start(threads).map_err(|error| {
-        CliError::environment("the cleaning threads cannot be started").because(&error)
-    })?;
+    let threads = threads::count(args.threads);
+    let runtime = threads::runtime()?;
+    let pool = threads::pool(threads)?;
     let exit = runtime.block_on(run_all(args, pipelines, pool, sandbox));
     // What still runs is of no use any more: a read of the standard input, say.
     runtime.shutdown_background();

@@ -8,15 +8,13 @@ mod told;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use clap::{ArgGroup, Args};
-use tokio::runtime;
 
 use self::history::History;
 use self::report::{Report, RuleReport, RulesReport};
 use super::history::HistoryArgs;
-use super::{CliError, Exit, output};
+use super::{CliError, Exit, output, threads};
 use crate::pipeline::config::{ObjectsSourceConfig, SourceConfig};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
@@ -73,12 +71,8 @@ pub(super) fn run(args: &DiffArgs) -> Result<Exit, CliError> {
         let error = format!("{} has no rule, and there is nothing to compare", without.name);
         return Err(CliError::input(error));
     };
-    let threads =
-        args.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        CliError::environment("the threads of the runtime cannot be started").because(&error)
-    })?;
+    let threads = threads::count(args.threads);
+    let runtime = threads::runtime()?;
     let compared = runtime.block_on(async {
         let meant = Meant { times: args.history.times(), ranges: None };
         let history = History::open(&old, &source, meant, args.sample).await?;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::trial::{Differences, TrialFault, trial};
+use super::trial::{TrialFault, Tried, trial};
 use crate::pipeline::{Change, Findings, Pipeline, PluginSwap, Workshop};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, Generation};
@@ -286,7 +286,7 @@ impl Wanted {
         Ok(Tested { next, lines })
     }
 
-    async fn tried(&self, live: &Arc<Live>, next: Live) -> Result<(Live, Differences), Refusal> {
+    async fn tried(&self, live: &Arc<Live>, next: Live) -> Result<(Live, Tried), Refusal> {
         let (live, batches) = (Arc::clone(live), self.generations.ring().recent());
         let limits = self.running.limits.probation.clone();
         aside(move || {
@@ -297,7 +297,7 @@ impl Wanted {
     }
 }
 
-fn in_time(found: &Differences) -> String {
+fn in_time(found: &Tried) -> String {
     if found.records == 0 { String::new() } else { format!("; in {}", time(found.took)) }
 }
 

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 pub use control::{Asked, Control, ControlError, ask};
 pub use gates::{FailedTest, Refusal};
 pub use request::{Answer, GenerationStatus, Request};
-pub use trial::{Differences, Example, TrialFault};
+pub use trial::{TrialFault, Tried};
 
 use self::swapper::{Served, Swapper};
 use self::watch::Watch;

@@ -386,6 +386,7 @@ mod tests {
             columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
             keep_dead_letters: None,
             replaces: false,
+            replay_into: None,
         };
         let sink: Arc<dyn Sink> = match &pipeline.sink {
             SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context).unwrap()),

@@ -51,7 +51,7 @@ pub(super) fn last_verdict(generation: Digest, judgements: &[Judgement]) -> Opti
     last.map(|judgement| judgement.verdict)
 }
 
-fn last_reason(generation: Digest, judgements: &[Judgement]) -> String {
+pub(super) fn last_reason(generation: Digest, judgements: &[Judgement]) -> String {
     let last = judgements.iter().rev().find(|judgement| judgement.generation == generation);
     last.and_then(|judgement| judgement.reason.clone()).unwrap_or_default()
 }

@@ -34,7 +34,9 @@ pub enum TrialFault {
         cause: Box<ChainHalted>,
     },
     /// How it comes out in the batch, and in a part of it.
-    #[error("what becomes of the record at {at} depends on those beside it: with fewer of them {told}")]
+    #[error(
+        "what becomes of the record at {at} depends on those beside it: with fewer of them {told}"
+    )]
     Parts { at: String, told: String },
     #[error("on the last {records} records {trouble}")]
     Worse { records: u64, trouble: Trouble },

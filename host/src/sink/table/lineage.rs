@@ -1,7 +1,7 @@
 //! Which generation cleaned which range of a lane: when a unit extends a range, and what ranges hold.
 
 use super::fault::{TableFault, parsed};
-use crate::record::{Lane, Position, Unit};
+use crate::record::{Lane, Past, Unit, UnitPart};
 use crate::sink::{LineageRange, LineageSums};
 
 /// A stored range: `from_position`, `to_position`, `generation`, and the sums in the order of their
@@ -27,30 +27,67 @@ pub(crate) fn range(
     })
 }
 
-/// The sums of the lane's last range with those of a unit that extends it: one that goes on where it
-/// ended, and is of the same generation.
+/// What a unit adds to the lineage: its own range.
+pub(crate) fn own(unit: &Unit, sums: LineageSums) -> LineageRange {
+    let Unit { lane, from, to, generation, .. } = unit;
+    LineageRange { lane: lane.clone(), from: *from, to: *to, generation: Some(*generation), sums }
+}
+
+/// What a unit of a replay adds to the lineage of those whose rows it has made anew: the ranges of its
+/// records where they were read first.
+pub(crate) fn replayed(unit: &Unit) -> Vec<LineageRange> {
+    let mut ranges: Vec<LineageRange> = Vec::new();
+    // The position after the record before, in the replay's own lane.
+    let mut next = None;
+    for UnitPart { raw, .. } in &unit.parts {
+        let Some(Past::Archived { lane: Some(lane), positions }) = &raw.past else { continue };
+        for (record, position) in raw.records.iter().zip(positions) {
+            // Places may be sparse. What lies between two records of an object was not left out.
+            let goes_on = |last: &LineageRange| {
+                last.lane == *lane
+                    && last.to.is_comparable(position)
+                    && last.to.order() <= position.order()
+                    && (last.to.order() == position.order() || next == Some(record.position))
+            };
+            match ranges.last_mut().filter(|last| goes_on(last)) {
+                Some(last) => last.to = position.after(),
+                None => ranges.push(LineageRange {
+                    lane: lane.clone(),
+                    from: *position,
+                    to: position.after(),
+                    generation: Some(unit.generation),
+                    sums: LineageSums::default(),
+                }),
+            }
+            next = Some(record.position.after());
+        }
+    }
+    ranges
+}
+
+/// The lane's last range together with one that extends it: one that goes on where it ended, and is of the
+/// same generation.
 pub(crate) fn extended(
     last: &LineageRange,
-    unit: &Unit,
-    sums: LineageSums,
-) -> Result<Option<LineageSums>, TableFault> {
-    if last.to != unit.from || last.generation != Some(unit.generation) {
+    next: &LineageRange,
+) -> Result<Option<LineageRange>, TableFault> {
+    let goes_on = last.to.is_comparable(&next.from) && last.to.order() == next.from.order();
+    // What was read for the first time is no part of what was replayed.
+    let is_other = last.is_replayed() && next.sums != LineageSums::default();
+    if last.generation != next.generation || !goes_on || is_other {
         return Ok(None);
     }
-    let sums = last.sums + sums;
-    check(&unit.lane, last.from, unit.to, sums)?;
-    Ok(Some(sums))
+    let extended = LineageRange { from: last.from, sums: last.sums + next.sums, ..next.clone() };
+    check(&extended)?;
+    Ok(Some(extended))
 }
 
 /// Invariant 1, before it is written.
-pub(crate) fn check(
-    lane: &Lane,
-    from: Position,
-    to: Position,
-    sums: LineageSums,
-) -> Result<(), TableFault> {
-    if sums.is_balanced() {
+pub(crate) fn check(range: &LineageRange) -> Result<(), TableFault> {
+    if range.sums.is_balanced() {
         return Ok(());
     }
-    Err(TableFault::Unbalanced { lane: lane.clone(), from, to, sums: format!("{sums:?}") })
+    let LineageRange { lane, from, to, sums, .. } = range;
+    let (lane, sums) = (lane.clone(), format!("{sums:?}"));
+    Err(TableFault::Unbalanced { lane, from: *from, to: *to, sums })
 }

@@ -207,7 +207,7 @@ fn rows_that_a_replay_has_replaced_are_of_its_generation() {
 
 #[test]
 fn whoever_made_a_row_last_has_made_it() {
-    const AGAIN: u64 = 4_700;
+    const AGAIN: u64 = 4_520;
     let scene = Scene::new(UPSERTED);
     scene.is_another(true);
     let said = scene.replay(&[]).done();

@@ -82,7 +82,7 @@ pub(super) fn whoever_runs(file: &Path, what: &Asked) -> Result<Option<Answer>, 
 /// Says what can be done as long as the file is broken that names the sink.
 pub(super) fn state_elsewhere(error: CliError) -> CliError {
     error.help(
-        "a process that runs it would tell nevertheless, but none answers; and any other version of the file \
-         shows the same, as far as its `name:` and its `sink:` are those",
+        "no process that runs it answers; what ran can be asked with any other version of the file, as only \
+         its `name:` and its `sink:` count",
     )
 }

@@ -485,6 +485,9 @@ fn a_generation_that_gets_further_than_before_is_not_called_refused() {
     stream.says(TOOK_OVER, 1);
     let shown = stream.run(&["generations", "pins.yaml"]).done().stdout;
     assert!(shown.contains("on probation, runs") && !shown.contains("tests fail"), "{shown}");
+    stream.running.kill();
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("is new here; for 10m it is watched beside", 1);
     stream.end();
 }
 

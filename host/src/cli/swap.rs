@@ -6,9 +6,13 @@ use std::time::SystemTime;
 use clap::Args;
 
 use super::{CliError, Exit, output, sinks, which};
+use crate::diff::cut;
 use crate::pipeline::Pipeline;
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::swap::{Answer, Asked, ControlError, KnownGeneration, ask, known};
+
+/// Of a reason in a table; `--json` has all of it.
+const REASON_CHARS_MAX: usize = 120;
 
 #[derive(Debug, Args)]
 pub(super) struct SwapArgs {
@@ -134,7 +138,7 @@ pub(super) fn generations(args: &GenerationsArgs) -> Result<Exit, CliError> {
             judged.unwrap_or_default(),
             output::number(known.sums.read),
             output::number(known.sums.dead),
-            known.reason.unwrap_or_default(),
+            cut(&known.reason.unwrap_or_default(), 0, REASON_CHARS_MAX),
         ]
     });
     let table = output::table([head.map(str::to_owned)].into_iter().chain(rows));

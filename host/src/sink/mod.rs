@@ -310,6 +310,8 @@ pub enum Verdict {
     Live,
     /// It did not get as far as cleaning a record that counts.
     Refused,
+    /// It was refused before and has taken over since: nothing more is known.
+    OnProbation,
     /// It took over, and the one before took over again.
     RolledBack,
 }
@@ -319,6 +321,7 @@ impl Verdict {
         match self {
             Self::Live => "live",
             Self::Refused => "refused",
+            Self::OnProbation => "on probation",
             Self::RolledBack => "rolled back",
         }
     }
@@ -338,7 +341,7 @@ impl FromStr for Verdict {
     type Err = VerdictError;
 
     fn from_str(name: &str) -> Result<Self, VerdictError> {
-        let known = [Self::Live, Self::Refused, Self::RolledBack];
+        let known = [Self::Live, Self::Refused, Self::OnProbation, Self::RolledBack];
         let verdict = known.into_iter().find(|verdict| verdict.name() == name);
         verdict.ok_or_else(|| VerdictError(name.to_owned()))
     }

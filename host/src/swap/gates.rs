@@ -149,6 +149,8 @@ pub(super) enum Passed {
 pub(super) struct Ready {
     pub pipeline: Arc<Pipeline>,
     pub live: Live,
+    /// That it was is no longer so.
+    pub was_refused: bool,
 }
 
 /// A generation that did as it should apart from the stream.
@@ -236,7 +238,7 @@ impl Wanted {
             self.asked(&*sink, &generation, has_other_columns),
             self.tested(&pipeline, &live, next),
         );
-        asked?;
+        let before = asked?;
         let Tested { next, lines } = tested?;
         if has_other_columns {
             told.tell("the sink takes the new columns");
@@ -248,19 +250,22 @@ impl Wanted {
         if has_other_columns {
             sink.prepare().await.map_err(Refusal::Columns)?;
         }
-        Ok(Passed::Ready(Box::new(Ready { pipeline, live: next })))
+        let was_refused = before == Some(Verdict::Refused);
+        Ok(Passed::Ready(Box::new(Ready { pipeline, live: next, was_refused })))
     }
 
-    /// Whether the sink knows nothing bad of the generation, and takes its rows; keeps it.
+    /// Whether the sink knows nothing bad of the generation, and takes its rows; keeps it. Says what was
+    /// found out about it before.
     async fn asked(
         &self,
         sink: &dyn Sink,
         generation: &Generation,
         has_other_columns: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Verdict>, Refusal> {
         let judgements = sink.judgements().await.map_err(Refusal::Sink)?;
         let digest = generation.digest;
-        if last_verdict(digest, &judgements) == Some(Verdict::RolledBack) {
+        let before = last_verdict(digest, &judgements);
+        if before == Some(Verdict::RolledBack) {
             let last = judgements.into_iter().rev().find(|it| it.generation == digest);
             let reason = last.and_then(|last| last.reason).unwrap_or_default();
             return Err(Refusal::Marked { generation: digest, reason });
@@ -268,10 +273,10 @@ impl Wanted {
         if has_other_columns {
             sink.would_take().await.map_err(Refusal::Columns)?;
         }
-        if self.is_dry {
-            return Ok(());
+        if !self.is_dry {
+            sink.keep(generation).await.map_err(Refusal::Sink)?;
         }
-        sink.keep(generation).await.map_err(Refusal::Sink)
+        Ok(before)
     }
 
     async fn tested(

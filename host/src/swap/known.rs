@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::request::{GenerationStatus, Standing};
+use super::request::GenerationStatus;
 use crate::record::ConnectorError;
 use crate::sink::{Judgement, LineageSums, Sink, Verdict};
 
@@ -48,10 +48,6 @@ pub async fn known(
     }
     for status in running {
         let known = all.of(&status.digest);
-        if status.state == Standing::OnProbation && known.verdict == Some(Verdict::Refused) {
-            // It came further this time.
-            (known.verdict, known.reason, known.judged) = (None, None, None);
-        }
         known.running = Some(status);
     }
     Ok(all.0)

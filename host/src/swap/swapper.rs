@@ -472,7 +472,7 @@ impl Swapper {
         took: Duration,
         told: &mut Told,
     ) {
-        let Ready { pipeline, live } = ready;
+        let Ready { pipeline, live, was_refused } = ready;
         let before = self.generations.current();
         let limits = self.running.limits.probation.clone();
         let next = match &undoes {
@@ -499,6 +499,8 @@ impl Swapper {
                 self.unwritten.push_back(gates::judged(bad.generation, Verdict::RolledBack, why));
             }
             self.unwritten.push_back(gates::judged(next.generation, Verdict::Live, None));
+        } else if was_refused {
+            self.unwritten.push_back(gates::judged(next.generation, Verdict::OnProbation, None));
         }
         self.watch_over(&next);
         let places = places(&next, &before).await;

@@ -91,3 +91,91 @@ pub(crate) fn check(range: &LineageRange) -> Result<(), TableFault> {
     let (lane, sums) = (lane.clone(), format!("{sums:?}"));
     Err(TableFault::Unbalanced { lane, from: *from, to: *to, sums })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::record::{Digest, ObjectPosition, Position, RawBatch, RawRecord, Rows};
+
+    fn part(lane: &str, object: u64, records: &[(u64, u64)]) -> UnitPart {
+        let at = |row| Position::Object(ObjectPosition { plan: 0, object, row });
+        let raw = RawBatch {
+            bytes: Bytes::new(),
+            records: records.iter().map(|(row, _)| RawRecord::value(at(*row), 0..0)).collect(),
+            headers: Vec::new(),
+            columns: None,
+            topic: None,
+            partition: None,
+            from: at(0),
+            to: at(100),
+            past: Some(Past::Archived {
+                lane: Some(Lane::new(lane)),
+                positions: records.iter().map(|(_, place)| Position::Record(*place)).collect(),
+            }),
+        };
+        UnitPart {
+            raw: Arc::new(raw),
+            rows: Rows::Raw,
+            origins: Vec::new(),
+            deletes: None,
+            dropped: 0,
+            dead_letters: Vec::new(),
+        }
+    }
+
+    fn ranges(parts: Vec<UnitPart>) -> Vec<(String, String, String)> {
+        let unit = Unit {
+            lane: Lane::new("objects"),
+            from: parts[0].raw.from,
+            to: parts[0].raw.to,
+            generation: Digest::of(b"one"),
+            parts,
+            accepted_rejects: 0,
+            refusals_max: 0,
+        };
+        let told = replayed(&unit).into_iter();
+        told.map(|it| (it.lane.to_string(), it.from.to_string(), it.to.to_string())).collect()
+    }
+
+    fn range(lane: &str, from: u64, to: u64) -> (String, String, String) {
+        let place = |at| Position::Record(at).to_string();
+        (lane.to_owned(), place(from), place(to))
+    }
+
+    #[test]
+    fn what_is_replayed_is_told_by_the_places_where_it_was_read_first() {
+        // Places are sparse; records 3 and 4 of the first object were left out, as was what came between
+        // the objects of `b`.
+        let parts = vec![
+            part("a", 0, &[(0, 10), (1, 11), (2, 15)]),
+            part("a", 0, &[(5, 20), (6, 30)]),
+            part("a", 1, &[(0, 31)]),
+            part("b", 2, &[(0, 32)]),
+            part("b", 3, &[(0, 40)]),
+        ];
+        let expected =
+            [range("a", 10, 16), range("a", 20, 32), range("b", 32, 33), range("b", 40, 41)];
+        assert_eq!(ranges(parts), expected);
+    }
+
+    #[test]
+    fn what_was_read_for_the_first_time_is_no_part_of_what_was_replayed() {
+        let range = |from, to, read| LineageRange {
+            lane: Lane::new("a"),
+            from: Position::Record(from),
+            to: Position::Record(to),
+            generation: Some(Digest::of(b"one")),
+            sums: LineageSums { read, stored: read, ..LineageSums::default() },
+        };
+        let (replayed, read) = (range(0, 5, 0), range(5, 9, 4));
+        assert!(replayed.is_replayed() && !read.is_replayed() && !range(5, 5, 0).is_replayed());
+        assert_eq!(extended(&replayed, &read).unwrap(), None);
+        assert_eq!(extended(&replayed, &range(5, 9, 0)).unwrap(), Some(range(0, 9, 0)));
+        assert_eq!(extended(&range(0, 5, 5), &read).unwrap(), Some(range(0, 9, 9)));
+        assert_eq!(extended(&range(0, 4, 4), &read).unwrap(), None, "there is a gap");
+    }
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::gates::{self, Passed, Ready, Refusal, Told, Wanted, What};
@@ -30,8 +30,9 @@ const BEGIN_TIME: Duration = Duration::from_secs(1);
 /// How often is looked whether there are records.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How often is looked what other processes found out.
+/// How often is looked what other processes found out, and how long a sink may take to tell.
 const HEED: Duration = Duration::from_secs(5);
+const HEED_TIME: Duration = Duration::from_secs(2);
 
 /// Between two tries to write a verdict.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -242,12 +243,14 @@ impl Swapper {
     async fn heed(&mut self) -> bool {
         self.heeds = Instant::now() + HEED;
         let live = self.generations.current();
-        let judgements = match live.sink.judgements().await {
-            Ok(judgements) => judgements,
-            Err(error) => {
+        let judgements = match timeout(HEED_TIME, live.sink.judgements()).await {
+            Ok(Ok(judgements)) => judgements,
+            Ok(Err(error)) => {
                 tracing::debug!(pipeline = %self.running.name, "verdicts cannot be read: {error}");
                 return false;
             }
+            // The next look is soon.
+            Err(_) => return false,
         };
         let is_bad = start::last_verdict(live.generation, &judgements) == Some(Verdict::RolledBack);
         if is_bad {

@@ -198,7 +198,7 @@ impl ObjectsReader {
     async fn read_on(&mut self) -> Result<bool, ObjectsSourceError> {
         let is_end = match &mut self.rest {
             Some(rest) => {
-                let is_more = rest.read(self.framer.space()).await?;
+                let is_more = rest.read(self.framer.buffer()).await?;
                 self.framer.scan();
                 !is_more
             }

@@ -128,12 +128,113 @@ fn a_replay_gives_the_rows_that_the_stream_gave() {
     let again = scene.replay(&[]).done();
     assert!(again.stderr.contains("nothing new to read"), "{}", again.stderr);
 
-    let ind = live[0].split(' ').next().expect("its key");
-    let told = scene.run(&["lineage", "live.yaml", "--where", &format!("ind={ind}")]).done();
-    let (_, command) = told.stderr.split_once("pinhost lineage").expect("where to look as well");
-    let command: Vec<_> = command.split_whitespace().collect();
-    let replayed = scene.run(&[&["lineage"], &command[..]].concat()).done();
+    let (_, id) = again.stderr.split_once("run id").expect("its name");
+    let id = id.split_whitespace().next().expect("its name");
+    let replayed = scene.run(&["lineage", "live.yaml", "--run-id", id]).done();
     assert!(replayed.stdout.contains("objects"), "{}", replayed.stdout);
+}
+
+impl Scene {
+    /// Where the records of rows stand, and what made the rows; of some keys, or of all.
+    fn made(&self, arguments: &[&str], keys: u64) -> Vec<(u64, String)> {
+        let mut made = Vec::new();
+        for ind in 0..keys {
+            let which = format!("ind={ind}");
+            let trace = [&["lineage"], arguments, &["--json", "--where", &which]].concat();
+            let said = self.run(&trace);
+            // The only record with this key may be a dead letter.
+            if said.code == Some(1) {
+                continue;
+            }
+            for row in said.done().json()["rows"].as_array().expect("rows") {
+                let text = |key: &str| row[key].as_str().unwrap_or_default();
+                made.push((text("record").parse().expect("a place"), text("generation").into()));
+            }
+        }
+        made
+    }
+
+    /// What is written is another generation, or the first one again.
+    fn is_another(&self, is_other: bool) {
+        let file = self.path().join("live.yaml");
+        let written = fs::read_to_string(&file).expect("UTF-8").replace(DEEP, "");
+        let more = if is_other { DEEP } else { "" };
+        fs::write(file, format!("{written}{more}")).expect("a file");
+    }
+
+    /// Where each range of the stream's lineage begins and ends, and of which generation it is.
+    fn ranges(&self) -> Vec<(u64, u64, String)> {
+        let lineage = self.run(&["lineage", "live.yaml", "--json"]).done().json();
+        let ranges = lineage.as_array().expect("ranges").iter();
+        let range = |range: &serde_json::Value| {
+            let text = |key: &str| range[key].as_str().unwrap_or_default();
+            let place = |key: &str| text(key).parse().expect("a place");
+            (place("from"), place("to"), text("generation").to_owned())
+        };
+        ranges.map(range).collect()
+    }
+}
+
+const DEEP: &str = "limits: { depth: 63 }\n";
+
+#[test]
+fn rows_that_a_replay_has_replaced_are_of_its_generation() {
+    let scene = Scene::new("table: pin");
+    let objects = fs::read_dir(scene.path().join("archive")).expect("a folder");
+    let mut names: Vec<_> =
+        objects.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.retain(|name| name.contains("--"));
+    names.sort();
+    scene.is_another(true);
+    scene.replay(&["--replace", "--match", &names[1]]).done();
+
+    let ranges = scene.ranges();
+    let [(0, RECORDS, first), (from, to, second)] = &ranges[..] else { panic!("{ranges:?}") };
+    assert!(first != second && 0 < *from && *to < RECORDS, "{ranges:?}");
+    let made = scene.made(&["live.yaml"], 5);
+    for (record, generation) in &made {
+        let expected = if (from..to).contains(&record) { second } else { first };
+        assert_eq!(generation, expected, "of record {record}: {ranges:?}");
+    }
+    for generation in [first, second] {
+        assert!(made.iter().any(|(_, made)| made == generation), "{made:?}");
+    }
+    let told = scene.run(&["lineage", "live.yaml"]).done().stdout;
+    assert!(told.contains("replayed"), "{told}");
+    let told = scene.run(&["generations", "live.yaml"]).done().stdout;
+    assert!(told.contains("replayed") && told.contains("5,000"), "{told}");
+}
+
+#[test]
+fn whoever_made_a_row_last_has_made_it() {
+    const AGAIN: u64 = 4_520;
+    let scene = Scene::new(UPSERTED);
+    scene.is_another(true);
+    let said = scene.replay(&[]).done();
+    let (_, id) = said.stderr.split_once("run id").expect("its name");
+    let id = id.split_whitespace().next().expect("its name");
+    let ranges = scene.ranges();
+    let [(0, RECORDS, first), (0, RECORDS, second)] = &ranges[..] else { panic!("{ranges:?}") };
+    let made = scene.made(&["live.yaml"], 5);
+    assert!(made.len() > 2 && made.iter().all(|(_, made)| made == second), "{made:?}");
+    assert_eq!(made, scene.made(&["live.yaml", "--run-id", id], 5));
+
+    scene.is_another(false);
+    let back = AGAIN.to_string();
+    scene.run(&["lanes", "move", "live.yaml", "generate", "--to", &back, "--accept-gap"]).done();
+    scene.run(&["run", "live.yaml"]).done();
+    let made = scene.made(&["live.yaml"], 40);
+    for (record, generation) in &made {
+        assert_eq!(generation, if *record < AGAIN { second } else { first }, "of record {record}");
+    }
+    for generation in [first, second] {
+        assert!(made.iter().any(|(_, made)| made == generation), "{made:?}");
+    }
+
+    // In another table it is the same.
+    scene.replay(&["--to", "other.yaml", "--run-id", "there"]).done();
+    let made = scene.made(&["live.yaml", "--run-id", "there", "--sink-of", "other.yaml"], 5);
+    assert!(made.len() > 2 && made.iter().all(|(_, made)| made == first), "{made:?}");
 }
 
 #[test]

@@ -450,6 +450,79 @@ fn after_a_kill_no_generation_begins_that_was_rolled_back() {
 }
 
 #[test]
+fn after_a_kill_no_generation_begins_that_was_refused() {
+    let mut stream = Stream::start("rate: 20000", "{}");
+    stream.save_rule(rule(2, &json!({ "do": "trap" })));
+    stream.says(REFUSED, 1);
+    wait_until(SOON, || verdicts(&stream) == ["live", "refused"], || stream.running.log());
+    for _ in 0..2 {
+        stream.running.kill();
+        stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+        stream.says("was refused: 1 of the rule's 1 tests fail", 1);
+        stream.says("runs, which did well: change the rule or its plugins", 1);
+        // It may do better on the records that come now.
+        stream.says(REFUSED, 1);
+        stream.has_rows(1_000);
+        assert!(!stream.running.log().contains(TOOK_OVER), "{}", stream.running.log());
+    }
+    stream.save_rule(rule(3, &nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.has_rows(1_000);
+    assert_eq!(stream.end().keys().copied().collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
+fn a_generation_that_gets_further_than_before_is_not_called_refused() {
+    let mut stream = Stream::start("rate: 20000", "{}");
+    let mut failing = rule(2, &nothing());
+    failing["tests"][0]["rows"][0]["save_location"] = json!("elsewhere");
+    stream.save_rule(failing);
+    stream.says(REFUSED, 1);
+    let shown = || stream.run(&["generations", "pins.yaml"]).done().stdout;
+    wait_until(SOON, || shown().contains("tests fail"), shown);
+    // The same generation: tests decide nothing about a row.
+    stream.save_rule(rule(2, &nothing()));
+    stream.says(TOOK_OVER, 1);
+    let shown = stream.run(&["generations", "pins.yaml"]).done().stdout;
+    assert!(shown.contains("on probation, runs") && !shown.contains("tests fail"), "{shown}");
+    stream.running.kill();
+    stream.running = Running::start(pinhost!(), stream.folder.path(), &["pins.yaml"]);
+    stream.says("is new here; for 10m it is watched beside", 1);
+    stream.end();
+}
+
+#[test]
+fn what_ran_is_told_while_the_files_are_broken() {
+    let mut stream = Stream::start("rate: 20000", "{}");
+    let written = fs::read(stream.path("pins.yaml")).expect("it was written");
+    stream.save_rule(rule(2, &nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.has_rows(1_000);
+    save(&stream.path("pins.yaml"), "name: pins\nsource: [}\n");
+    stream.says(REFUSED, 1);
+
+    let shown = stream.run(&["generations", "pins.yaml"]).done().stdout;
+    assert!(shown.contains("on probation, runs") && shown.contains("before, runs"), "{shown}");
+    let lineage = stream.run(&["lineage", "pins.yaml", "--json"]).done().json();
+    assert_eq!(lineage.as_array().map(Vec::len), Some(2), "{lineage}");
+    let made = stream.run(&["lineage", "pins.yaml", "--where", "at=7"]).done().stdout;
+    assert!(made.contains("strip-prefix (plugin"), "{made}");
+    let refused = stream.run(&["swap", "pins.yaml", "odd", "odd.wasm"]);
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    assert!(refused.stderr.contains("pins.yaml:2:"), "{refused:#?}");
+
+    stream.running.signal("TERM");
+    stream.running.ended(SOON);
+    for command in [&["generations", "pins.yaml"][..], &["lineage", "pins.yaml"]] {
+        stream.run(command).refused(2, &["pins.yaml:2:", "any other version of the file"]);
+    }
+    fs::write(stream.path("before.yaml"), written).expect("a file");
+    let shown = stream.run(&["generations", "before.yaml"]).done().stdout;
+    assert_eq!(shown.lines().count(), 3, "{shown}");
+    is_sound(&stream.path("pins.db"));
+}
+
+#[test]
 fn a_generation_that_begins_a_process_is_watched_beside_the_one_that_did_well() {
     let mut stream = Stream::start("rate: 20000", "{}");
     stream.running.kill();

@@ -57,7 +57,7 @@ struct Told {
     place: Option<Place>,
     findings: Vec<Finding>,
     help: Option<String>,
-    /// Everything that is wrong with a pipeline or a rule: then this is all there is to say.
+    /// Everything that is wrong with a pipeline or a rule: then that is the message.
     written: Option<Findings>,
 }
 
@@ -137,9 +137,10 @@ impl Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Told { message, place, findings, help, written, exit: _ } = &*self.0;
         if let Some(written) = written {
-            return written.fmt(f);
+            written.fmt(f)?;
+        } else {
+            write!(f, "{ERROR}error:{ERROR:#} {message}")?;
         }
-        write!(f, "{ERROR}error:{ERROR:#} {message}")?;
         if let Some(place) = place {
             write!(f, "\n{place}")?;
         }

@@ -1,17 +1,15 @@
 //! `pinhost lineage`: which rule cleaned which records, and which one made a row.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::output::{FAINT, STRONG};
 use super::which::Which;
 use super::{CliError, Exit, output, sinks};
-use crate::pipeline::Pipeline;
-use crate::record::{Digest, Generation};
-use crate::sink::{LineageRange, RowOrigin, Sink};
+use crate::sink::{LineageRange, Trace, TracedRow, trace};
+use crate::source::objects::LANE;
+use crate::swap::{Answer, Asked};
 
 #[derive(Debug, Args)]
 pub(super) struct LineageArgs {
@@ -26,42 +24,74 @@ pub(super) struct LineageArgs {
 }
 
 pub(super) fn run(args: &LineageArgs) -> Result<Exit, CliError> {
-    let pipeline = args.of.load()?;
+    let Some(which) = &args.which else {
+        let ranges = match args.of.asked(&Asked::Lineage)? {
+            Some(Answer::Lineage { ranges }) => ranges,
+            Some(_) | None => ranges(args)?,
+        };
+        return list(args, &ranges);
+    };
+    let (column, value) = which.split_once('=').ok_or_else(|| {
+        CliError::input(format!("`{which}` names no column and value"))
+            .help("they are written as `ind=8304`")
+    })?;
+    let asked = Asked::Trace { column: column.to_owned(), value: value.to_owned() };
+    let trace = match args.of.asked(&asked)? {
+        Some(Answer::Traced { trace }) => trace,
+        Some(_) | None => traced(args, column, value)?,
+    };
+    let Some(trace) = trace else {
+        let file = args.of.file().display();
+        return Err(CliError::input(format!(
+            "rows of the pipeline in {file} do not tell where they come from"
+        ))
+        .help("tables that pinhost makes do, unless the sink says `provenance: false`"));
+    };
+    if trace.rows.is_empty() {
+        return Err(CliError::failed(format!("no row has {value} in column {column}")));
+    }
+    rows(args, &trace)
+}
+
+fn ranges(args: &LineageArgs) -> Result<Vec<LineageRange>, CliError> {
+    let pipeline = args.of.load_to_look()?;
+    sinks::small_runtime()?
+        .block_on(async { sinks::open(&pipeline).await?.lineage().await.map_err(sinks::told) })
+}
+
+fn traced(args: &LineageArgs, column: &str, value: &str) -> Result<Option<Trace>, CliError> {
+    let pipeline = args.of.load_to_look()?;
     sinks::small_runtime()?.block_on(async {
         let sink = sinks::open(&pipeline).await?;
-        let ranges = sink.lineage().await.map_err(sinks::told)?;
-        match &args.which {
-            None => list(&pipeline, &ranges, args.json),
-            Some(which) => {
-                let (column, value) = which.split_once('=').ok_or_else(|| {
-                    CliError::input(format!("`{which}` names no column and value"))
-                        .help("they are written as `ind=8304`")
-                })?;
-                rows(&*sink, &pipeline, &ranges, (column, value), args.json).await
+        let mut ranges = match pipeline.replay_into() {
+            Some(into) => {
+                let other = sinks::open_of(&pipeline, into).await?;
+                other.lineage().await.map_err(sinks::told)?
             }
-        }
+            None => Vec::new(),
+        };
+        ranges.extend(sink.lineage().await.map_err(sinks::told)?);
+        trace(&*sink, &ranges, column, value).await.map_err(sinks::told)
     })
 }
 
-fn list(pipeline: &Pipeline, ranges: &[LineageRange], as_json: bool) -> Result<Exit, CliError> {
-    if as_json {
+fn list(args: &LineageArgs, ranges: &[LineageRange]) -> Result<Exit, CliError> {
+    if args.json {
         output::json(&ranges)?;
     } else if ranges.is_empty() {
-        output::talk(format!("{} has no lineage yet: it never ran on this sink", pipeline.name));
+        let file = args.of.file().display();
+        output::talk(format!("{file} has no lineage yet: it never ran on this sink"));
     } else {
         let head = ["lane", "from", "to", "generation", "read", "stored", "dead letters"];
         let lines = ranges.iter().map(|range| {
             let generation = range.generation.map_or_else(|| "a gap".to_owned(), |it| it.short());
-            let count = output::number;
-            [
-                range.lane.to_string(),
-                range.from.place().to_string(),
-                range.to.place().to_string(),
-                generation,
-                count(range.sums.read),
-                count(range.sums.stored),
-                count(range.sums.dead),
-            ]
+            let counts = match range.is_replayed() {
+                true => ["replayed".to_owned(), String::new(), String::new()],
+                false => [range.sums.read, range.sums.stored, range.sums.dead].map(output::number),
+            };
+            let [read, stored, dead] = counts;
+            let (from, to) = (range.from.place().to_string(), range.to.place().to_string());
+            [range.lane.to_string(), from, to, generation, read, stored, dead]
         });
         let table = output::table([head.map(str::to_owned)].into_iter().chain(lines));
         output::result(output::lines(&table, ""))?;
@@ -69,98 +99,52 @@ fn list(pipeline: &Pipeline, ranges: &[LineageRange], as_json: bool) -> Result<E
     Ok(Exit::Done)
 }
 
-async fn rows(
-    sink: &dyn Sink,
-    pipeline: &Pipeline,
-    ranges: &[LineageRange],
-    (column, value): (&str, &str),
-    as_json: bool,
-) -> Result<Exit, CliError> {
-    let Some(rows) = sink.origins(column, value).await.map_err(sinks::told)? else {
-        return Err(CliError::input(format!(
-            "rows of {} do not tell where they come from",
-            pipeline.name
-        ))
-        .help("tables that pinhost makes do, unless the sink says `provenance: false`"));
-    };
-    if rows.is_empty() {
-        return Err(CliError::failed(format!("no row has {value} in column {column}")));
-    }
-    let mut generations: BTreeMap<String, Option<Generation>> = BTreeMap::new();
-    let mut found = Vec::new();
-    for row in &rows {
-        // A lane that was moved back was read twice: what came last has made the row.
-        let generation =
-            ranges.iter().rev().find(|range| range.made(row)).and_then(|range| range.generation);
-        if let Some(digest) = generation
-            && !generations.contains_key(&digest.to_string())
-        {
-            let kept = sink.generation(digest).await.map_err(sinks::told)?;
-            generations.insert(digest.to_string(), kept);
-        }
-        found.push((row, generation));
-    }
-    if as_json {
-        let rows: Vec<_> = found.iter().map(|(row, digest)| as_value(row, *digest)).collect();
-        let rules: BTreeMap<_, _> = generations
-            .iter()
-            .map(|(digest, kept)| (digest, kept.as_ref().and_then(resolved)))
-            .collect();
-        output::json(&json!({ "rows": rows, "generations": rules }))?;
+fn rows(args: &LineageArgs, trace: &Trace) -> Result<Exit, CliError> {
+    if args.json {
+        output::json(trace)?;
         return Ok(Exit::Done);
     }
-    tell_replays(sink, pipeline).await?;
-    let lines = found.iter().map(|(row, digest)| {
-        let generation = digest.map_or_else(|| "not known".to_owned(), |digest| digest.short());
-        [row.lane.to_string(), row.written.clone(), generation]
+    tell_replays(args, trace);
+    let lines = trace.rows.iter().map(|row| {
+        let TracedRow { lane, record, generation } = row.clone();
+        let generation = generation.map(|digest| digest[..12].to_owned());
+        [lane, record, generation.unwrap_or_else(|| "not known".to_owned())]
     });
     let head = ["lane", "record", "generation"].map(str::to_owned);
     let mut told = output::lines(&output::table([head].into_iter().chain(lines)), "");
-    for (digest, kept) in &generations {
+    for (digest, resolved) in &trace.generations {
         let _ = write!(told, "\n\n{STRONG}{}{STRONG:#}", &digest[..12]);
-        match kept.as_ref().and_then(resolved) {
-            Some(resolved) => {
-                for step in resolved["rule"]["steps"].as_array().into_iter().flatten() {
-                    let text = |key: &str| step[key].as_str().unwrap_or_default().to_owned();
-                    let plugin: String = text("plugin").chars().take(12).collect();
-                    let _ = write!(
-                        told,
-                        "\n  {} {FAINT}(plugin {plugin}){FAINT:#} with {}",
-                        text("id"),
-                        step["with"]
-                    );
-                }
-            }
-            None => told += "\n  it is not kept",
+        let Some(resolved) = resolved else {
+            told += "\n  it is not kept";
+            continue;
+        };
+        for step in resolved["rule"]["steps"].as_array().into_iter().flatten() {
+            let text = |key: &str| step[key].as_str().unwrap_or_default().to_owned();
+            let plugin: String = text("plugin").chars().take(12).collect();
+            let _ = write!(
+                told,
+                "\n  {} {FAINT}(plugin {plugin}){FAINT:#} with {}",
+                text("id"),
+                step["with"]
+            );
         }
     }
     output::result(told)?;
     Ok(Exit::Done)
 }
 
-/// A row that a replay has made keeps the place of its record, so that the place alone does not tell.
-async fn tell_replays(sink: &dyn Sink, pipeline: &Pipeline) -> Result<(), CliError> {
-    let writers = sink.writers().await.map_err(sinks::told)?;
-    let replays = pipeline.replay_name("");
-    let ids: Vec<_> = writers.iter().filter_map(|writer| writer.strip_prefix(&replays)).collect();
-    if let [first, ..] = ids[..] {
-        let (all, file) = (ids.join(", "), pipeline.path.display());
+/// Objects without an index do not tell where their records were read first: what a replay made of them
+/// bears the places that they have there.
+fn tell_replays(args: &LineageArgs, trace: &Trace) {
+    let is_unclear = |row: &TracedRow| row.generation.is_none() || row.lane == LANE;
+    if let [first, ..] = &trace.replays[..]
+        && args.of.is_of_pipeline()
+        && trace.rows.iter().any(is_unclear)
+    {
+        let (all, file) = (trace.replays.join(", "), args.of.file().display());
         output::talk(format!(
-            "rows that a replay has made since are of its rule, whatever is said here; there were {all}: pinhost \
-             lineage {file} --run-id {first}"
+            "rows of the lane `{LANE}` may also be of a replay of objects without an index, whatever is said \
+             here; there were {all}: pinhost lineage {file} --run-id {first} --where …"
         ));
     }
-    Ok(())
-}
-
-fn resolved(generation: &Generation) -> Option<Value> {
-    serde_json::from_str(&generation.resolved).ok()
-}
-
-fn as_value(row: &RowOrigin, generation: Option<Digest>) -> Value {
-    json!({
-        "lane": row.lane.name(),
-        "record": row.written,
-        "generation": generation.map(|digest| digest.to_string()),
-    })
 }

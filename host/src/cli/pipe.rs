@@ -153,6 +153,7 @@ fn sink(
         columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
         keep_dead_letters: None,
         replaces: false,
+        replay_into: None,
     };
     StdoutSink::of(format, letters, context)
 }

@@ -19,12 +19,21 @@ pub(super) fn small_runtime() -> Result<Runtime, CliError> {
 
 /// The sink, not to claim anything.
 pub(super) async fn open(pipeline: &Pipeline) -> Result<Arc<dyn Sink>, CliError> {
+    open_of(pipeline, Arc::clone(&pipeline.name)).await
+}
+
+/// The same as the pipeline of this name sees it.
+pub(super) async fn open_of(
+    pipeline: &Pipeline,
+    name: Arc<str>,
+) -> Result<Arc<dyn Sink>, CliError> {
     let context = SinkContext {
-        pipeline: Arc::clone(&pipeline.name),
+        pipeline: name,
         source: None,
         columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
         keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
         replaces: false,
+        replay_into: None,
     };
     sink::open(&pipeline.sink, context).await.map_err(told)
 }

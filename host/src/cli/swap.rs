@@ -1,18 +1,18 @@
 //! `pinhost swap`, `rollback` and `generations`: what is asked of a pipeline that runs.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use serde::Serialize;
 
-use super::{CliError, Exit, output, sinks};
+use super::{CliError, Exit, output, sinks, which};
+use crate::diff::cut;
 use crate::pipeline::Pipeline;
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::record::Digest;
-use crate::sink::{Judgement, LineageSums, Verdict};
-use crate::swap::{Answer, Asked, ControlError, GenerationStatus, ask};
+use crate::swap::{Answer, Asked, ControlError, KnownGeneration, ask, known};
+
+/// Of a reason in a table; `--json` has all of it.
+const REASON_CHARS_MAX: usize = 120;
 
 #[derive(Debug, Args)]
 pub(super) struct SwapArgs {
@@ -99,92 +99,59 @@ fn told(file: &Path, what: &Asked) -> Result<Exit, CliError> {
             }
             Err(CliError::failed(format!("refused, and nothing has changed: {why}")))
         }
-        Answer::Generations { .. } => Err(CliError::failed("it answered something else")),
+        Answer::Generations { .. } | Answer::Lineage { .. } | Answer::Traced { .. } => {
+            Err(CliError::failed("it answered something else"))
+        }
     }
-}
-
-/// What is known of a generation.
-#[derive(Debug, Default, Serialize)]
-struct Known {
-    /// What was found out about it last.
-    verdict: Option<Verdict>,
-    reason: Option<String>,
-    judged: Option<SystemTime>,
-    /// What became of the records that it cleaned, in whichever process.
-    #[serde(flatten)]
-    sums: LineageSums,
-    /// In the process that runs the pipeline.
-    running: Option<GenerationStatus>,
 }
 
 pub(super) fn generations(args: &GenerationsArgs) -> Result<Exit, CliError> {
-    let pipeline = Pipeline::load(&args.file, &Sandbox::new(&CacheFolder::Usual)?)?;
-    let (judgements, lineage) = sinks::small_runtime()?.block_on(async {
-        let sink = sinks::open(&pipeline).await?;
-        let judgements = sink.judgements().await.map_err(sinks::told)?;
-        Ok::<_, CliError>((judgements, sink.lineage().await.map_err(sinks::told)?))
-    })?;
-    let running = match asked(&args.file, &Asked::Generations) {
-        Ok(Answer::Generations { generations }) => generations,
-        // What the sink knows is worth showing by itself.
-        Ok(_) | Err(_) => Vec::new(),
+    let generations = match which::whoever_runs(&args.file, &Asked::Generations)? {
+        Some(Answer::Generations { generations }) => generations,
+        Some(_) | None => kept(&args.file)?,
     };
-    let mut known: BTreeMap<String, Known> = BTreeMap::new();
-    let mut order: Vec<String> = Vec::new();
-    let mut of = |digest: &str| {
-        if !order.iter().any(|known| known == digest) {
-            order.push(digest.to_owned());
-        }
-    };
-    for range in &lineage {
-        let Some(generation) = range.generation.map(|it: Digest| it.to_string()) else { continue };
-        of(&generation);
-        let known = known.entry(generation).or_default();
-        known.sums = known.sums + range.sums;
-    }
-    for Judgement { generation, verdict, reason, time } in judgements {
-        let generation = generation.to_string();
-        of(&generation);
-        let known = known.entry(generation).or_default();
-        (known.verdict, known.reason, known.judged) = (Some(verdict), reason, Some(time));
-    }
-    for status in running {
-        of(&status.digest);
-        let known = known.entry(status.digest.clone()).or_default();
-        known.running = Some(status);
-    }
     if args.json {
-        let told: Vec<_> = order
-            .iter()
-            .map(|digest| serde_json::json!({ "generation": digest, "known": known.get(digest) }))
-            .collect();
-        output::json(&told)?;
+        output::json(&generations)?;
         return Ok(Exit::Done);
     }
-    if order.is_empty() {
-        output::talk(format!("{} has no generation yet: it never ran on this sink", pipeline.name));
+    if generations.is_empty() {
+        let file = args.file.display();
+        output::talk(format!("{file} has no generation yet: it never ran on this sink"));
         return Ok(Exit::Done);
     }
     let head = ["generation", "state", "judged", "records", "dead letters", ""];
-    let rows = order.iter().filter_map(|digest| Some((digest, known.get(digest)?)));
-    let rows = rows.map(|(digest, known)| {
-        let verdict = known.verdict.map(|verdict| verdict.to_string()).unwrap_or_default();
+    let rows = generations.into_iter().map(|KnownGeneration { generation, known }| {
+        let verdict = match known.verdict {
+            Some(verdict) => verdict.to_string(),
+            None if known.sums.read == 0 => "replayed".to_owned(),
+            None => String::new(),
+        };
         let state =
             known.running.as_ref().map_or(verdict, |running| format!("{}, runs", running.state));
         let judged = known.judged.map(|time| {
             let ago = SystemTime::now().duration_since(time).unwrap_or_default();
-            format!("{} ago", output::time(ago))
+            output::age(ago)
         });
         [
-            digest[..12].to_owned(),
+            generation[..12].to_owned(),
             state,
             judged.unwrap_or_default(),
             output::number(known.sums.read),
             output::number(known.sums.dead),
-            known.reason.clone().unwrap_or_default(),
+            cut(&known.reason.unwrap_or_default(), 0, REASON_CHARS_MAX),
         ]
     });
     let table = output::table([head.map(str::to_owned)].into_iter().chain(rows));
     output::result(output::lines(&table, ""))?;
     Ok(Exit::Done)
+}
+
+/// What the sink knows by itself.
+fn kept(file: &Path) -> Result<Vec<KnownGeneration>, CliError> {
+    let pipeline = Pipeline::load(file, &Sandbox::new(&CacheFolder::Usual)?);
+    let pipeline = pipeline.map_err(|found| which::state_elsewhere(found.into()))?;
+    sinks::small_runtime()?.block_on(async {
+        let sink = sinks::open(&pipeline).await?;
+        known(&*sink, Vec::new()).await.map_err(sinks::told)
+    })
 }

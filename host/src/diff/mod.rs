@@ -12,6 +12,7 @@ mod fate;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use self::column::{Matched, Pair, Side};
 pub use self::fate::{Fate, FateDiff, FateExample};
+pub use self::told::{cut, focused};
 use crate::record::json::{self, JsonRow};
 use crate::record::{Batch, DeadLetter, DroppedRecord, Field, Kind};
 

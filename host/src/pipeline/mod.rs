@@ -85,12 +85,18 @@ impl Pipeline {
 
     /// Makes it a replay of itself, into its own sink or that of another one.
     pub fn replay(&mut self, run_id: &str, sink_of: Option<&Self>) {
+        let into = Arc::clone(sink_of.map_or(&self.name, |other| &other.name));
         self.name = self.replay_name(run_id).into();
         if let Some(other) = sink_of {
             self.sink = other.sink.clone();
         }
         let sink_of = sink_of.map(|other| other.path.clone());
-        self.replay = Some(Box::new(ReplayOf { run_id: run_id.into(), sink_of }));
+        self.replay = Some(Box::new(ReplayOf { run_id: run_id.into(), sink_of, into }));
+    }
+
+    /// The pipeline into whose rows it writes, if it is a replay.
+    pub fn replay_into(&self) -> Option<Arc<str>> {
+        self.replay.as_ref().map(|replay| Arc::clone(&replay.into))
     }
 
     /// Under which progress of a replay is kept: its lanes are its own.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Lane;
 
@@ -18,12 +19,16 @@ pub struct ReplayOf {
     pub run_id: Box<str>,
     /// The file of the pipeline whose sink it writes into, if that is another one.
     pub sink_of: Option<PathBuf>,
+    /// The name of the pipeline whose sink it writes into.
+    pub into: Arc<str>,
 }
 
 impl fmt::Display for PipelineArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Word::from(&*self.file))?;
-        let Some(ReplayOf { run_id, sink_of }) = self.replay.as_deref() else { return Ok(()) };
+        let Some(ReplayOf { run_id, sink_of, into: _ }) = self.replay.as_deref() else {
+            return Ok(());
+        };
         write!(f, " --run-id {run_id}")?;
         match sink_of {
             Some(other) => write!(f, " --sink-of {}", Word::from(&**other)),
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn a_replay_is_told_from_its_pipeline() {
         let sink_of = Some("other one.yaml".into());
-        let replay = Some(Box::new(ReplayOf { run_id: "7f".into(), sink_of }));
+        let replay = Some(Box::new(ReplayOf { run_id: "7f".into(), sink_of, into: "b".into() }));
         assert_eq!(
             move_of(PipelineArgs { file: "a.yaml".into(), replay }),
             "pinhost lanes move a.yaml --run-id 7f --sink-of 'other one.yaml' objects --to 3.8.0 --accept-gap"

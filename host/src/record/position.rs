@@ -1,5 +1,6 @@
 //! Lanes, and how far they have come.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,6 +18,14 @@ impl Lane {
 
     pub fn name(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for Lane {
+    type Err = Infallible;
+
+    fn from_str(name: &str) -> Result<Self, Infallible> {
+        Ok(Self::new(name))
     }
 }
 
@@ -88,6 +97,16 @@ impl Position {
             Self::Kafka(KafkaPosition { offset, .. }) => {
                 PositionOrder([0, 0, offset.max(0).unsigned_abs()])
             }
+        }
+    }
+
+    /// The position after a record that stands here.
+    #[must_use]
+    pub fn after(self) -> Self {
+        match self {
+            Self::Record(record) => Self::Record(record + 1),
+            Self::Object(at) => Self::Object(ObjectPosition { row: at.row + 1, ..at }),
+            Self::Kafka(at) => Self::Kafka(KafkaPosition { offset: at.offset + 1, ..at }),
         }
     }
 

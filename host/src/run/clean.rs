@@ -1,6 +1,7 @@
 //! What becomes of a batch of records: decoded, taken through the steps, brought into the form of the
 //! output; one without a value skips the steps, and may delete a row. On one thread, and a function of the records and the rule alone (invariant 9).
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -68,6 +69,39 @@ pub struct CleanRows {
 }
 
 impl CleanRows {
+    /// What became of some of the records, as if they had been a batch of their own. What steps count is
+    /// only known of all of them.
+    #[must_use]
+    pub fn slice(&self, records: Range<usize>) -> Self {
+        let from = records.start as u32;
+        let is_among = |record: u32| records.contains(&(record as usize));
+        let origins = |all: &[u32]| {
+            let start = all.partition_point(|record| (*record as usize) < records.start);
+            let end = all.partition_point(|record| (*record as usize) < records.end);
+            (start, all[start..end].iter().map(|record| record - from).collect::<Vec<_>>())
+        };
+        let (row, rows) = origins(&self.origins);
+        let dropped = self.dropped.iter().filter(|dropped| is_among(dropped.record));
+        let dead = self.dead_letters.iter().filter(|dead| is_among(dead.record));
+        Self {
+            rows: self.rows.as_ref().map(|all| all.slice(row, rows.len())),
+            origins: rows,
+            deletes: self.deletes.as_ref().map(|(keys, all)| {
+                let (key, records) = origins(all);
+                (keys.slice(key, records.len()), records)
+            }),
+            dropped: dropped
+                .map(|dropped| DroppedRecord { record: dropped.record - from, ..dropped.clone() })
+                .collect(),
+            dead_letters: dead
+                .map(|dead| DeadLetter { record: dead.record - from, ..dead.clone() })
+                .collect(),
+            failed_calls: 0,
+            tallies: Vec::new(),
+            examples: Vec::new(),
+        }
+    }
+
     /// What is compared with what another rule makes of the same batch; `rule` has made this. None without
     /// a rule.
     pub fn outcome<'a>(&'a self, rule: &'a Rule) -> Option<Outcome<'a>> {
@@ -352,6 +386,7 @@ mod tests {
             columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
             keep_dead_letters: None,
             replaces: false,
+            replay_into: None,
         };
         let sink: Arc<dyn Sink> = match &pipeline.sink {
             SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context).unwrap()),

@@ -278,6 +278,17 @@ impl Generations {
         self.current()
     }
 
+    /// One that was good before takes over again, and is not watched. What was not committed of the bad one
+    /// is cleaned again.
+    pub fn go_back(&self, good: Live, bad: &Arc<Live>) -> Arc<Live> {
+        self.live.send_modify(|live| {
+            live.end_probation();
+            *live = Arc::new(good);
+            bad.condemn();
+        });
+        self.current()
+    }
+
     /// Has the one before take over again. False if there is none, or if it has done so already.
     pub fn roll_back(&self, bad: &Arc<Live>, why: Trouble, at: Option<(&Lane, Position)>) -> bool {
         let is_done = self.live.send_if_modified(|live| {
@@ -296,7 +307,7 @@ impl Generations {
     }
 
     /// Another process found the generation that cleans to be bad.
-    pub(super) fn unwanted(&self, bad: &Arc<Live>, why: &str) {
+    pub fn unwanted(&self, bad: &Arc<Live>, why: &str) {
         if !self.roll_back(bad, Trouble::Elsewhere(why.to_owned()), None) {
             let (bad, why) = (Arc::clone(bad), why.to_owned());
             let _ = self.events.send(GenerationEvent::Unwanted { bad, why });
@@ -318,6 +329,7 @@ mod tests {
             columns: None,
             keep_dead_letters: None,
             replaces: false,
+            replay_into: None,
         };
         Live {
             rule: None,

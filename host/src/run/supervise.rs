@@ -147,6 +147,7 @@ impl PipelineRun {
                 columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
                 keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
                 replaces: self.replaces,
+                replay_into: pipeline.replay_into(),
             },
         };
         let context = &maker.context;

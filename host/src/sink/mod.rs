@@ -10,6 +10,7 @@ pub mod postgres;
 pub mod sqlite;
 pub mod stdout;
 mod table;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -28,6 +29,8 @@ use self::objects::ObjectsSink;
 use self::postgres::PostgresSink;
 use self::sqlite::SqliteSink;
 use self::stdout::StdoutSink;
+pub use self::trace::{Trace, TracedRow, trace};
+use crate::objects::as_text;
 use crate::pipeline::config::SinkConfig;
 use crate::record::{
     Batch, ConnectorError, Digest, Field, Generation, Lane, Position, PositionOrder, Rows,
@@ -46,6 +49,8 @@ pub struct SinkContext {
     pub keep_dead_letters: Option<Duration>,
     /// What the same records gave before makes way. Only tables know which rows those are.
     pub replaces: bool,
+    /// The pipeline into whose rows a replay writes: what made them stands in that one's lineage too.
+    pub replay_into: Option<Arc<str>>,
 }
 
 /// Opens the sink that a pipeline names.
@@ -219,22 +224,29 @@ pub struct LaneState {
 }
 
 /// A range of a lane that one generation cleaned.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LineageRange {
-    #[serde(serialize_with = "shown")]
+    #[serde(with = "as_text")]
     pub lane: Lane,
-    #[serde(serialize_with = "shown")]
+    #[serde(with = "as_text")]
     pub from: Position,
-    #[serde(serialize_with = "shown")]
+    #[serde(with = "as_text")]
     pub to: Position,
     /// None for a gap that somebody made by moving the lane.
-    #[serde(serialize_with = "shown_if_any")]
+    #[serde(with = "as_text::option")]
     pub generation: Option<Digest>,
     #[serde(flatten)]
     pub sums: LineageSums,
 }
 
 impl LineageRange {
+    /// Whether a replay has cleaned these records again: what it did with them is summed up in its own
+    /// lineage.
+    pub fn is_replayed(&self) -> bool {
+        let is_empty = self.from.order() == self.to.order();
+        self.generation.is_some() && !is_empty && self.sums == LineageSums::default()
+    }
+
     /// Whether it is this range whose generation made the row.
     pub fn made(&self, row: &RowOrigin) -> bool {
         let (from, to) = (self.from.order(), self.to.order());
@@ -298,6 +310,8 @@ pub enum Verdict {
     Live,
     /// It did not get as far as cleaning a record that counts.
     Refused,
+    /// It was refused before and has taken over since: nothing more is known.
+    OnProbation,
     /// It took over, and the one before took over again.
     RolledBack,
 }
@@ -307,6 +321,7 @@ impl Verdict {
         match self {
             Self::Live => "live",
             Self::Refused => "refused",
+            Self::OnProbation => "on probation",
             Self::RolledBack => "rolled back",
         }
     }
@@ -326,7 +341,7 @@ impl FromStr for Verdict {
     type Err = VerdictError;
 
     fn from_str(name: &str) -> Result<Self, VerdictError> {
-        let known = [Self::Live, Self::Refused, Self::RolledBack];
+        let known = [Self::Live, Self::Refused, Self::OnProbation, Self::RolledBack];
         let verdict = known.into_iter().find(|verdict| verdict.name() == name);
         verdict.ok_or_else(|| VerdictError(name.to_owned()))
     }
@@ -408,14 +423,4 @@ fn shown<S: serde::Serializer>(value: &impl ToString, serializer: S) -> Result<S
 fn as_rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let time = Timestamp::try_from(*time).map_err(serde::ser::Error::custom)?;
     serializer.serialize_str(&time.to_string())
-}
-
-fn shown_if_any<S: serde::Serializer>(
-    value: &Option<impl ToString>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => shown(value, serializer),
-        None => serializer.serialize_none(),
-    }
 }

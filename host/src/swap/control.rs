@@ -5,27 +5,19 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::request::{Answer, Request};
+use super::request::{Answer, Asked, Request};
 use crate::private_folder;
 use crate::record::Digest;
 
-/// Far more than anybody asks or answers.
-const LINE_BYTES_MAX: u64 = 1 << 20;
-
-/// What is asked, on its way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Asked {
-    Swap { step: String, file: PathBuf, is_dry: bool },
-    RollBack { step: String },
-    Generations,
-}
+/// Far more than anybody asks, and than the lineage of a pipeline takes.
+const ASKED_BYTES_MAX: u64 = 1 << 20;
+const ANSWER_BYTES_MAX: u64 = 1 << 28;
 
 /// Why nobody can be asked.
 #[derive(Debug, thiserror::Error)]
@@ -102,17 +94,13 @@ fn socket(file: &Path) -> io::Result<PathBuf> {
 
 async fn exchange(mut stream: UnixStream, asked: &Asked) -> io::Result<Answer> {
     send(&mut stream, asked).await?;
-    Ok(serde_json::from_str(&line(&mut stream).await?)?)
+    Ok(serde_json::from_str(&line(&mut stream, ANSWER_BYTES_MAX).await?)?)
 }
 
 async fn answer(mut stream: UnixStream, requests: &mpsc::Sender<Request>) -> io::Result<()> {
-    let asked: Asked = serde_json::from_str(&line(&mut stream).await?)?;
+    let asked: Asked = serde_json::from_str(&line(&mut stream, ASKED_BYTES_MAX).await?)?;
     let (answer, answered) = oneshot::channel();
-    let request = match asked {
-        Asked::Swap { step, file, is_dry } => Request::Swap { step, file, is_dry, answer },
-        Asked::RollBack { step } => Request::RollBack { step, answer },
-        Asked::Generations => Request::Generations { answer },
-    };
+    let request = Request { asked, answer };
     let over = |_| io::Error::other("the pipeline is ending");
     requests.send(request).await.map_err(|_| io::Error::other("the pipeline has ended"))?;
     send(&mut stream, &answered.await.map_err(over)?).await
@@ -124,9 +112,9 @@ async fn send(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()>
     stream.write_all(&line).await
 }
 
-async fn line(stream: &mut UnixStream) -> io::Result<String> {
+async fn line(stream: &mut UnixStream, bytes_max: u64) -> io::Result<String> {
     let mut line = String::new();
-    BufReader::new(stream).take(LINE_BYTES_MAX).read_line(&mut line).await?;
+    BufReader::new(stream).take(bytes_max).read_line(&mut line).await?;
     Ok(line)
 }
 
@@ -149,7 +137,10 @@ mod tests {
         let second = Control::start(&file, requests).await;
         assert!(matches!(second, Err(ControlError::Taken { .. })), "{second:?}");
         let answering = tokio::spawn(async move {
-            let Some(Request::RollBack { step, answer }) = asked.recv().await else { panic!() };
+            let Some(Request { asked: Asked::RollBack { step }, answer }) = asked.recv().await
+            else {
+                panic!()
+            };
             answer.send(Answer::Done { told: vec![step] }).unwrap();
         });
         let answer = ask(&file, &Asked::RollBack { step: "tags".to_owned() }).await.unwrap();

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::trial::{Differences, TrialFault, trial};
+use super::trial::{TrialFault, Tried, trial};
 use crate::pipeline::{Change, Findings, Pipeline, PluginSwap, Workshop};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, Generation};
@@ -149,6 +149,8 @@ pub(super) enum Passed {
 pub(super) struct Ready {
     pub pipeline: Arc<Pipeline>,
     pub live: Live,
+    /// That it was is no longer so.
+    pub was_refused: bool,
 }
 
 /// A generation that did as it should apart from the stream.
@@ -232,7 +234,7 @@ impl Wanted {
             Change::Restart => return Err(Refusal::NotOnlyTheRule),
             Change::Rule => {}
         }
-        refuse_marked(generation.digest, judgements.map_err(Refusal::Sink)?)?;
+        let before = refuse_marked(generation.digest, judgements.map_err(Refusal::Sink)?)?;
         let live = self.generations.current();
         let next = self.maker.live(&pipeline, &live).await.map_err(Refusal::Columns)?;
         let next = next.to_be_kept(generation);
@@ -252,7 +254,8 @@ impl Wanted {
         if has_other_columns {
             sink.prepare().await.map_err(Refusal::Columns)?;
         }
-        Ok(Passed::Ready(Box::new(Ready { pipeline, live: next })))
+        let was_refused = before == Some(Verdict::Refused);
+        Ok(Passed::Ready(Box::new(Ready { pipeline, live: next, was_refused })))
     }
 
     async fn tested(
@@ -267,7 +270,7 @@ impl Wanted {
         Ok(Tested { next, lines })
     }
 
-    async fn tried(&self, live: &Arc<Live>, next: Live) -> Result<(Live, Differences), Refusal> {
+    async fn tried(&self, live: &Arc<Live>, next: Live) -> Result<(Live, Tried), Refusal> {
         let (live, batches) = (Arc::clone(live), self.generations.ring().recent());
         let limits = self.running.limits.probation.clone();
         aside(move || {
@@ -278,17 +281,21 @@ impl Wanted {
     }
 }
 
-/// A generation that was rolled back does not come back by itself.
-fn refuse_marked(generation: Digest, judgements: Vec<Judgement>) -> Result<(), Refusal> {
-    if last_verdict(generation, &judgements) != Some(Verdict::RolledBack) {
-        return Ok(());
+/// What was found out about a generation before. One that was rolled back does not come back by itself.
+fn refuse_marked(
+    generation: Digest,
+    judgements: Vec<Judgement>,
+) -> Result<Option<Verdict>, Refusal> {
+    let before = last_verdict(generation, &judgements);
+    if before != Some(Verdict::RolledBack) {
+        return Ok(before);
     }
     let last = judgements.into_iter().rev().find(|it| it.generation == generation);
     let reason = last.and_then(|last| last.reason).unwrap_or_default();
     Err(Refusal::Marked { generation, reason })
 }
 
-fn in_time(found: &Differences) -> String {
+fn in_time(found: &Tried) -> String {
     if found.records == 0 { String::new() } else { format!("; in {}", time(found.took)) }
 }
 

@@ -9,6 +9,7 @@
 
 mod control;
 mod gates;
+mod known;
 mod request;
 mod start;
 mod swapper;
@@ -19,10 +20,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub use control::{Asked, Control, ControlError, ask};
+pub use control::{Control, ControlError, ask};
 pub use gates::{FailedTest, Refusal};
-pub use request::{Answer, GenerationStatus, Request};
-pub use trial::{Differences, Example, TrialFault};
+pub use known::{Known, KnownGeneration, known};
+pub use request::{Answer, Asked, GenerationStatus, Request, Standing};
+pub use trial::{TrialFault, Tried};
 
 use self::swapper::{Served, Swapper};
 use self::watch::Watch;

@@ -30,8 +30,8 @@ fn choose(written: Digest, judgements: &[Judgement]) -> Choice {
     let verdict = last_verdict(written, judgements);
     match (verdict, good_beside(written, judgements)) {
         (Some(Verdict::Live), _) => Choice::Known,
-        (None, Some(good)) => Choice::Beside(good),
-        (None, None) => Choice::First,
+        (None | Some(Verdict::OnProbation), Some(good)) => Choice::Beside(good),
+        (None | Some(Verdict::OnProbation), None) => Choice::First,
         (Some(verdict), Some(good)) => Choice::Kept { good, verdict },
         (Some(_), None) => Choice::Unhappy,
     }
@@ -51,7 +51,7 @@ pub(super) fn last_verdict(generation: Digest, judgements: &[Judgement]) -> Opti
     last.map(|judgement| judgement.verdict)
 }
 
-fn last_reason(generation: Digest, judgements: &[Judgement]) -> String {
+pub(super) fn last_reason(generation: Digest, judgements: &[Judgement]) -> String {
     let last = judgements.iter().rev().find(|judgement| judgement.generation == generation);
     last.and_then(|judgement| judgement.reason.clone()).unwrap_or_default()
 }
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_is_written_runs_unless_it_is_known_to_be_bad_and_a_good_one_is_kept() {
-        use Verdict::{Live, Refused, RolledBack};
+        use Verdict::{Live, OnProbation, Refused, RolledBack};
         let (one, two) = (digest("one"), digest("two"));
         assert_eq!(chosen(&[]), Choice::First);
         assert_eq!(chosen(&[("written", Live)]), Choice::Known);
@@ -255,6 +255,10 @@ mod tests {
         let kept = Choice::Kept { good: one, verdict: RolledBack };
         assert_eq!(chosen(&[("one", Live), ("written", RolledBack)]), kept);
         assert_eq!(chosen(&[("written", Live), ("one", Live), ("written", RolledBack)]), kept);
+        assert_eq!(
+            chosen(&[("one", Live), ("written", Refused), ("written", OnProbation)]),
+            Choice::Beside(one)
+        );
         let kept = Choice::Kept { good: one, verdict: Refused };
         assert_eq!(chosen(&[("one", Live), ("written", Refused)]), kept);
         assert_eq!(chosen(&[("written", Refused)]), Choice::Unhappy);

@@ -13,21 +13,25 @@ use tokio::time::{sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::gates::{self, Passed, Ready, Refusal, Told, Wanted, What};
-use super::request::{Answer, GenerationStatus, Request};
+use super::known::known;
+use super::request::{Answer, Asked, GenerationStatus, Request, Standing};
 use super::start::{self, First};
 use super::watch::Watch;
 use crate::observe::{Stats, SwapResult};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::Sandbox;
-use crate::record::Digest;
+use crate::record::{ConnectorError, Digest};
 use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble, closed};
-use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict};
+use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict, trace};
 
 /// How long lanes are waited for that have nothing to read, to say where a generation took over.
 const BEGIN_TIME: Duration = Duration::from_secs(1);
 
 /// How often is looked whether there are records.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How often is looked what other processes found out.
+const HEED: Duration = Duration::from_secs(5);
 
 /// Between two tries to write a verdict.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -56,8 +60,13 @@ struct Attempt {
     /// What somebody has put into a step.
     plugin: Option<PluginSwap>,
     began: Instant,
-    /// What runs is given up for it.
-    undoes: Option<Arc<Live>>,
+    undoes: Option<Undone>,
+}
+
+/// What is given up for another generation, and why.
+struct Undone {
+    bad: Arc<Live>,
+    why: Trouble,
 }
 
 pub(super) struct Swapper {
@@ -74,6 +83,12 @@ pub(super) struct Swapper {
     /// The generation that is on probation, and until when.
     probation: Option<(Arc<Live>, Instant)>,
     attempt: Option<Attempt>,
+    /// What has to wait until that is over.
+    waiting: VecDeque<Request>,
+    /// When is looked what other processes found out.
+    heeds: Instant,
+    /// Another process found it to be bad, and nothing else is there to run.
+    unhappy: Option<Digest>,
     /// Files have changed while something else was on its way.
     has_changed: bool,
     /// What is written was refused before, and is tried again once there are records to try it on.
@@ -88,6 +103,8 @@ enum Next {
     Passed(Outcome),
     Proven,
     Write,
+    /// Another process may have found something out.
+    Heed,
     /// Perhaps there are records by now.
     Look,
 }
@@ -115,6 +132,9 @@ impl Swapper {
             unwritten: judgement.into_iter().collect(),
             probation: None,
             attempt: None,
+            waiting: VecDeque::new(),
+            heeds: Instant::now() + HEED,
+            unhappy: None,
             has_changed: false,
             waits_for_records: is_to_be_tried,
         };
@@ -133,7 +153,11 @@ impl Swapper {
             if self.attempt.is_none() && std::mem::take(&mut self.has_changed) {
                 self.try_out(What::Written, false, None);
             }
-            let has_attempt = self.attempt.is_some();
+            while self.attempt.is_none()
+                && let Some(request) = self.waiting.pop_front()
+            {
+                self.asked(request).await;
+            }
             let waits = self.waits_for_records;
             let next = tokio::select! {
                 biased;
@@ -141,8 +165,9 @@ impl Swapper {
                 () = async {}, if !self.unwritten.is_empty() => Next::Write,
                 outcome = passing(&mut self.attempt) => Next::Passed(outcome),
                 files = watch.changed() => Next::Changed(files),
-                Some(request) = requests.recv(), if !has_attempt => Next::Asked(request),
+                Some(request) = requests.recv() => Next::Asked(request),
                 () = until(self.probation.as_ref().map(|(_, until)| *until)) => Next::Proven,
+                () = sleep_until(self.heeds.into()) => Next::Heed,
                 () = sleep(LOOK), if waits => Next::Look,
             };
             match next {
@@ -162,7 +187,10 @@ impl Swapper {
                         return Served::Restart(next);
                     }
                 }
-                Next::Proven => self.proven("its probation is over"),
+                Next::Proven => self.proven("its probation is over").await,
+                Next::Heed => {
+                    self.heed().await;
+                }
                 Next::Look => {
                     if !self.generations.ring().recent().is_empty() {
                         (self.waits_for_records, self.has_changed) = (false, true);
@@ -186,7 +214,7 @@ impl Swapper {
             is_well && conduct.records >= PROVEN_RECORDS && live.before().is_some()
         };
         if self.probation.as_ref().is_some_and(is_proven) {
-            self.proven("the run is over");
+            self.proven("the run is over").await;
         }
         for judgement in &self.unwritten {
             let sink = self.generations.current();
@@ -209,12 +237,35 @@ impl Swapper {
         });
     }
 
-    fn proven(&mut self, why: &str) {
+    /// Looks what other processes found out about the generation that cleans here, and gives it up if
+    /// that is bad.
+    async fn heed(&mut self) -> bool {
+        self.heeds = Instant::now() + HEED;
+        let live = self.generations.current();
+        let judgements = match live.sink.judgements().await {
+            Ok(judgements) => judgements,
+            Err(error) => {
+                tracing::debug!(pipeline = %self.running.name, "verdicts cannot be read: {error}");
+                return false;
+            }
+        };
+        let is_bad = start::last_verdict(live.generation, &judgements) == Some(Verdict::RolledBack);
+        if is_bad {
+            let why = start::last_reason(live.generation, &judgements);
+            self.generations.unwanted(&live, &why);
+        }
+        is_bad
+    }
+
+    async fn proven(&mut self, why: &str) {
         let Some((live, _)) = self.probation.take() else { return };
         let conduct = live.conduct();
         if conduct.records == 0 {
             // Nothing came: nothing is known.
             self.watch_over(&live);
+            return;
+        }
+        if self.heed().await {
             return;
         }
         live.end_probation();
@@ -274,7 +325,7 @@ impl Swapper {
     /// Another process found what runs here to be bad, and nothing ran before it here.
     fn unwanted(&mut self, bad: &Arc<Live>, why: &str) {
         let is_current = Arc::ptr_eq(&self.generations.current(), bad);
-        if !is_current || self.attempt.is_some() {
+        if !is_current || self.attempt.is_some() || self.unhappy == Some(bad.generation) {
             return;
         }
         let name = &self.running.name;
@@ -285,7 +336,8 @@ impl Swapper {
         let (written, sandbox) = (Arc::clone(&self.written), self.sandbox.clone());
         let (sink, digest) = (Arc::clone(&bad.sink), bad.generation);
         let find = async move { start::last_good(&written, &sink, &sandbox, digest).await };
-        self.go_back(find.boxed(), Some(Arc::clone(bad)), None);
+        let why = Trouble::Elsewhere(why.to_owned());
+        self.go_back(find.boxed(), Undone { bad: Arc::clone(bad), why }, None);
     }
 
     /// Sends something through the gates.
@@ -310,7 +362,7 @@ impl Swapper {
     fn go_back(
         &mut self,
         find: BoxFuture<'static, Result<Arc<Pipeline>, Refusal>>,
-        undoes: Option<Arc<Live>>,
+        undoes: Undone,
         answer: Option<oneshot::Sender<Answer>>,
     ) {
         let mut told = Told::new(&self.running.name);
@@ -329,7 +381,7 @@ impl Swapper {
             (told, passed)
         }));
         let (began, plugin) = (Instant::now(), None);
-        self.attempt = Some(Attempt { passing, answer, plugin, began, undoes });
+        self.attempt = Some(Attempt { passing, answer, plugin, began, undoes: Some(undoes) });
     }
 
     fn wanted(&self, what: What, is_dry: bool) -> Wanted {
@@ -372,7 +424,7 @@ impl Swapper {
             Ok(Passed::Ready(ready)) => {
                 watch.follow(ready.pipeline.files());
                 let took = began.elapsed();
-                self.take_over(*ready, plugin.as_ref(), undoes.as_ref(), took, &mut told).await;
+                self.take_over(*ready, plugin.as_ref(), undoes, took, &mut told).await;
                 None
             }
             Ok(Passed::Restart(next)) => {
@@ -391,6 +443,11 @@ impl Swapper {
                 if let Some(digest) = digest.filter(|_| !is_marked && !refusal.is_passing()) {
                     let reason = Some(refusal.to_string());
                     self.unwritten.push_back(gates::judged(digest, Verdict::Refused, reason));
+                }
+                if let Some(Undone { bad, why: Trouble::Elsewhere(_) }) = undoes
+                    && !refusal.is_passing()
+                {
+                    self.unhappy = Some(bad.generation);
                 }
                 Some(refusal.to_string())
             }
@@ -411,14 +468,18 @@ impl Swapper {
         &mut self,
         ready: Ready,
         plugin: Option<&PluginSwap>,
-        undoes: Option<&Arc<Live>>,
+        undoes: Option<Undone>,
         took: Duration,
         told: &mut Told,
     ) {
-        let Ready { pipeline, live } = ready;
+        let Ready { pipeline, live, was_refused } = ready;
         let before = self.generations.current();
         let limits = self.running.limits.probation.clone();
-        let next = self.generations.take_over(live, &limits);
+        let next = match &undoes {
+            // It was good before, and is not on trial again.
+            Some(Undone { bad, .. }) => self.generations.go_back(live, bad),
+            None => self.generations.take_over(live, &limits),
+        };
         if let Some(PluginSwap { step, .. }) = plugin {
             told.tell(format!("step {step} is {} now", pipeline.plugin_of(step)));
         }
@@ -432,12 +493,14 @@ impl Swapper {
         }
         self.running = pipeline;
         self.stats.swapped(SwapResult::TookOver, next.generation);
-        if let Some(bad) = undoes {
-            // It was good before, and is not on trial again.
-            next.end_probation();
-            let why = Some(Trouble::Asked.to_string());
-            self.unwritten.push_back(gates::judged(bad.generation, Verdict::RolledBack, why));
+        if let Some(Undone { bad, why }) = undoes {
+            if !matches!(why, Trouble::Elsewhere(_)) {
+                let why = Some(why.to_string());
+                self.unwritten.push_back(gates::judged(bad.generation, Verdict::RolledBack, why));
+            }
             self.unwritten.push_back(gates::judged(next.generation, Verdict::Live, None));
+        } else if was_refused {
+            self.unwritten.push_back(gates::judged(next.generation, Verdict::OnProbation, None));
         }
         self.watch_over(&next);
         let places = places(&next, &before).await;
@@ -457,20 +520,38 @@ impl Swapper {
     }
 
     async fn asked(&mut self, request: Request) {
-        match request {
-            Request::Swap { step, file, is_dry, answer } => {
+        let Request { asked, answer } = request;
+        let sink = Arc::clone(&self.generations.current().sink);
+        match asked {
+            Asked::Swap { .. } | Asked::RollBack { .. } if self.attempt.is_some() => {
+                self.waiting.push_back(Request { asked, answer });
+            }
+            Asked::Swap { step, file, is_dry } => {
                 let swap = PluginSwap { step, file };
                 self.try_out(What::Plugin(swap.clone()), is_dry, Some((answer, swap)));
             }
-            Request::RollBack { step, answer } => self.roll_back(step, answer).await,
-            Request::Generations { answer } => {
-                let _ = answer.send(Answer::Generations { generations: self.statuses() });
+            Asked::RollBack { step } => self.roll_back(step, answer),
+            Asked::Generations => {
+                let statuses = self.statuses();
+                tell(answer, async move {
+                    let generations = known(&*sink, statuses).await?;
+                    Ok(Answer::Generations { generations })
+                });
             }
+            Asked::Lineage => tell(answer, async move {
+                let ranges = sink.lineage().await?;
+                Ok(Answer::Lineage { ranges })
+            }),
+            Asked::Trace { column, value } => tell(answer, async move {
+                let ranges = sink.lineage().await?;
+                let trace = trace(&*sink, &ranges, &column, &value).await?;
+                Ok(Answer::Traced { trace })
+            }),
         }
     }
 
     /// Back to the generation before, if a step is another one there.
-    async fn roll_back(&mut self, step: String, answer: oneshot::Sender<Answer>) {
+    fn roll_back(&mut self, step: String, answer: oneshot::Sender<Answer>) {
         let live = self.generations.current();
         if let Some(before) = live.before()
             && differs(&live, &before, &step)
@@ -495,27 +576,44 @@ impl Swapper {
             }
             Ok(good)
         };
-        self.go_back(find.boxed(), Some(live), Some(answer));
+        self.go_back(find.boxed(), Undone { bad: live, why: Trouble::Asked }, Some(answer));
     }
 
     fn statuses(&self) -> Vec<GenerationStatus> {
         let live = self.generations.current();
-        let status = |live: &Live, state: &str| {
+        let status = |live: &Live, state: Standing| {
             let conduct = live.conduct();
             let began = live.began().into_iter();
             GenerationStatus {
                 digest: live.generation.to_string(),
-                state: state.to_owned(),
+                state,
                 records: conduct.records,
                 dead_letters: conduct.rejects,
                 began: began.map(|(lane, at)| (lane.to_string(), at.place().to_string())).collect(),
             }
         };
         match live.before() {
-            Some(before) => vec![status(&live, "on probation"), status(&before, "before")],
-            None => vec![status(&live, "live")],
+            Some(before) => {
+                vec![status(&live, Standing::OnProbation), status(&before, Standing::Before)]
+            }
+            None => vec![status(&live, Standing::Live)],
         }
     }
+}
+
+/// Answers with what the sink knows, while everything else goes on.
+fn tell(
+    answer: oneshot::Sender<Answer>,
+    look: impl Future<Output = Result<Answer, ConnectorError>> + Send + 'static,
+) {
+    tokio::spawn(async move {
+        let answered = look.await.unwrap_or_else(|error| Answer::Refused {
+            told: Vec::new(),
+            why: Refusal::Sink(error).to_string(),
+        });
+        // Whoever asked may be gone.
+        let _ = answer.send(answered);
+    });
 }
 
 /// What a generation that was rolled back has rejected may well be rows.

@@ -189,12 +189,13 @@ fn look(files: &[PathBuf]) -> Looks {
     let mut folders: Vec<_> = files.iter().map(|file| folder(file)).collect();
     folders.sort();
     folders.dedup();
-    for folder in folders {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+    for place in folders {
+        let Ok(entries) = fs::read_dir(&place) else { continue };
         for entry in entries.flatten().take(BESIDE_MAX) {
             let path = entry.path();
-            let is_known = files.iter().any(|file| file.file_name() == path.file_name());
-            if is_made_of(&path) && !is_known {
+            let is_it =
+                |file: &PathBuf| file.file_name() == path.file_name() && folder(file) == place;
+            if is_made_of(&path) && !files.iter().any(is_it) {
                 let look = look_at(&path);
                 looks.insert(path, look);
             }
@@ -311,6 +312,19 @@ mod tests {
         let plugin = folder.path().join("new.wasm");
         fs::write(&plugin, "\0asm").unwrap();
         assert_eq!(changed(&mut watch).await, [plugin]);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_the_same_name_elsewhere_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = watch(WatchConfig::Auto, folder.path());
+        let other = folder.path().join("rules");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("b.yaml"), "one").unwrap();
+        watch.follow(vec![folder.path().join("a.yaml"), other.join("b.yaml")]);
+        let namesake = other.join("a.yaml");
+        fs::write(&namesake, "one").unwrap();
+        assert_eq!(changed(&mut watch).await, [namesake]);
     }
 
     #[tokio::test]

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use pinhost_tests::guests;
 use pinhost_tests::running::{Running, wait_until};
+use pinhost_tests::{guests, pinhost};
+use tempfile::TempDir;
 
 use super::story::{Mode, Story, TIME};
 
@@ -45,13 +46,9 @@ impl Rule {
     }
 }
 
-fn times(running: &[Running], what: &str) -> usize {
-    running.iter().map(|process| process.log().matches(what).count()).sum()
-}
-
-#[test]
-fn rows_are_one_generations_whatever_is_saved_and_whoever_is_killed() {
-    let story = Story::new(Mode::Append, 4);
+/// A story whose rule has marks, and does nothing odd.
+fn marked(partitions: i32) -> Rule {
+    let story = Story::new(Mode::Append, partitions);
     story.execute("ALTER TABLE posts ADD COLUMN m text");
     fs::copy(guests::hostile(), story.folder.path().join("odd.wasm")).expect("a copy");
     let fields = "    n: { type: integer, required: true }\n";
@@ -60,7 +57,16 @@ fn rows_are_one_generations_whatever_is_saved_and_whoever_is_killed() {
     // One key in two other fields is refused: the mark comes with the record.
     let more = more.replace("path: k", "from: $key");
     story.change(fields, &format!("{fields}{more}{first}"));
-    let mut rule = Rule { story, steps: first };
+    Rule { story, steps: first }
+}
+
+fn times(running: &[Running], what: &str) -> usize {
+    running.iter().map(|process| process.log().matches(what).count()).sum()
+}
+
+#[test]
+fn rows_are_one_generations_whatever_is_saved_and_whoever_is_killed() {
+    let mut rule = marked(4);
     let feed = rule.story.ledger().feed(rule.story.runtime.handle(), 1_000);
     let mut running = vec![rule.story.start()];
     rule.story.reads(500, &running[0]);
@@ -97,4 +103,75 @@ fn rows_are_one_generations_whatever_is_saved_and_whoever_is_killed() {
     assert_eq!(rule.story.number(MISMARKED), 0);
     let marks = "SELECT count(DISTINCT length(k) - length(m)) FROM posts";
     assert_eq!(rule.story.number(marks), 4, "each of them made rows");
+}
+
+/// Two processes run the same, each from a file of its own; of one of them somebody wants the rule before.
+/// The other one may have it at hand, or has found the new one good meanwhile.
+#[track_caller]
+fn the_other_goes_back(probation: &str, says: &str) {
+    let mut rule = marked(2);
+    let other = TempDir::new().expect("a folder");
+    let copied = |rule: &Rule| {
+        let written = fs::read_to_string(rule.story.folder.path().join("p.yaml")).expect("UTF-8");
+        let draft = other.path().join("p.draft");
+        let limits = format!("limits: {{ probation: {{ time: {probation} }} }}\n");
+        fs::write(&draft, format!("{written}{limits}")).expect("a file");
+        fs::rename(draft, other.path().join("p.yaml")).expect("a file");
+    };
+    fs::copy(guests::hostile(), other.path().join("odd.wasm")).expect("a copy");
+    copied(&rule);
+    let feed = rule.story.ledger().feed(rule.story.runtime.handle(), 500);
+    let one = rule.story.start();
+    rule.story.reads(500, &one);
+    let alone = rule.story.claims();
+    let two = Running::start(pinhost!(), other.path(), &["p.yaml"]);
+    let is_shared = || rule.story.claims() != alone;
+    wait_until(TIME, is_shared, || two.log());
+
+    rule.save(MARKS[1], NOTHING);
+    copied(&rule);
+    for process in [&one, &two] {
+        process.says("took over from", TIME);
+    }
+    let by_both = "SELECT count(DISTINCT lane) FROM pinhost.lineage \
+                   WHERE generation <> (SELECT generation FROM pinhost.lineage ORDER BY id LIMIT 1)";
+    wait_until(TIME, || rule.story.number(by_both) == 2, || two.log());
+    if probation != "10m" {
+        two.says("stays: its probation is over", TIME);
+    }
+    let claims = rule.story.claims();
+    rule.story.command(&["rollback", "p.yaml", "odd"]).refused(1, &["step `odd` was the same"]);
+    rule.story.command(&["rollback", "p.yaml", "strip-prefix"]).done();
+    two.says(says, TIME);
+    assert_eq!(rule.story.claims(), claims, "no lane was claimed for that");
+    let before = usize::try_from(rule.story.read()).expect("a count");
+    rule.story.reads(before + 500, &two);
+
+    let ledger = feed.stop(rule.story.runtime.handle());
+    rule.story.reads(ledger.sent.len(), &one);
+    let known = rule.story.command(&["generations", "p.yaml", "--json"]).done().json();
+    let bad: Vec<_> = known
+        .as_array()
+        .expect("generations")
+        .iter()
+        .filter(|it| it["known"]["verdict"] == "rolled_back")
+        .map(|it| it["known"]["reason"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(bad, ["somebody asked for it"], "{known}");
+    [one, two].into_iter().for_each(Running::drain);
+    rule.story.is_sound(&ledger);
+    assert_eq!(rule.story.number(MISMARKED), 0);
+    let last = "SELECT count(DISTINCT generation) FROM pinhost.lineage WHERE id IN \
+                (SELECT max(id) FROM pinhost.lineage GROUP BY lane)";
+    assert_eq!(rule.story.number(last), 1, "both are at the first one");
+}
+
+#[test]
+fn a_generation_that_one_process_rolls_back_is_rolled_back_in_another() {
+    the_other_goes_back("10m", "another process found: somebody asked for it");
+}
+
+#[test]
+fn a_generation_that_one_process_rolls_back_goes_where_another_has_found_it_good() {
+    the_other_goes_back("10ms", "was rolled back in another process: somebody asked for it");
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::report::{Report, RuleChange, Sampled};
 use crate::cli::output::{self, FAINT, GOOD, STRONG, number};
-use crate::diff::{Change, ColumnDiff, Diff, Ends, Fate, FateDiff};
+use crate::diff::{ColumnDiff, Diff, FateDiff, cut, focused};
 use crate::record::json::JsonRow;
 
 /// Of a key, and of the place of a record; values have the rest of the line, but no less than that.
@@ -156,10 +156,7 @@ fn old_and_new(rows: Vec<[String; 4]>) -> Table {
 }
 
 fn differences(f: &mut fmt::Formatter<'_>, diff: &Diff) -> fmt::Result {
-    let changed = number(diff.changed);
-    let compared = output::count(diff.compared as usize, "row");
-    let verb = if diff.changed == 1 { "changes" } else { "change" };
-    writeln!(f, "\n{STRONG}{changed} of {compared} {verb}{STRONG:#}{}", ends(diff.old, diff.new))?;
+    writeln!(f, "\n{STRONG}{}{STRONG:#}{}", diff.rows_told(), diff.ends_told())?;
     if diff.reordered {
         writeln!(f, "  the columns come in another order")?;
     }
@@ -174,7 +171,7 @@ fn differences(f: &mut fmt::Formatter<'_>, diff: &Diff) -> fmt::Result {
                 count(column.null_to_value),
                 count(column.value_to_null),
                 count(column.value_to_other),
-                standing(column),
+                column.standing(),
             ]
         });
         let head = std::iter::once(head.map(str::to_owned));
@@ -189,42 +186,12 @@ fn differences(f: &mut fmt::Formatter<'_>, diff: &Diff) -> fmt::Result {
     tallies(f, diff)
 }
 
-/// `; rows 10 → 9, dropped 0 → 1`
-fn ends(old: Ends, new: Ends) -> String {
-    let mut told = String::new();
-    for (what, old, new) in [
-        ("rows", old.rows, new.rows),
-        ("deletes", old.deletes, new.deletes),
-        ("dropped", old.dropped, new.dropped),
-        ("dead letters", old.rejected, new.rejected),
-    ] {
-        if old != new {
-            let _ = write!(told, "; {what} {} → {}", number(old), number(new));
-        }
-    }
-    told
-}
-
-/// What became of the column itself.
-fn standing(column: &ColumnDiff) -> String {
-    match (column.old_type, column.new_type) {
-        (None, Some(new)) => format!("new: {new}"),
-        (Some(_), None) => "gone".to_owned(),
-        (Some(old), Some(new)) if old != new => format!("{old} → {new}"),
-        _ => String::new(),
-    }
-}
-
 fn examples(f: &mut fmt::Formatter<'_>, column: &ColumnDiff) -> fmt::Result {
     if column.examples.is_empty() {
         return Ok(());
     }
     let mut examples: Vec<_> = column.examples.iter().collect();
-    examples.sort_by_key(|example| match example.change {
-        Change::ValueToOther => 0,
-        Change::ValueToNull => 1,
-        Change::NullToValue => 2,
-    });
+    examples.sort_by_key(|example| std::cmp::Reverse(example.change));
     let rows = examples.into_iter().map(|example| {
         let (old, new) = (example.old.to_string(), example.new.to_string());
         [key(&example.key), old, new, place(&example.record)]
@@ -241,7 +208,7 @@ fn fates(f: &mut fmt::Formatter<'_>, fates: &[FateDiff]) -> fmt::Result {
     writeln!(f, "\n{STRONG}records that come to another end{STRONG:#}")?;
     let rest = fates.len().saturating_sub(LINES_MAX);
     for FateDiff { old, new, records, examples } in fates.into_iter().take(LINES_MAX) {
-        writeln!(f, "  {}  {} → {}", number(*records), fate(old), fate(new))?;
+        writeln!(f, "  {}  {old} → {new}", number(*records))?;
         let rows = examples.iter().map(|example| {
             let detail = example.detail.as_deref().unwrap_or_default().to_owned();
             [place(&example.record), key(&example.key), detail]
@@ -255,16 +222,6 @@ fn fates(f: &mut fmt::Formatter<'_>, fates: &[FateDiff]) -> fmt::Result {
         writeln!(f, "  and {rest} more")?;
     }
     Ok(())
-}
-
-fn fate(fate: &Fate) -> String {
-    match fate {
-        Fate::Row => "row".to_owned(),
-        Fate::Delete => "delete".to_owned(),
-        Fate::Dropped { step } => format!("dropped by {step}"),
-        Fate::Rejected { step: Some(step), reason } => format!("rejected by {step}: {reason}"),
-        Fate::Rejected { step: None, reason } => format!("rejected: {reason}"),
-    }
 }
 
 fn tallies(f: &mut fmt::Formatter<'_>, diff: &Diff) -> fmt::Result {
@@ -305,49 +262,4 @@ fn place(record: &str) -> String {
     }
     let end: String = record.chars().skip(count + 1 - PLACE_CHARS_MAX).collect();
     format!("…{end}")
-}
-
-/// Both as far as there is room, from where they begin to differ.
-fn focused(old: &str, new: &str, chars_max: usize) -> (String, String) {
-    /// That much of what is the same stays before it.
-    const BEFORE: usize = 12;
-    let longest = old.chars().count().max(new.chars().count());
-    let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
-    let from = match longest > chars_max && same + BEFORE > chars_max {
-        true => same - BEFORE.min(same),
-        false => 0,
-    };
-    (cut(old, from, chars_max), cut(new, from, chars_max))
-}
-
-/// So many characters from one of them on; `…` stands for what is left out.
-fn cut(text: &str, from: usize, chars_max: usize) -> String {
-    let count = text.chars().count();
-    if from == 0 && count <= chars_max {
-        return text.to_owned();
-    }
-    let before = if from > 0 { "…" } else { "" };
-    let room = chars_max.saturating_sub(1 + before.len().min(1));
-    let after = if count > from + room { "…" } else { "" };
-    let shown: String = text.chars().skip(from).take(room).collect();
-    format!("{before}{shown}{after}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_texts_are_shown_where_they_differ() {
-        let same = "x".repeat(60);
-        assert_eq!(focused("a", "b", 10), ("a".to_owned(), "b".to_owned()));
-        assert_eq!(
-            focused(&format!("{same}old text that goes on"), &format!("{same}new"), 20),
-            ("…xxxxxxxxxxxxold te…".to_owned(), "…xxxxxxxxxxxxnew".to_owned())
-        );
-        let (old, new) = focused(&format!("old{same}"), "new", 20);
-        assert_eq!((old.chars().count(), new.as_str()), (20, "new"));
-        let (old, new) = focused(&format!("ä{same}"), "", 20);
-        assert_eq!((old.chars().count(), new.as_str()), (20, ""));
-    }
 }

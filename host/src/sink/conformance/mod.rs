@@ -100,6 +100,7 @@ impl Opening {
             columns: Some(fields()),
             keep_dead_letters: None,
             replaces: false,
+            replay_into: None,
         }
     }
 }

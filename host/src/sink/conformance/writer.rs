@@ -25,6 +25,7 @@ pub(crate) fn context(columns: &Arc<[Field]>) -> SinkContext {
         columns: Some(Arc::clone(columns)),
         keep_dead_letters: None,
         replaces: false,
+        replay_into: None,
     }
 }
 

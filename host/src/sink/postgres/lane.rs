@@ -21,6 +21,8 @@ const TABLE: &str = "pinhost.position";
 pub(super) struct Lanes<'a> {
     pub(super) pipeline: &'a str,
     pub(super) target: &'a str,
+    /// Of a replay: the pipeline into whose rows it writes.
+    pub(super) replay_into: Option<&'a str>,
 }
 
 impl Lanes<'_> {

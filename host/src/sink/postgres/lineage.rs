@@ -6,42 +6,56 @@ use sqlx::{FromRow as _, Row as _};
 use super::error::PostgresFault;
 use super::lane::Lanes;
 use super::session::{answered, query};
-use crate::record::{Digest, Lane, Position, Unit};
-use crate::sink::table::lineage::{StoredRange, check, extended, range};
+use crate::record::{Lane, Position, Unit};
+use crate::sink::table::lineage::{StoredRange, check, extended, own, range, replayed};
 use crate::sink::{LineageRange, LineageSums};
 
 const TABLE: &str = "pinhost.lineage";
 
-/// Adds a unit. One that goes on where the lane's last range ended, and is of the same generation,
-/// extends it.
+/// Adds a unit; one of a replay also to the lineage of those whose rows it has made anew.
 pub(super) async fn add(
     connection: &mut PgConnection,
     lanes: &Lanes<'_>,
     unit: &Unit,
     sums: LineageSums,
 ) -> Result<(), PostgresFault> {
+    extend(connection, lanes, &own(unit, sums)).await?;
+    let Some(into) = lanes.replay_into else { return Ok(()) };
+    let lanes = Lanes { pipeline: into, ..*lanes };
+    for range in replayed(unit) {
+        extend(connection, &lanes, &range).await?;
+    }
+    Ok(())
+}
+
+/// Adds a range. One that goes on where the lane's last range ended, and is of the same generation,
+/// extends it.
+async fn extend(
+    connection: &mut PgConnection,
+    lanes: &Lanes<'_>,
+    next: &LineageRange,
+) -> Result<(), PostgresFault> {
     let last = query(
         "SELECT from_position, to_position, generation, read, stored, superseded, dropped, dead, id \
          FROM pinhost.lineage WHERE pipeline = $1 AND lane = $2 ORDER BY id DESC LIMIT 1",
     );
-    let last = last.bind(lanes.pipeline).bind(unit.lane.name());
+    let last = last.bind(lanes.pipeline).bind(next.lane.name());
     let last = answered(last.fetch_optional(&mut *connection)).await?;
     let extended = match &last {
         Some(row) => {
-            let last = range(TABLE, unit.lane.clone(), StoredRange::from_row(row)?)?;
-            extended(&last, unit, sums)?.map(|sums| (row, sums))
+            let last = range(TABLE, next.lane.clone(), StoredRange::from_row(row)?)?;
+            extended(&last, next)?.map(|extended| (row, extended))
         }
         None => None,
     };
-    let Some((row, sums)) = extended else {
-        let generation = Some(unit.generation);
-        return insert(connection, lanes, &unit.lane, unit.from, unit.to, generation, sums).await;
+    let Some((row, LineageRange { to, sums, .. })) = extended else {
+        return insert(connection, lanes, next).await;
     };
     let extend = query(
         "UPDATE pinhost.lineage SET to_position = $1, read = $2, stored = $3, superseded = $4, \
          dropped = $5, dead = $6, time = clock_timestamp() WHERE id = $7",
     )
-    .bind(unit.to.to_string())
+    .bind(to.to_string())
     .bind(sums.read.cast_signed())
     .bind(sums.stored.cast_signed())
     .bind(sums.superseded.cast_signed())
@@ -59,7 +73,8 @@ pub(super) async fn add_gap(
     from: Position,
     to: Position,
 ) -> Result<(), PostgresFault> {
-    insert(connection, lanes, lane, from, to, None, LineageSums::default()).await
+    let (lane, sums) = (lane.clone(), LineageSums::default());
+    insert(connection, lanes, &LineageRange { lane, from, to, generation: None, sums }).await
 }
 
 pub(super) async fn all(
@@ -81,13 +96,10 @@ pub(super) async fn all(
 async fn insert(
     connection: &mut PgConnection,
     lanes: &Lanes<'_>,
-    lane: &Lane,
-    from: Position,
-    to: Position,
-    generation: Option<Digest>,
-    sums: LineageSums,
+    range: &LineageRange,
 ) -> Result<(), PostgresFault> {
-    check(lane, from, to, sums)?;
+    check(range)?;
+    let LineageRange { lane, from, to, generation, sums } = range;
     let insert = query(
         "INSERT INTO pinhost.lineage (pipeline, lane, target, from_position, to_position, \
          generation, read, stored, superseded, dropped, dead, time) \

@@ -91,7 +91,11 @@ impl PostgresSink {
     }
 
     fn own_lanes(&self) -> Lanes<'_> {
-        Lanes { pipeline: &self.context.pipeline, target: &self.table.target.name }
+        Lanes {
+            pipeline: &self.context.pipeline,
+            target: &self.table.target.name,
+            replay_into: self.context.replay_into.as_deref(),
+        }
     }
 
     async fn told<T>(

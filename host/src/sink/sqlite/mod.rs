@@ -70,7 +70,11 @@ impl SqliteSink {
     }
 
     fn own_lanes(&self) -> Lanes<'_> {
-        Lanes { pipeline: &self.context.pipeline, target: self.table.name() }
+        Lanes {
+            pipeline: &self.context.pipeline,
+            target: self.table.name(),
+            replay_into: self.context.replay_into.as_deref(),
+        }
     }
 
     async fn told<T>(

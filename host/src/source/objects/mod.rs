@@ -40,8 +40,8 @@ use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, Lane, ObjectPosition, Position, SourceId};
 
-/// All objects are one lane.
-const LANE: &str = "objects";
+/// All objects are one lane, of this name.
+pub const LANE: &str = "objects";
 
 #[derive(Debug)]
 pub struct ObjectsSource {

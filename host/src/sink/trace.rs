@@ -1,0 +1,60 @@
+//! Which generation made a row.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{LineageRange, Sink};
+use crate::record::ConnectorError;
+
+/// Rows, and what made each of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    pub rows: Vec<TracedRow>,
+    /// By their digests: the rule with its steps, as far as it is kept.
+    pub generations: BTreeMap<String, Option<Value>>,
+    /// The ids of replays that wrote into the same sink.
+    pub replays: Vec<String>,
+}
+
+/// A row, by the record that it was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedRow {
+    pub lane: String,
+    /// Its place in the lane.
+    pub record: String,
+    /// The digest of what made it; none if the lineage does not tell.
+    pub generation: Option<String>,
+}
+
+/// The rows of which a column has this value, as text; none if rows do not tell where they come from. In
+/// `ranges` the latest ones are the last.
+pub async fn trace(
+    sink: &dyn Sink,
+    ranges: &[LineageRange],
+    column: &str,
+    value: &str,
+) -> Result<Option<Trace>, ConnectorError> {
+    let Some(origins) = sink.origins(column, value).await? else { return Ok(None) };
+    let writers = sink.writers().await?;
+    let replays = writers.iter().filter_map(|writer| writer.rsplit_once(".replay-"));
+    let replays = replays.map(|(_, id)| id.to_owned()).collect();
+    let mut trace = Trace { rows: Vec::new(), generations: BTreeMap::new(), replays };
+    for row in origins {
+        // What was read twice, or replayed: what came last has made the row.
+        let range = ranges.iter().rev().find(|range| range.made(&row));
+        let digest = range.and_then(|range| range.generation);
+        let generation = digest.map(|digest| digest.to_string());
+        if let Some((digest, name)) = digest.zip(generation.clone())
+            && !trace.generations.contains_key(&name)
+        {
+            let kept = sink.generation(digest).await?;
+            let resolved = kept.and_then(|kept| serde_json::from_str(&kept.resolved).ok());
+            trace.generations.insert(name, resolved);
+        }
+        let (lane, record) = (row.lane.to_string(), row.written);
+        trace.rows.push(TracedRow { lane, record, generation });
+    }
+    Ok(Some(trace))
+}

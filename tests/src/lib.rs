@@ -8,6 +8,7 @@ pub mod command;
 pub mod guests;
 pub mod http_proxy;
 pub mod kafka;
+pub mod kills;
 pub mod ledger;
 pub mod proxy;
 pub mod running;

@@ -1,0 +1,55 @@
+//! Killing `pinhost` at random moments, as often as it is told.
+
+use std::env;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::command::{ended, said};
+
+/// How many kills are wanted: `PINHOST_KILLS`, or so few.
+pub fn wanted(few: u32) -> u32 {
+    env::var("PINHOST_KILLS").map_or(few, |kills| kills.parse().expect("PINHOST_KILLS is a number"))
+}
+
+/// So many SIGKILLs as are wanted.
+#[derive(Debug)]
+pub struct Kills {
+    wanted: u32,
+    pub done: u32,
+    pub random: Rng,
+}
+
+impl Kills {
+    /// `PINHOST_SEED` repeats the moments of another time.
+    pub fn new(few: u32) -> Self {
+        let seed = env::var("PINHOST_SEED").ok().map(|seed| seed.parse().expect("a number"));
+        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        println!("PINHOST_SEED={seed} repeats this");
+        Self { wanted: wanted(few), done: 0, random: Rng::with_seed(seed) }
+    }
+
+    pub fn are_enough(&self) -> bool {
+        self.done >= self.wanted
+    }
+
+    /// Runs a command until one run of it ends by itself, which has to end well. Until there are enough
+    /// kills, runs are killed, each at a random moment within `span`.
+    #[track_caller]
+    pub fn until_done(&mut self, span: Duration, mut command: impl FnMut() -> Command) {
+        while !self.are_enough() {
+            let mut child = command().spawn().expect("pinhost can be started");
+            sleep(span.mul_f64(self.random.f64()));
+            if child.try_wait().expect("its state").is_some() {
+                ended(child).done();
+                return;
+            }
+            child.kill().expect("SIGKILL");
+            child.wait().expect("it is dead");
+            self.done += 1;
+        }
+        said(&mut command()).done();
+    }
+}

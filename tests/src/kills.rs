@@ -1,13 +1,14 @@
 //! Killing `pinhost` at random moments, as often as it is told.
 
 use std::env;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
 use fastrand::Rng;
 
 use crate::command::{ended, said};
+use crate::http_proxy::HttpProxy;
 
 /// How many kills are wanted: `PINHOST_KILLS`, or so few.
 pub fn wanted(few: u32) -> u32 {
@@ -38,10 +39,38 @@ impl Kills {
     /// Runs a command until one run of it ends by itself, which has to end well. Until there are enough
     /// kills, runs are killed, each at a random moment within `span`.
     #[track_caller]
-    pub fn until_done(&mut self, span: Duration, mut command: impl FnMut() -> Command) {
+    pub fn until_done(&mut self, span: Duration, command: impl FnMut() -> Command) {
+        self.kill(command, |_, random| sleep(span.mul_f64(random.f64())));
+    }
+
+    /// The same, each at a random one of so many requests to a server, be it before the server has it or after:
+    /// however busy the machine is.
+    #[track_caller]
+    pub fn until_done_at(
+        &mut self,
+        requests: usize,
+        proxy: &HttpProxy,
+        latency: Duration,
+        command: impl FnMut() -> Command,
+    ) {
+        self.kill(command, |child, random| {
+            let last = proxy.requests() + random.usize(..requests);
+            while proxy.requests() <= last && child.try_wait().expect("its state").is_none() {
+                sleep(Duration::from_millis(1));
+            }
+            sleep(latency.mul_f64(random.f64() * 1.5));
+        });
+    }
+
+    #[track_caller]
+    fn kill(
+        &mut self,
+        mut command: impl FnMut() -> Command,
+        mut wait: impl FnMut(&mut Child, &mut Rng),
+    ) {
         while !self.are_enough() {
             let mut child = command().spawn().expect("pinhost can be started");
-            sleep(span.mul_f64(self.random.f64()));
+            wait(&mut child, &mut self.random);
             if child.try_wait().expect("its state").is_some() {
                 ended(child).done();
                 return;

@@ -30,7 +30,7 @@ const PARTITIONS: i32 = 3;
 const RECORDS: u64 = 4_000;
 /// Each comes again and again, in all partitions.
 const KEYS: u64 = 200;
-/// As far away as a bucket is: of a process most time goes by between a unit's first request and its last.
+/// How far away the bucket is: most time goes by between a unit's first request and its last.
 const LATENCY: Duration = Duration::from_millis(40);
 
 /// A topic, a bucket, a database and a folder.
@@ -266,7 +266,8 @@ impl Scene {
         };
         let key = ", key: [k]";
         let (url, table) = (&self.url, format!("posts{ending}"));
-        let posts = format!("{{ postgres: {{ url: '{url}', table: {table}{key}, create: true }} }}");
+        let posts =
+            format!("{{ postgres: {{ url: '{url}', table: {table}{key}, create: true }} }}");
         self.write(&format!("upserted{ending}"), RULE, &rows_in("upserted", key));
         self.write(&format!("appended{ending}"), RULE, &rows_in("appended", ""));
         self.write(&format!("posts{ending}"), RULE, &posts);
@@ -278,7 +279,8 @@ impl Scene {
     }
 
     fn left(&self, ending: &str) -> Left {
-        let [upserted, appended] = ["upserted", "appended"].map(|file| format!("{file}{ending}.db"));
+        let [upserted, appended] =
+            ["upserted", "appended"].map(|file| format!("{file}{ending}.db"));
         let letters = |file: &str| {
             let query =
                 format!("SELECT value, key, {LETTERS} FROM pinhost_dead_letter ORDER BY id");
@@ -308,7 +310,7 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
         sleep(LATENCY);
         Fate::Passes
     });
-    let scene = Scene { endpoint: far.endpoint, ..Scene::new("story") };
+    let scene = Scene { endpoint: far.endpoint.clone(), ..Scene::new("story") };
     scene.send();
     scene.write_cleaning("");
     scene.run(&["run", "--until-end", "upserted.yaml", "appended.yaml", "posts.yaml"]).done();
@@ -322,7 +324,8 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
 
     scene.write_archive("undisturbed", "undisturbed");
     scene.write_cleaning("_undisturbed");
-    let archiving = scene.takes(&["run", "--until-end", "undisturbed.yaml"]);
+    scene.run(&["run", "--until-end", "undisturbed.yaml"]).done();
+    let archiving = far.requests();
     let from = |folder: &str| format!("s3://story/{folder}/topics/{}", scene.topic.name);
     let (undisturbed, to) = (from("undisturbed"), "upserted_undisturbed.yaml");
     let replaying = scene.takes(&["replay", "upserted.yaml", "--from", &undisturbed, "--to", to]);
@@ -340,7 +343,7 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
         scene.write_cleaning(&ending);
         let own = scene.bucket.join(&raw).join("_pinhost/archive");
         let [archived, replayed @ ..] = &mut kills;
-        archived.until_done(archiving, || {
+        archived.until_done_at(archiving, &far, LATENCY, || {
             undone.look(&own);
             scene.command(&["run", "--until-end", "archive.yaml"])
         });

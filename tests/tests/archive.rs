@@ -154,7 +154,8 @@ impl Sent {
             1 | 2 => None,
             3 => Some(Vec::new()),
             4 => Some(b"no\njson\r\n\n".to_vec()),
-            5 => Some(b"\xff\x00\n".to_vec()),
+            // Large enough for many units.
+            5 => Some(b"\xff\x00\n".repeat(15_000)),
             6..9 => Some(serde_json::to_vec_pretty(&row).expect("JSON")),
             9 => Some(format!("\n{row}\n\n").into_bytes()),
             _ => Some(row.to_string().into_bytes()),

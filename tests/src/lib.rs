@@ -10,6 +10,7 @@ pub mod http_proxy;
 pub mod kafka;
 pub mod kills;
 pub mod ledger;
+pub mod objects;
 pub mod proxy;
 pub mod running;
 pub mod services;

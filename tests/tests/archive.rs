@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 use std::thread::sleep;
@@ -16,6 +15,7 @@ use pinhost_tests::command::{Said, command, said};
 use pinhost_tests::http_proxy::{Fate, HttpProxy};
 use pinhost_tests::kafka::Topic;
 use pinhost_tests::kills::Kills;
+use pinhost_tests::objects::Objects;
 use pinhost_tests::services::{S3, kafka, postgres, s3};
 use pinhost_tests::{pinhost, table};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -41,7 +41,7 @@ struct Scene {
     s3: &'static S3,
     /// Through which the server is asked.
     endpoint: String,
-    bucket: PathBuf,
+    bucket: Objects,
     url: String,
 }
 
@@ -220,33 +220,26 @@ struct Undone {
 
 impl Undone {
     /// `own` is what pinhost keeps of the pipeline.
-    fn look(&mut self, own: &Path) {
-        for lane in names(&own.join("staged")) {
-            let log = own.join("lanes").join(&lane).join("log");
-            for object in names(&own.join("staged").join(&lane)) {
-                let (attempt, _) = object.rsplit_once('-').expect("a number at its end");
-                if !self.seen.insert(attempt.to_owned()) {
-                    continue;
-                }
-                let names_it = |record: &String| {
-                    let record = fs::read_to_string(log.join(record)).expect("a record");
-                    record.contains(attempt)
-                };
-                if names(&log).iter().any(names_it) {
-                    self.committed += 1;
-                } else {
-                    self.staged += 1;
-                }
+    fn look(&mut self, bucket: &Objects, own: &str) {
+        let staged = bucket.below(&format!("{own}/staged"));
+        if staged.is_empty() {
+            return;
+        }
+        let logs = bucket.below(&format!("{own}/lanes"));
+        for object in staged.keys() {
+            let (_, name) = object.rsplit_once('/').expect("it is in a folder");
+            let (attempt, _) = name.rsplit_once('-').expect("a number at its end");
+            if !self.seen.insert(attempt.to_owned()) {
+                continue;
+            }
+            let is_named = |record: &Vec<u8>| String::from_utf8_lossy(record).contains(attempt);
+            if logs.values().any(is_named) {
+                self.committed += 1;
+            } else {
+                self.staged += 1;
             }
         }
     }
-}
-
-/// What is in a folder, if there is one.
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    let name = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
-    entries.filter_map(name).collect()
 }
 
 /// What came of the records.
@@ -326,7 +319,8 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
     scene.write_archive("undisturbed", "undisturbed");
     scene.write_cleaning("_undisturbed");
     scene.run(&["run", "--until-end", "undisturbed.yaml"]).done();
-    let archiving = far.requests();
+    // Whoever goes on looks at what is there first.
+    let archiving = far.requests() * 3 / 2;
     let from = |folder: &str| format!("s3://story/{folder}/topics/{}", scene.topic.name);
     let (undisturbed, to) = (from("undisturbed"), "upserted_undisturbed.yaml");
     let replaying = scene.takes(&["replay", "upserted.yaml", "--from", &undisturbed, "--to", to]);
@@ -342,10 +336,10 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
         scene.write_archive("archive", &raw);
         let ending = format!("_again_{round}");
         scene.write_cleaning(&ending);
-        let own = scene.bucket.join(&raw).join("_pinhost/archive");
+        let own = format!("{raw}/_pinhost/archive");
         let [archived, replayed @ ..] = &mut kills;
         archived.until_done_at(archiving, &far, LATENCY, || {
-            undone.look(&own);
+            undone.look(&scene.bucket, &own);
             scene.command(&["run", "--until-end", "archive.yaml"])
         });
         for (pipeline, replayed) in ["upserted", "appended", "posts"].into_iter().zip(replayed) {
@@ -405,8 +399,6 @@ fn the_published_answers_are_found_in_the_archive() {
         shipped(&mut scene.command(&["replay", &file(pipeline), "--from", &from])).done();
     }
     compare(|query| scene.postgres(query));
-    let clean = fs::read_dir(scene.bucket.join("clean")).expect("a folder");
-    let folders = clean.map(|entry| entry.expect("an entry").file_name().into_string());
-    let folders: Vec<_> = folders.map(|name| name.expect("UTF-8")).collect();
-    assert!(folders.iter().any(|name| name == "category=art"), "{folders:?}");
+    let clean = scene.bucket.below("clean");
+    assert!(clean.keys().any(|key| key.contains("/category=art/")), "{:?}", clean.keys());
 }

@@ -15,10 +15,11 @@ pub fn wanted(few: u32) -> u32 {
     env::var("PINHOST_KILLS").map_or(few, |kills| kills.parse().expect("PINHOST_KILLS is a number"))
 }
 
-/// So many SIGKILLs as are wanted.
+/// As many SIGKILLs as are wanted: round after round if somebody says how many, else at most so few in one.
 #[derive(Debug)]
 pub struct Kills {
     wanted: u32,
+    is_done: bool,
     pub done: u32,
     pub random: Rng,
 }
@@ -29,11 +30,11 @@ impl Kills {
         let seed = env::var("PINHOST_SEED").ok().map(|seed| seed.parse().expect("a number"));
         let seed = seed.unwrap_or_else(|| fastrand::u64(..));
         println!("PINHOST_SEED={seed} repeats this");
-        Self { wanted: wanted(few), done: 0, random: Rng::with_seed(seed) }
+        Self { wanted: wanted(few), is_done: false, done: 0, random: Rng::with_seed(seed) }
     }
 
     pub fn are_enough(&self) -> bool {
-        self.done >= self.wanted
+        self.done >= self.wanted || self.is_done
     }
 
     /// Runs a command until one run of it ends by itself, which has to end well. Until there are enough
@@ -68,7 +69,9 @@ impl Kills {
         mut command: impl FnMut() -> Command,
         mut wait: impl FnMut(&mut Child, &mut Rng),
     ) {
-        while !self.are_enough() {
+        // Nobody has asked for more than one round.
+        self.is_done = env::var_os("PINHOST_KILLS").is_none();
+        while self.done < self.wanted {
             let mut child = command().spawn().expect("pinhost can be started");
             wait(&mut child, &mut self.random);
             if child.try_wait().expect("its state").is_some() {

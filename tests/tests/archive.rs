@@ -320,7 +320,7 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
     scene.write_cleaning("_undisturbed");
     scene.run(&["run", "--until-end", "undisturbed.yaml"]).done();
     // Whoever goes on looks at what is there first.
-    let archiving = far.requests() * 3 / 2;
+    let archiving = far.requests() * 5 / 4;
     let from = |folder: &str| format!("s3://story/{folder}/topics/{}", scene.topic.name);
     let (undisturbed, to) = (from("undisturbed"), "upserted_undisturbed.yaml");
     let replaying = scene.takes(&["replay", "upserted.yaml", "--from", &undisturbed, "--to", to]);

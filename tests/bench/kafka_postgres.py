@@ -4,24 +4,20 @@
     python3 tests/bench/kafka_postgres.py [--posts N] [--rounds N]
 
 The servers are started as the tests start them. pinhost's time is that of the whole process less that
-of one that finds nothing to do: starting, joining the group, leaving it. Then the rows that it made are taken out of the table, in binary, and go by one connection into
-an empty table that is like the first, with its indexes: appended rows by COPY, upserted ones by COPY into a
-temporary table and the same INSERT … ON CONFLICT. Runs take turns; what counts are the ratios.
+of one that finds nothing to do: starting, joining the group, leaving it. Then the rows that it made are taken
+out of the table, in binary, and go by one connection into an empty table that is like the first, with its
+indexes: appended rows by COPY, upserted ones by COPY into a temporary table and the same INSERT … ON CONFLICT.
+Runs take turns; what counts are the ratios.
 """
 
-import argparse
-import os
-import resource
-import shutil
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
-from yardstick import HERE, REPOSITORY, built, made
+from common import HERE, built, many_posts, options, run, server
 
 TOPIC = "posts"
 PARTITIONS = 2
@@ -31,56 +27,30 @@ BAR = 0.7
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--posts", type=int, default=500_000)
-    arguments.add_argument("--rounds", type=int, default=3)
-    arguments = arguments.parse_args()
-
-    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
-    folder = target / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    posts = made(folder / f"posts-{arguments.posts}.ndjson", arguments.posts)
-    pinhost = os.environ.get("PINHOST") or built(target)[0]
-
-    services = target / "services"
-    servers = []
-    try:
-        kafka = started(servers, services, "kafka", "KAFKA")
-        postgres = started(servers, services, "postgres", "PG")
-        brokers, server = kafka["KAFKA_BOOTSTRAP"], postgres["PG_URL"].rsplit("/", 1)[0]
-        send(kafka, brokers, posts)
-        rates = {"append": ([], []), "upsert": ([], [])}
-        used = {mode: [] for mode in rates}
+    arguments = options(__doc__, posts=500_000, rounds=3)
+    pinhost = built(arguments.debug)
+    rates = {"append": ([], []), "upsert": ([], [])}
+    used = {mode: [] for mode in rates}
+    heap = {"KAFKA_HEAP": "1g", "KAFKA_JVM": "-server"}
+    with server("kafka", "KAFKA", **heap) as kafka, server("postgres", "PG") as postgres:
+        brokers, root = kafka["KAFKA_BOOTSTRAP"], postgres["PG_URL"].rsplit("/", 1)[0]
+        send(kafka, brokers, many_posts(arguments.posts))
         for turn in range(arguments.rounds):
             for mode, (by_pinhost, by_postgres) in rates.items():
                 database = f"bench_{mode}_{turn}"
-                sql(f"{server}/postgres", f"CREATE DATABASE {database}")
-                url = f"{server}/{database}"
-                before = cpu()
-                took = run(pinhost, mode, brokers, url)
-                used[mode].append((cpu() - before) / arguments.posts)
+                sql(f"{root}/postgres", f"CREATE DATABASE {database}")
+                url = f"{root}/{database}"
+                file = HERE / ("kafka-upsert.yaml" if mode == "upsert" else "kafka.yaml")
+                command = [pinhost, "run", "--until-end", file]
+                where = {"KAFKA_BROKERS": brokers, "KAFKA_TOPIC": TOPIC, "DATABASE_URL": url}
+                worked = run(command, where)
                 # Once more, with nothing left to do.
-                idle = run(pinhost, mode, brokers, url)
-                by_pinhost.append(arguments.posts / (took - idle))
+                idle = run(command, where)
+                used[mode].append(worked.cpu / arguments.posts)
+                by_pinhost.append(arguments.posts / (worked.seconds - idle.seconds))
                 by_postgres.append(arguments.posts / load(url, mode, arguments.posts))
-                sql(f"{server}/postgres", f"DROP DATABASE {database}")
-        told(arguments, rates, used)
-    finally:
-        for process, data in servers:
-            os.kill(process, signal.SIGKILL)
-            shutil.rmtree(data, ignore_errors=True)
-
-
-def started(servers, cache, name, prefix):
-    script = REPOSITORY / "tests" / "services" / f"start-{name}.sh"
-    cache.mkdir(exist_ok=True)
-    environment = {**os.environ, "KAFKA_HEAP": "1g", "KAFKA_JVM": "-server"}
-    said = subprocess.run(
-        ["bash", script, cache], check=True, stdout=subprocess.PIPE, text=True, env=environment
-    ).stdout
-    said = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-    servers.append((int(said[f"{prefix}_PID"]), said[f"{prefix}_DATA"]))
-    return said
+                sql(f"{root}/postgres", f"DROP DATABASE {database}")
+    told(arguments, rates, used)
 
 
 def send(kafka, brokers, posts):
@@ -101,23 +71,6 @@ def sql(url, *statements, stdin=subprocess.DEVNULL):
     return subprocess.run(
         [*command, url], check=True, stdin=stdin, stdout=subprocess.PIPE, text=True
     ).stdout.strip()
-
-
-def run(pinhost, mode, brokers, url):
-    file = HERE / ("kafka-upsert.yaml" if mode == "upsert" else "kafka.yaml")
-    environment = {
-        **os.environ,
-        "KAFKA_BROKERS": brokers,
-        "KAFKA_TOPIC": TOPIC,
-        "DATABASE_URL": url,
-    }
-    began = time.monotonic()
-    done = subprocess.run(
-        [pinhost, "run", "--until-end", file], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    if done.returncode != 0:
-        sys.exit(f"pinhost failed:\n{done.stderr}")
-    return time.monotonic() - began
 
 
 def load(url, mode, posts):
@@ -158,18 +111,13 @@ def load(url, mode, posts):
     return took
 
 
-def cpu():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def told(arguments, rates, used):
     print(f"{arguments.posts:,} posts, {PARTITIONS} partitions, median of {arguments.rounds} runs\n")
     print("| | pinhost, rows a second | its CPU µs a row | Postgres alone, rows a second | ratio |")
     print("|---|---:|---:|---:|---:|")
     for mode, measured in rates.items():
-        ours, theirs = map(statistics.median, measured)
-        cost = statistics.median(used[mode]) * 1e6
+        ours, theirs = map(median, measured)
+        cost = median(used[mode]) * 1e6
         ratio = f"{ours / theirs:.2f} (bar: ≥ {BAR})"
         print(f"| {mode} | {ours:,.0f} | {cost:.1f} | {theirs:,.0f} | {ratio} |")
 

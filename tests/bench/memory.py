@@ -6,14 +6,11 @@
 Made-up posts go by the rule for posts to NDJSON on /dev/null, and into an SQLite table of a million keys.
 """
 
-import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+from common import REPOSITORY, built, options, run
+
 RULE = REPOSITORY / "pipelines" / "rules" / "pin.yaml"
 SINKS = {
     "NDJSON to /dev/null": "{ stdout: {} }",
@@ -28,20 +25,11 @@ sink: {sink}
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--few", type=int, default=1_000_000)
-    arguments.add_argument("--many", type=int, default=20_000_000)
-    arguments = arguments.parse_args()
-
-    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
-    cargo = [os.environ.get("CARGO", "cargo"), "build", "--release", "--locked", "--quiet"]
-    subprocess.run(cargo, cwd=REPOSITORY, check=True)
+    arguments = options(__doc__, few=1_000_000, many=20_000_000)
+    pinhost = built(arguments.debug)
     print("| | few, MB | many, MB | many / few (bar: ≤ 1.1) |\n|---|---:|---:|---:|")
     for name, sink in SINKS.items():
-        few, many = (
-            peak(target / "release" / "pinhost", sink, count)
-            for count in (arguments.few, arguments.many)
-        )
+        few, many = (peak(pinhost, sink, count) for count in (arguments.few, arguments.many))
         print(f"| {name} | {few:.0f} | {many:.0f} | {many / few:.2f} |", flush=True)
 
 
@@ -49,17 +37,7 @@ def peak(pinhost, sink, count):
     with tempfile.TemporaryDirectory() as folder:
         pipeline = PIPELINE.format(count=count, rule=RULE, sink=sink)
         Path(folder, "memory.yaml").write_text(pipeline)
-        process = subprocess.Popen(
-            [pinhost, "run", "memory.yaml"],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        if status != 0:
-            sys.exit(f"pinhost failed with {os.waitstatus_to_exitcode(status)}")
-        return used.ru_maxrss / 1024
+        return run([pinhost, "run", "memory.yaml"], folder=folder).peak_mb
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ of the cleaning threads and of which generation it is, and when units were commi
   before, without the seconds from earlier saves.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,7 +22,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+from common import REPOSITORY, built, options
+
 RULES = REPOSITORY / "pipelines" / "rules"
 PIPELINE = """\
 name: swap
@@ -36,18 +36,11 @@ BARS = "≤ ordinary + 5 ms", "≤ 500 ms", "≥ 0.70"
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--swaps", type=int, default=200)
-    arguments.add_argument("--every", type=float, default=3.0)
-    arguments = arguments.parse_args()
-
-    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
-    cargo = [os.environ.get("CARGO", "cargo"), "build", "--release", "--locked", "--quiet"]
-    subprocess.run(cargo, cwd=REPOSITORY, check=True)
-    pinhost = target / "release" / "pinhost"
+    arguments = options(__doc__, swaps=200, every=3.0)
+    pinhost = built(arguments.debug)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        plugin = built(pinhost, folder)
+        plugin = built_plugin(pinhost, folder)
         prepare(folder, plugin)
         saves = run(pinhost, folder, plugin, arguments)
         batches, commits = read(folder / "log")
@@ -64,7 +57,7 @@ def main():
         sys.exit("not every save took over")
 
 
-def built(pinhost, folder):
+def built_plugin(pinhost, folder):
     """A Rust plugin as its author has it."""
     out = folder / "tags.wasm"
     source = REPOSITORY / "plugins" / "tags"

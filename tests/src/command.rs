@@ -3,8 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::thread::{self, sleep};
-use std::time::Duration;
+use std::thread;
 
 use serde_json::Value;
 
@@ -73,24 +72,6 @@ pub fn said(command: &mut Command) -> Said {
 /// Waits for a command that was started.
 pub fn ended(child: Child) -> Said {
     child.wait_with_output().expect("pinhost ends").into()
-}
-
-/// Runs a command until one run of it ends by itself, which has to end well. So many runs before are killed,
-/// each at a random moment within `span`, unless one is quicker. Says how many were.
-#[track_caller]
-pub fn done_after_kills(kills: u32, span: Duration, mut command: impl FnMut() -> Command) -> u32 {
-    for killed in 0..kills {
-        let mut child = command().spawn().expect("pinhost can be started");
-        sleep(span.mul_f64(fastrand::f64()));
-        if child.try_wait().expect("its state").is_some() {
-            ended(child).done();
-            return killed;
-        }
-        child.kill().expect("SIGKILL");
-        child.wait().expect("it is dead");
-    }
-    said(&mut command()).done();
-    kills
 }
 
 /// Runs a command to its end with this on its standard input.

@@ -22,6 +22,7 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct HttpProxy {
     pub endpoint: String,
+    requests: Arc<AtomicUsize>,
     harmed: Arc<AtomicUsize>,
 }
 
@@ -35,11 +36,11 @@ impl HttpProxy {
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let server = server.trim_start_matches("http://").to_owned();
         let (harmed, number) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let told = Arc::clone(&harmed);
+        let (asked, told) = (Arc::clone(&number), Arc::clone(&harmed));
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (server, harmed, number) =
-                    (server.clone(), Arc::clone(&told), Arc::clone(&number));
+                    (server.clone(), Arc::clone(&told), Arc::clone(&asked));
                 thread::spawn(move || {
                     let fate = |head: &str| {
                         let fate = fate(number.fetch_add(1, Ordering::Relaxed), head);
@@ -51,7 +52,12 @@ impl HttpProxy {
                 });
             }
         });
-        Self { endpoint, harmed }
+        Self { endpoint, requests: number, harmed }
+    }
+
+    /// How many requests there were.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// How many requests something happened to.

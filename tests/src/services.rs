@@ -8,6 +8,10 @@ use std::process::{self, Command, Stdio};
 use std::sync::LazyLock;
 use std::{env, fs};
 
+use object_store::aws::AmazonS3Builder;
+
+use crate::objects::Objects;
+
 /// A server that ends with this process, however that ends.
 #[derive(Debug)]
 pub struct Server {
@@ -165,15 +169,22 @@ impl S3 {
         ]
     }
 
-    /// Makes a bucket. It is a folder, in which objects are files: what the server holds can be looked at
-    /// without asking it.
+    /// Makes a bucket, which is a folder of the server's.
     ///
     /// # Panics
     /// If there is one of this name.
-    pub fn bucket(&self, name: &str) -> PathBuf {
+    pub fn bucket(&self, name: &str) -> Objects {
         let folder = Path::new(self.server.said("S3_DATA")).join(name);
         fs::create_dir(&folder).expect("a new folder");
-        folder
+        let [(_, id), (_, secret)] = self.credentials();
+        let bucket = AmazonS3Builder::new()
+            .with_endpoint(self.endpoint())
+            .with_allow_http(true)
+            .with_access_key_id(id)
+            .with_secret_access_key(secret)
+            .with_bucket_name(name)
+            .build();
+        Objects::of(bucket.expect("a bucket"))
     }
 }
 

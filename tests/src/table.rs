@@ -66,7 +66,7 @@ pub fn postgres(url: &str, query: &str) -> Vec<Vec<Value>> {
     rows.unwrap_or_else(|error| panic!("{query}: {error}")).iter().map(cells_of_postgres).collect()
 }
 
-fn wait<T>(done: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(done: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(done)
 }

@@ -1,15 +1,21 @@
 //! From Kafka into an archive in a bucket, and out of it by a rule: what comes out is what the same rule made of
 //! the stream, the places and versions of rows included.
+//!
+//! `PINHOST_KILLS=100` makes it the long version; `tests/soak` says more.
 
+use std::collections::HashSet;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Once;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use pinhost_tests::answers::{compare, repository};
-use pinhost_tests::command::{Said, command, done_after_kills, said};
+use pinhost_tests::command::{Said, command, said};
+use pinhost_tests::http_proxy::{Fate, HttpProxy};
 use pinhost_tests::kafka::Topic;
+use pinhost_tests::kills::Kills;
+use pinhost_tests::objects::Objects;
 use pinhost_tests::services::{S3, kafka, postgres, s3};
 use pinhost_tests::{pinhost, table};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -24,7 +30,8 @@ const PARTITIONS: i32 = 3;
 const RECORDS: u64 = 4_000;
 /// Each comes again and again, in all partitions.
 const KEYS: u64 = 200;
-const KILLS: u32 = 3;
+/// How far away the bucket is: most time goes by between a unit's first request and its last.
+const LATENCY: Duration = Duration::from_millis(40);
 
 /// A topic, a bucket, a database and a folder.
 struct Scene {
@@ -32,7 +39,9 @@ struct Scene {
     folder: TempDir,
     topic: Topic,
     s3: &'static S3,
-    bucket: PathBuf,
+    /// Through which the server is asked.
+    endpoint: String,
+    bucket: Objects,
     url: String,
 }
 
@@ -57,7 +66,8 @@ impl Scene {
         let (server, _) = postgres().rsplit_once('/').expect("a URL with a database");
         let url = format!("{server}/{name}");
         let folder = TempDir::new().expect("a folder");
-        Self { runtime, folder, topic, s3: s3(), bucket: s3().bucket(bucket), url }
+        let (s3, bucket) = (s3(), s3().bucket(bucket));
+        Self { runtime, folder, topic, s3, endpoint: s3.endpoint().to_owned(), bucket, url }
     }
 
     /// A pipeline between the topic and this sink. Its units are small, so that there is always one in the
@@ -66,7 +76,7 @@ impl Scene {
         let (brokers, topic) = (kafka().brokers, &self.topic.name);
         let text = format!(
             "name: {name}
-source: {{ kafka: {{ brokers: '{brokers}', topics: [{topic}], session_timeout: 3s }} }}
+source: {{ kafka: {{ brokers: '{brokers}', topics: [{topic}], group: '{name}-${{RUN}}' }} }}
 {rule}
 sink: {sink}
 unit: {{ rows: 300, time: 50ms }}
@@ -79,7 +89,9 @@ dead_letters: {{ max_ratio: 1 }}
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(pinhost!(), self.folder.path());
         command.args(arguments).envs(self.s3.credentials());
-        command.env("AWS_ENDPOINT_URL_S3", self.s3.endpoint());
+        command.env("AWS_ENDPOINT_URL_S3", &self.endpoint);
+        // In a group of its own nobody waits for the session of a dead process to end.
+        command.env("RUN", fastrand::u64(..).to_string());
         command
     }
 
@@ -142,7 +154,8 @@ impl Sent {
             1 | 2 => None,
             3 => Some(Vec::new()),
             4 => Some(b"no\njson\r\n\n".to_vec()),
-            5 => Some(b"\xff\x00\n".to_vec()),
+            // Large enough for many units.
+            5 => Some(b"\xff\x00\n".repeat(15_000)),
             6..9 => Some(serde_json::to_vec_pretty(&row).expect("JSON")),
             9 => Some(format!("\n{row}\n\n").into_bytes()),
             _ => Some(row.to_string().into_bytes()),
@@ -195,81 +208,162 @@ const ROWS: &str = "SELECT k, n, note, origin, topic, part, at, CAST(seen AS tex
 const LETTERS: &str =
     "id, lane, position, step, reason, detail, headers, timestamp_micros, topic, partition, state";
 
-#[test]
-fn what_is_replayed_from_an_archive_is_what_was_streamed() {
-    let scene = Scene::new("story");
-    scene.send();
-    let rows_in =
-        |file: &str, key: &str| format!("{{ sqlite: {{ path: {file}, table: posts{key} }} }}");
-    let key = ", key: [k]";
-    let table_of = |table: &str| {
-        format!("{{ postgres: {{ url: '{}', table: {table}{key}, create: true }} }}", scene.url)
-    };
-    scene.write("archive", "", "{ objects: { url: s3://story/raw, compression: zstd } }");
-    scene.write("upserted", RULE, &rows_in("upserted.db", key));
-    scene.write("upserted-again", RULE, &rows_in("upserted-again.db", key));
-    scene.write("undisturbed-again", RULE, &rows_in("undisturbed-again.db", key));
-    scene.write("appended", RULE, &rows_in("appended.db", ""));
-    scene.write("appended-again", RULE, &rows_in("appended-again.db", ""));
-    scene.write("posts", RULE, &table_of("posts"));
-    scene.write("posts-again", RULE, &table_of("posts_again"));
-    scene.write("undisturbed", "", "{ objects: { url: undisturbed } }");
-    scene.run(&["run", "--until-end", "upserted.yaml", "appended.yaml", "posts.yaml"]).done();
-    let span = scene.takes(&["run", "--until-end", "undisturbed.yaml"]);
-    let killed =
-        done_after_kills(KILLS, span, || scene.command(&["run", "--until-end", "archive.yaml"]));
+/// What killed processes have left undone in an archive.
+#[derive(Debug, Default)]
+struct Undone {
+    seen: HashSet<String>,
+    /// Units of which objects were staged.
+    staged: u32,
+    /// Units that were committed as well, and of which objects were still to be brought to their places.
+    committed: u32,
+}
 
-    let from = format!("s3://story/raw/topics/{}", scene.topic.name);
-    let undisturbed =
-        ["replay", "upserted.yaml", "--from", &from, "--to", "undisturbed-again.yaml"];
-    let span = scene.takes(&undisturbed);
-    let replayed = |pipeline: &str, to: &str| {
-        done_after_kills(KILLS, span, || {
-            scene.command(&["replay", pipeline, "--from", &from, "--to", to])
-        })
-    };
-    let kills = [
-        replayed("upserted.yaml", "upserted-again.yaml"),
-        replayed("appended.yaml", "appended-again.yaml"),
-        replayed("posts.yaml", "posts-again.yaml"),
-    ];
-    println!("killed {killed} times while archiving, {kills:?} times while replaying");
+impl Undone {
+    /// `own` is what pinhost keeps of the pipeline.
+    fn look(&mut self, bucket: &Objects, own: &str) {
+        let staged = bucket.below(&format!("{own}/staged"));
+        if staged.is_empty() {
+            return;
+        }
+        let logs = bucket.below(&format!("{own}/lanes"));
+        for object in staged.keys() {
+            let (_, name) = object.rsplit_once('/').expect("it is in a folder");
+            let (attempt, _) = name.rsplit_once('-').expect("a number at its end");
+            if !self.seen.insert(attempt.to_owned()) {
+                continue;
+            }
+            let is_named = |record: &Vec<u8>| String::from_utf8_lossy(record).contains(attempt);
+            if logs.values().any(is_named) {
+                self.committed += 1;
+            } else {
+                self.staged += 1;
+            }
+        }
+    }
+}
 
-    let upserted =
-        |file: &str| scene.sqlite(file, &format!("{ROWS}, _pinhost_version FROM posts ORDER BY k"));
-    let live = upserted("upserted.db");
-    assert!(
-        (KEYS / 2..KEYS).contains(&(live.len() as u64)),
-        "{} rows, some are deleted",
-        live.len()
-    );
-    assert_eq!(upserted("undisturbed-again.db"), live);
-    assert_eq!(upserted("upserted-again.db"), live);
-    let appended = |file: &str| scene.sqlite(file, &format!("{ROWS} FROM posts ORDER BY part, at"));
-    let live = appended("appended.db");
-    assert!(live.len() as u64 > RECORDS / 2);
-    assert_eq!(appended("appended-again.db"), live);
-    for [one, other] in [["upserted", "upserted-again"], ["appended", "appended-again"]] {
-        let letters = |name: &str| {
+/// What came of the records.
+#[derive(Debug, PartialEq)]
+struct Left {
+    upserted: Vec<Vec<Value>>,
+    appended: Vec<Vec<Value>>,
+    posts: Vec<Vec<Value>>,
+    /// Of those upserted and of those appended.
+    letters: [Vec<Vec<Value>>; 2],
+}
+
+impl Scene {
+    /// Writes the three pipelines with a rule. They keep rows under names that end like this.
+    fn write_cleaning(&self, ending: &str) {
+        let rows_in = |file: &str, key: &str| {
+            format!("{{ sqlite: {{ path: {file}{ending}.db, table: posts{key} }} }}")
+        };
+        let key = ", key: [k]";
+        let (url, table) = (&self.url, format!("posts{ending}"));
+        let posts =
+            format!("{{ postgres: {{ url: '{url}', table: {table}{key}, create: true }} }}");
+        self.write(&format!("upserted{ending}"), RULE, &rows_in("upserted", key));
+        self.write(&format!("appended{ending}"), RULE, &rows_in("appended", ""));
+        self.write(&format!("posts{ending}"), RULE, &posts);
+    }
+
+    fn write_archive(&self, name: &str, folder: &str) {
+        let sink = format!("{{ objects: {{ url: s3://story/{folder}, compression: zstd }} }}");
+        self.write(name, "", &sink);
+    }
+
+    fn left(&self, ending: &str) -> Left {
+        let [upserted, appended] =
+            ["upserted", "appended"].map(|file| format!("{file}{ending}.db"));
+        let letters = |file: &str| {
             let query =
                 format!("SELECT value, key, {LETTERS} FROM pinhost_dead_letter ORDER BY id");
-            scene.sqlite(&format!("{name}.db"), &query)
+            self.sqlite(file, &query)
         };
-        let live = letters(one);
-        assert!(live.len() as u64 > RECORDS / 10, "{} dead letters", live.len());
-        assert_eq!(letters(other), live);
+        Left {
+            upserted: self.upserted(&upserted),
+            appended: self.sqlite(&appended, &format!("{ROWS} FROM posts ORDER BY part, at")),
+            posts: self.posts(&format!("posts{ending}")),
+            letters: [letters(&upserted), letters(&appended)],
+        }
     }
-    let posts = |table: &str| {
+
+    fn upserted(&self, file: &str) -> Vec<Vec<Value>> {
+        self.sqlite(file, &format!("{ROWS}, _pinhost_version FROM posts ORDER BY k"))
+    }
+
+    fn posts(&self, table: &str) -> Vec<Vec<Value>> {
         let version = "encode(_pinhost_version, 'hex')";
-        scene.postgres(&format!("{ROWS}, {version} FROM {table} ORDER BY k COLLATE \"C\""))
-    };
-    let live = posts("posts");
-    assert_eq!(posts("posts_again"), live);
+        self.postgres(&format!("{ROWS}, {version} FROM {table} ORDER BY k COLLATE \"C\""))
+    }
+}
+
+#[test]
+fn what_is_replayed_from_an_archive_is_what_was_streamed() {
+    let far = HttpProxy::start(s3().endpoint(), |_, _| {
+        sleep(LATENCY);
+        Fate::Passes
+    });
+    let scene = Scene { endpoint: far.endpoint.clone(), ..Scene::new("story") };
+    scene.send();
+    scene.write_cleaning("");
+    scene.run(&["run", "--until-end", "upserted.yaml", "appended.yaml", "posts.yaml"]).done();
+    let live = scene.left("");
+    let rows = live.upserted.len() as u64;
+    assert!((KEYS / 2..KEYS).contains(&rows), "{rows} rows, some are deleted");
+    assert!(live.appended.len() as u64 > RECORDS / 2);
+    for letters in &live.letters {
+        assert!(letters.len() as u64 > RECORDS / 10, "{} dead letters", letters.len());
+    }
+
+    scene.write_archive("undisturbed", "undisturbed");
+    scene.write_cleaning("_undisturbed");
+    scene.run(&["run", "--until-end", "undisturbed.yaml"]).done();
+    // Whoever goes on looks at what is there first.
+    let archiving = far.requests() * 5 / 4;
+    let from = |folder: &str| format!("s3://story/{folder}/topics/{}", scene.topic.name);
+    let (undisturbed, to) = (from("undisturbed"), "upserted_undisturbed.yaml");
+    let replaying = scene.takes(&["replay", "upserted.yaml", "--from", &undisturbed, "--to", to]);
+    assert_eq!(scene.upserted("upserted_undisturbed.db"), live.upserted);
+
+    let mut kills = [(); 4].map(|()| Kills::new(3));
+    let mut undone = Undone::default();
+    for round in 0.. {
+        if kills.iter().all(Kills::are_enough) {
+            break;
+        }
+        let raw = format!("raw-{round}");
+        scene.write_archive("archive", &raw);
+        let ending = format!("_again_{round}");
+        scene.write_cleaning(&ending);
+        let own = format!("{raw}/_pinhost/archive");
+        let [archived, replayed @ ..] = &mut kills;
+        archived.until_done_at(archiving, &far, LATENCY, || {
+            undone.look(&scene.bucket, &own);
+            scene.command(&["run", "--until-end", "archive.yaml"])
+        });
+        for (pipeline, replayed) in ["upserted", "appended", "posts"].into_iter().zip(replayed) {
+            let (of, to) = (format!("{pipeline}.yaml"), format!("{pipeline}{ending}.yaml"));
+            replayed.until_done(replaying, || {
+                scene.command(&["replay", &of, "--from", &from(&raw), "--to", &to])
+            });
+        }
+        assert_eq!(scene.left(&ending), live);
+        println!(
+            "{:?} kills of archiving and of replays; {} units were left staged, {} committed; \
+             {RECORDS} records are the same {} rows and {} dead letters",
+            kills.each_ref().map(|kills| kills.done),
+            undone.staged,
+            undone.committed,
+            live.appended.len(),
+            live.letters[1].len(),
+        );
+    }
 
     scene.postgres("UPDATE posts SET note = 'spoilt' WHERE n % 2 = 0 RETURNING k");
-    assert_ne!(posts("posts"), live);
-    scene.run(&["replay", "posts.yaml", "--from", &from, "--replace"]).done();
-    assert_eq!(posts("posts"), live);
+    assert_ne!(scene.posts("posts"), live.posts);
+    scene.run(&["replay", "posts.yaml", "--from", &undisturbed, "--replace"]).done();
+    assert_eq!(scene.posts("posts"), live.posts);
 }
 
 /// Whoever has only what the shipped pipelines leave has everything.
@@ -305,8 +399,6 @@ fn the_published_answers_are_found_in_the_archive() {
         shipped(&mut scene.command(&["replay", &file(pipeline), "--from", &from])).done();
     }
     compare(|query| scene.postgres(query));
-    let clean = fs::read_dir(scene.bucket.join("clean")).expect("a folder");
-    let folders = clean.map(|entry| entry.expect("an entry").file_name().into_string());
-    let folders: Vec<_> = folders.map(|name| name.expect("UTF-8")).collect();
-    assert!(folders.iter().any(|name| name == "category=art"), "{folders:?}");
+    let clean = scene.bucket.below("clean");
+    assert!(clean.keys().any(|key| key.contains("/category=art/")), "{:?}", clean.keys());
 }

@@ -4,12 +4,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Child;
-use std::thread::sleep;
+use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{env, str};
 
-use pinhost_tests::command::{command, ended};
+use pinhost_tests::command::{command, said};
+use pinhost_tests::kills::Kills;
 use pinhost_tests::{pinhost, table};
 use tempfile::TempDir;
 
@@ -17,10 +16,6 @@ const RECORDS: u64 = 20_000;
 
 /// Different values of `index`, in the pipeline that upserts: each comes ten times.
 const KEYS: u64 = 2_000;
-
-fn kills() -> u32 {
-    env::var("PINHOST_KILLS").map_or(5, |kills| kills.parse().expect("PINHOST_KILLS is a number"))
-}
 
 /// A pipeline whose units are small, so that there is always one in the making.
 fn write_pipeline(folder: &Path, sink: &str, seed: u64) {
@@ -39,54 +34,33 @@ unit: {{ rows: 700, time: 50ms }}
     fs::write(folder.join("pipeline.yaml"), text).expect("a file");
 }
 
-fn start(folder: &Path) -> Child {
-    command(pinhost!(), folder)
-        .args(["run", "pipeline.yaml"])
-        .spawn()
-        .expect("pinhost can be started")
+fn run(folder: &Path) -> Command {
+    let mut command = command(pinhost!(), folder);
+    command.args(["run", "pipeline.yaml"]);
+    command
 }
 
 /// Runs it undisturbed; says how long that took.
 fn run_clean(folder: &Path) -> Duration {
     let began = Instant::now();
-    ended(start(folder)).done();
+    said(&mut run(folder)).done();
     began.elapsed()
-}
-
-/// Runs it, killing it again and again, until a run ends by itself. Returns how often it was killed.
-fn run_killed(folder: &Path, span: Duration, random: &mut fastrand::Rng) -> u32 {
-    let mut kills = 0;
-    loop {
-        let mut child = start(folder);
-        sleep(span.mul_f64(random.f64()));
-        if child.try_wait().expect("its state").is_some() {
-            ended(child).done();
-            return kills;
-        }
-        child.kill().expect("SIGKILL");
-        child.wait().expect("it is dead");
-        kills += 1;
-    }
 }
 
 /// Kills pipelines into `sink` until it is enough, and compares what each leaves with a clean run.
 fn prove(sink: &str, left: fn(&Path) -> Vec<String>) {
-    let seed = env::var("PINHOST_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("PINHOST_SEED={seed} repeats this");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut done = 0;
-    while done < kills() {
-        let data = random.u64(..1_000);
+    let mut kills = Kills::new(5);
+    while !kills.are_enough() {
+        let data = kills.random.u64(..1_000);
         let (clean, killed) = (folder(), folder());
         write_pipeline(clean.path(), sink, data);
         write_pipeline(killed.path(), sink, data);
         let span = run_clean(clean.path());
-        done += run_killed(killed.path(), span, &mut random);
+        kills.until_done(span, || run(killed.path()));
         let (expected, found) = (left(clean.path()), left(killed.path()));
         assert!(expected.len() > 1_000, "there is something to compare");
         compare(&expected, &found);
-        println!("{done} kills, {} lines the same", expected.len());
+        println!("{} kills, {} lines the same", kills.done, expected.len());
     }
 }
 

@@ -444,6 +444,9 @@ fn a_pipeline_is_told_apart_from_a_rule_by_its_keys() {
     write(folder.path(), "neither.yaml", "a: 1\n");
     let checked = run(folder.path(), &["check", "rule.yaml"]).done().stdout;
     assert_eq!(checked, "ok  rule.yaml  1 field → 0 steps → 1 column; 0 tests\n");
+    let run_rule = run(folder.path(), &["run", "rule.yaml"]);
+    let said = ["rule.yaml:1:1", "this is a rule", "as `rule: rule.yaml`", "\n1 finding"];
+    run_rule.refused(2, &said);
     let said = ["unknown key `a`", "the key `name` is missing", "the key `sink` is missing"];
     run(folder.path(), &["check", "neither.yaml"]).refused(2, &said);
 }

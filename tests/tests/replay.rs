@@ -1,11 +1,14 @@
 //! History goes through a rule again: `pinhost replay`.
+//!
+//! `PINHOST_KILLS=100` makes it the long version; `tests/soak` says more.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use pinhost_tests::command::{Said, command, done_after_kills, said};
+use pinhost_tests::command::{Said, command, said};
+use pinhost_tests::kills::Kills;
 use pinhost_tests::{pinhost, table};
 use tempfile::TempDir;
 
@@ -243,14 +246,19 @@ fn a_replay_that_is_killed_goes_on() {
     let began = Instant::now();
     scene.replay(&["--to", "other.yaml", "--run-id", "clean"]).done();
     let span = began.elapsed();
-    fs::remove_file(scene.path().join("other.db")).expect("the database");
-    let kills = done_after_kills(5, span, || {
-        scene.command(&["replay", "live.yaml", "--from", "archive", "--to", "other.yaml"])
-    });
-    assert_eq!(scene.rows("other.db"), scene.rows("live.db"), "after {kills} kills");
-    let read = "SELECT sum(read) FROM pinhost_lineage";
-    let read = table::rows(&scene.path().join("other.db"), read);
-    assert!(read[0].contains(&RECORDS.to_string()), "each record is read once: {read:?}");
+    let live = scene.rows("live.db");
+    let mut kills = Kills::new(5);
+    while !kills.are_enough() {
+        fs::remove_file(scene.path().join("other.db")).expect("the database");
+        kills.until_done(span, || {
+            scene.command(&["replay", "live.yaml", "--from", "archive", "--to", "other.yaml"])
+        });
+        assert_eq!(scene.rows("other.db"), live, "after {} kills", kills.done);
+        let read = "SELECT sum(read) FROM pinhost_lineage";
+        let read = table::rows(&scene.path().join("other.db"), read);
+        assert!(read[0].contains(&RECORDS.to_string()), "each record is read once: {read:?}");
+        println!("{} kills, {RECORDS} records are {} rows again", kills.done, live.len());
+    }
 }
 
 #[test]
@@ -294,22 +302,23 @@ fn rows_that_are_replaced_make_way_in_one_step_with_the_new_ones() {
     let again = scene.replay(&["--replace"]).done();
     assert!(again.stderr.contains("nothing new to read"), "{}", again.stderr);
 
-    spoil();
     let began = Instant::now();
     scene.replay(&["--dry-run", "--replace"]).done();
     let span = began.elapsed() * 2;
-    done_after_kills(4, span, || {
-        scene.command(&[
-            "replay",
-            "live.yaml",
-            "--from",
-            "archive",
-            "--replace",
-            "--run-id",
-            "mended",
-        ])
-    });
-    assert_eq!(rows(), live);
+    let mut kills = Kills::new(4);
+    for round in 0.. {
+        if kills.are_enough() {
+            break;
+        }
+        spoil();
+        let id = format!("mended-{round}");
+        kills.until_done(span, || {
+            let replay = ["replay", "live.yaml", "--from", "archive", "--replace", "--run-id", &id];
+            scene.command(&replay)
+        });
+        assert_eq!(rows(), live);
+        println!("{} kills, {} rows are as they were", kills.done, live.len());
+    }
 
     // Only what is read again makes way.
     table::change_sqlite(&scene.path().join("live.db"), "UPDATE pin SET title = 'spoilt'");

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{cast, concat};
@@ -82,6 +83,26 @@ fn rows_are_cleaned_alike_however_batches_are_cut() {
             whole.tallies.iter().flat_map(|tally| tally.counts.clone()).collect();
         assert_eq!(tallies, expected, "{rows} at a time");
     }
+}
+
+#[test]
+fn what_was_compiled_in_a_hurry_gives_the_same_answers_and_is_compiled_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sandbox = Sandbox::new(&CacheFolder::At(folder.path().join("kept"))).expect("a sandbox");
+    let posts = posts();
+    let clean = |steps: &mut Chain| plain(&[steps.clean(&posts).expect("clean posts").batch]);
+    let expected = clean(&mut Chain::new(&steps(&sandbox, &posts)));
+    let steps = steps(&sandbox.gentle(), &posts);
+    let mut chain = Chain::new(&steps);
+    let in_a_hurry = || steps.iter().filter(|step| step.plugin().patience() > 1).count();
+    assert_eq!(in_a_hurry(), STEPS.len());
+    assert_eq!(clean(&mut chain), expected);
+    let began = Instant::now();
+    while in_a_hurry() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "they stay as they are");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(clean(&mut chain), expected);
 }
 
 fn load(sandbox: &Sandbox) -> Plugin {

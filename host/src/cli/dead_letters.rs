@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,8 +13,8 @@ use super::output::{FAINT, STRONG};
 use super::which::Which;
 use super::{CliError, Exit, output, sinks, threads};
 use crate::pipeline::Pipeline;
-use crate::run::{Live, retry};
-use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
+use crate::run::{Live, Retried, retry};
+use crate::sink::{DeadLetterFilter, DeadLetterState, Sink, StoredDeadLetter};
 
 #[derive(Debug, Args)]
 pub(super) struct DeadLettersArgs {
@@ -126,11 +126,7 @@ fn visible(char: char) -> char {
 fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
     let filter = DeadLetterFilter { ids: vec![id.to_owned()], ..DeadLetterFilter::default() };
     let Some(letter) = found(pipeline, &filter)?.into_iter().next() else {
-        return Err(CliError::input(format!(
-            "pipeline {} has no dead letter `{id}`",
-            pipeline.name
-        ))
-        .help("`list` shows their ids"));
+        return Err(no_such_letter(pipeline, id));
     };
     let age = SystemTime::now().duration_since(letter.time).unwrap_or_default();
     let mut lines = vec![
@@ -168,30 +164,92 @@ fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
+/// Dead letters, the oldest first, as many in memory as the sink gives at a time.
+struct Pages {
+    sink: Arc<dyn Sink>,
+    filter: DeadLetterFilter,
+    is_last: bool,
+}
+
+impl Pages {
+    fn new(sink: &Arc<dyn Sink>, filter: DeadLetterFilter) -> Self {
+        let limit = sink.dead_letters_at_a_time();
+        Self {
+            sink: Arc::clone(sink),
+            filter: DeadLetterFilter { limit, ..filter },
+            is_last: false,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<StoredDeadLetter>>, CliError> {
+        if self.is_last {
+            return Ok(None);
+        }
+        let letters = self.sink.dead_letters(&self.filter).await.map_err(sinks::told)?;
+        self.is_last = self.filter.limit.is_none_or(|limit| (letters.len() as u64) < limit);
+        self.filter.after = letters.last().map(|last| last.id.clone());
+        Ok(Some(letters))
+    }
+}
+
 fn export(pipeline: &Pipeline, to: Option<&Path>) -> Result<Exit, CliError> {
     let filter =
         DeadLetterFilter { state: Some(DeadLetterState::Dead), ..DeadLetterFilter::default() };
-    let letters = found(pipeline, &filter)?;
-    match to {
-        None => {
+    let exported = sinks::small_runtime()?.block_on(async {
+        let mut pages = Pages::new(&sinks::open(pipeline).await?, filter);
+        let mut page = pages.next().await?;
+        // The sink has answered: what the file held before may go.
+        let mut out = Output::create(to)?;
+        let mut exported = 0;
+        while let Some(letters) = page {
             for letter in &letters {
-                output::data_line(letter)?;
+                out.put(letter)?;
             }
+            exported += letters.len();
+            page = pages.next().await?;
         }
-        Some(path) => {
-            let failed = |error: std::io::Error| {
-                CliError::io(format!("{} cannot be written", path.display()), &error)
-            };
-            let mut file = BufWriter::new(File::create(path).map_err(failed)?);
-            for letter in &letters {
+        out.close()?;
+        Ok::<_, CliError>(exported)
+    })?;
+    output::talk(output::count(exported, "dead letter"));
+    Ok(Exit::Done)
+}
+
+/// Where letters are exported to.
+enum Output<'a> {
+    Stdout,
+    File { path: &'a Path, file: BufWriter<File> },
+}
+
+impl<'a> Output<'a> {
+    fn create(to: Option<&'a Path>) -> Result<Self, CliError> {
+        let Some(path) = to else { return Ok(Self::Stdout) };
+        let file = File::create(path).map_err(|error| not_written(path, &error))?;
+        Ok(Self::File { path, file: BufWriter::new(file) })
+    }
+
+    fn put(&mut self, letter: &StoredDeadLetter) -> Result<(), CliError> {
+        match self {
+            Self::Stdout => output::data_line(letter),
+            Self::File { path, file } => {
                 let line = serde_json::to_string(letter).expect("keys are text");
-                writeln!(file, "{line}").map_err(failed)?;
+                writeln!(file, "{line}").map_err(|error| not_written(path, &error))
             }
-            file.flush().map_err(failed)?;
         }
     }
-    output::talk(output::count(letters.len(), "dead letter"));
-    Ok(Exit::Done)
+
+    fn close(self) -> Result<(), CliError> {
+        match self {
+            Self::Stdout => Ok(()),
+            Self::File { path, mut file } => {
+                file.flush().map_err(|error| not_written(path, &error))
+            }
+        }
+    }
+}
+
+fn not_written(path: &Path, error: &io::Error) -> CliError {
+    CliError::io(format!("{} cannot be written", path.display()), error)
 }
 
 fn retry_all(
@@ -209,45 +267,66 @@ fn retry_all(
             state: Some(DeadLetterState::Dead),
             ..DeadLetterFilter::default()
         };
-        let mut letters = sink.dead_letters(&filter).await.map_err(sinks::told)?;
-        if let Some(missing) = ids.iter().find(|id| letters.iter().all(|letter| letter.id != **id))
-        {
-            return Err(CliError::input(format!(
-                "pipeline {} has no dead letter `{missing}`",
-                pipeline.name
-            ))
-            .help("`list` shows their ids"));
-        }
-        if let Some(digest) = generation {
-            letters.retain(|letter| letter.generation.to_string().starts_with(digest));
+        if !ids.is_empty() {
+            check_all_there(pipeline, &*sink, &filter).await?;
         }
         sink.prepare().await.map_err(sinks::told)?;
-        let generation = pipeline.generation();
-        sink.keep(&generation).await.map_err(sinks::told)?;
-        let live = Arc::new(Live::new(pipeline, generation.digest, sink, 0));
-        let retried = retry(&live, &pool, &letters).await.map_err(|halt| {
-            let error = CliError::failed("").because(&halt);
-            match halt.help_of_connector() {
-                Some(help) => error.help(help),
-                None => error,
+        let current = pipeline.generation();
+        sink.keep(&current).await.map_err(sinks::told)?;
+        let live = Arc::new(Live::new(pipeline, current.digest, Arc::clone(&sink), 0));
+        let mut pages = Pages::new(&sink, filter);
+        let (mut tried, mut retried) = (0, Retried::default());
+        while let Some(mut letters) = pages.next().await? {
+            if let Some(digest) = generation {
+                letters.retain(|letter| letter.generation.to_string().starts_with(digest));
             }
-        })?;
-        let tried = output::count(letters.len(), "dead letter");
-        let mut said =
-            format!("{tried} tried again: {} stored", output::number(retried.stored.rows));
-        for (count, what) in [
-            (retried.stored.superseded, "superseded by a newer version"),
-            (retried.dropped, "dropped"),
-            (retried.missed, "changed by somebody else in the meantime"),
-        ] {
-            if count > 0 {
-                let _ = write!(said, ", {} {what}", output::number(count));
-            }
+            retried += retry(&live, &pool, &letters).await.map_err(|halt| {
+                let error = CliError::failed("").because(&halt);
+                match halt.help_of_connector() {
+                    Some(help) => error.help(help),
+                    None => error,
+                }
+            })?;
+            tried += letters.len();
         }
-        for (reason, count) in &retried.still_dead {
-            let _ = write!(said, "\n  {} still dead: {reason}", output::number(*count));
-        }
-        output::talk(said);
+        tell(tried, &retried);
         Ok(Exit::Done)
     })
+}
+
+/// Before any of them is tried: somebody has typed their ids.
+async fn check_all_there(
+    pipeline: &Pipeline,
+    sink: &dyn Sink,
+    named: &DeadLetterFilter,
+) -> Result<(), CliError> {
+    let letters = sink.dead_letters(named).await.map_err(sinks::told)?;
+    let is_there = |id: &&String| letters.iter().any(|letter| letter.id == **id);
+    match named.ids.iter().find(|id| !is_there(id)) {
+        Some(missing) => Err(no_such_letter(pipeline, missing)),
+        None => Ok(()),
+    }
+}
+
+fn no_such_letter(pipeline: &Pipeline, id: &str) -> CliError {
+    CliError::input(format!("pipeline {} has no dead letter `{id}`", pipeline.name))
+        .help("`list` shows their ids")
+}
+
+fn tell(tried: usize, retried: &Retried) {
+    let tried = output::count(tried, "dead letter");
+    let mut said = format!("{tried} tried again: {} stored", output::number(retried.stored.rows));
+    for (count, what) in [
+        (retried.stored.superseded, "superseded by a newer version"),
+        (retried.dropped, "dropped"),
+        (retried.missed, "changed by somebody else in the meantime"),
+    ] {
+        if count > 0 {
+            let _ = write!(said, ", {} {what}", output::number(count));
+        }
+    }
+    for (reason, count) in &retried.still_dead {
+        let _ = write!(said, "\n  {} still dead: {reason}", output::number(*count));
+    }
+    output::talk(said);
 }

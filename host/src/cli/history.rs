@@ -3,9 +3,11 @@
 use clap::Args;
 use jiff::Timestamp;
 
+use super::{CliError, sinks};
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::{Changed, Compression, Duration, ObjectsSourceConfig, S3Config};
-use crate::source::objects::Times;
+use crate::record::ConnectorError;
+use crate::source::objects::{ObjectsSourceError, Times};
 
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
@@ -50,4 +52,15 @@ impl HistoryArgs {
         let micros = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
         Times { since: micros(self.since), until: micros(self.until) }
     }
+}
+
+/// Why there is no history: it was named by `--from`, not in a pipeline's file.
+pub(super) fn told(error: ObjectsSourceError) -> CliError {
+    let is_misnamed =
+        matches!(error, ObjectsSourceError::Missing { .. } | ObjectsSourceError::Own { .. });
+    let told = sinks::told(ConnectorError::from(error));
+    if is_misnamed {
+        return told.help("`--from` takes a folder that is there, or s3://BUCKET/PREFIX");
+    }
+    told
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::history::HistoryArgs;
+use super::history::{self, HistoryArgs};
 use super::run::{Running, told};
 use super::signals::drain_on_signal;
 use super::summary::Summary;
@@ -15,7 +15,7 @@ use crate::observe::Progress;
 use crate::pipeline::config::{ObjectsSourceConfig, SinkConfig, SourceConfig};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::record::{ConnectorError, Digest};
+use crate::record::Digest;
 use crate::run::PipelineRun;
 use crate::source::SourceOptions;
 use crate::source::objects::{Meant, MeantRange, ObjectsSource, ReplayPlan};
@@ -109,7 +109,7 @@ async fn replay(
     let options = SourceOptions::of(&pipeline, true);
     let meant = Meant { times: args.history.times(), ranges };
     let opened = ObjectsSource::replay(config, &options, meant, args.overwrite).await;
-    let (source, plan) = opened.map_err(|error| sinks::told(ConnectorError::from(error)))?;
+    let (source, plan) = opened.map_err(history::told)?;
     if let Some(other) = &sink_of {
         pipeline.sink = other.sink.clone();
     }

@@ -13,7 +13,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
-use object_store::path::Path;
+use object_store::path::{Error as PathError, Path};
 use object_store::{Error as StoreError, ObjectStore};
 
 pub(crate) use self::data::Data;
@@ -202,6 +202,9 @@ pub(crate) fn help_of_store(error: &StoreError) -> Option<&'static str> {
         (StoreError::Unauthenticated { .. }, _) => Some(
             "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in: `aws sso login`",
         ),
+        (StoreError::InvalidPath { .. }, _) => {
+            Some("rename it, or move it to another folder: it cannot be the key of an object")
+        }
         (StoreError::Generic { .. }, None) if io_error(error).is_some() => {
             Some("is `s3: { endpoint: … }` right, and does it answer?")
         }
@@ -224,6 +227,9 @@ impl fmt::Display for Said<'_> {
                 None => f.write_str(code),
             };
         }
+        if let StoreError::InvalidPath { source: PathError::NonUnicode { path, .. } } = self.0 {
+            return write!(f, "the name of {} is not UTF-8", decoded(path));
+        }
         let mut last: &dyn std::error::Error = self.0;
         while let Some(next) = last.source() {
             last = next;
@@ -236,6 +242,26 @@ impl fmt::Display for Said<'_> {
     }
 }
 
+/// A path of which the client tells what is not ASCII as it stands in URLs: as far as it is UTF-8.
+fn decoded(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let digit = |at: usize| char::from(*rest.get(at)?).to_digit(16);
+        match (first, digit(1).zip(digit(2))) {
+            (b'%', Some((high, low))) => {
+                bytes.push((high << 4 | low) as u8);
+                rest = &rest[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = others;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// What S3 calls the error: `NoSuchBucket`.
 fn code(text: &str) -> Option<&str> {
     element(text, "Code")
@@ -244,4 +270,36 @@ fn code(text: &str) -> Option<&str> {
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use futures_util::TryStreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_whose_name_is_no_key_is_named_with_advice() {
+        for (name, told) in [
+            (&b"100 %/caf\xe9.json"[..], "the name of {}/100 %/caf\u{fffd}.json is not UTF-8"),
+            (b"a\nb.json", "whilst parsing path segment \"a\nb.json\""),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(OsStr::from_bytes(name));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "{}").unwrap();
+            let root = ObjectRoot::local(folder.path().to_str().unwrap()).unwrap();
+            let listed: Result<Vec<_>, _> = root.store.list(Some(&root.root)).try_collect().await;
+            let error = listed.unwrap_err();
+            let place = folder.path().canonicalize().unwrap().display().to_string();
+            let (said, told) =
+                (Said(&error).to_string(), told.replace("{}", place.trim_start_matches('/')));
+            assert!(said.contains(&told), "{said}");
+            assert!(help_of_store(&error).unwrap().starts_with("rename it"));
+            assert_eq!(class_of_store(&error), ErrorClass::Systemic);
+        }
+    }
 }

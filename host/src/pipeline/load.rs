@@ -46,8 +46,13 @@ impl Pipeline {
     /// The same with plugins from this workshop.
     pub fn load_in(path: &Path, workshop: Workshop<'_>) -> Result<Self, Findings> {
         let mut found = Vec::new();
-        let loaded =
-            read_tree(path, &mut found).and_then(|tree| load_pipeline(tree, workshop, &mut found));
+        let loaded = read_tree(path, &mut found).and_then(|tree| {
+            if is_rule(tree.root()) {
+                found.push(needs_pipeline(&tree));
+                return None;
+            }
+            load_pipeline(tree, workshop, &mut found)
+        });
         sound(path, loaded, found).map(|(pipeline, warnings)| Self { warnings, ..pipeline })
     }
 
@@ -93,6 +98,22 @@ impl Document {
 fn is_rule(root: Cursor<'_>) -> bool {
     let any = |keys: &[&str]| keys.iter().any(|key| root.has(key));
     any(&["fields", "steps", "output", "tests"]) && !any(&["name", "source", "sink", "rule"])
+}
+
+/// Told of a rule where a pipeline is needed: whatever else it lacks follows from that.
+fn needs_pipeline(tree: &Tree) -> Finding {
+    let (root, name) = (tree.root(), tree.path().file_name().unwrap_or_default());
+    let first = root.keys().next().map_or(root, |first| root.key(first));
+    Finding::new("this is a rule; a pipeline has `name`, `source` and `sink`")
+        .at(first.key_place())
+        .help(format!(
+            "name it in a pipeline, as `rule: {}`; `pinhost pipe` and `pinhost test` take a rule as it is",
+            name.display()
+        ))
+}
+
+fn is_pipeline(root: Cursor<'_>) -> bool {
+    ["source", "sink"].iter().any(|key| root.has(key)) && !root.has("fields")
 }
 
 /// What was loaded with what should be looked at, if there is no error among it.
@@ -224,6 +245,16 @@ fn resolve_rule(
                 return None;
             }
             let rule = read_tree(&path, found)?;
+            if is_pipeline(rule.root()) {
+                let told = at.key("rule").finding(format!(
+                    "{} is a pipeline; a rule has `fields`, and perhaps `steps` and `output`",
+                    path.display()
+                ));
+                found.push(told.help(
+                    "name the rule that it names, or a file with what stands below its `rule:`",
+                ));
+                return None;
+            }
             let (resolved, rule) = load_rule(rule, workshop, &limits, found)?;
             check(&resolved, rule.root(), found);
             Some(Some(resolved))

@@ -89,10 +89,13 @@ pub(super) fn configured(
     found: &mut Vec<Finding>,
 ) -> Vec<RuleStep> {
     // A step that could not be read may have done anything.
-    if at.is_cut() || at.items().count() < at.len() {
+    let is_complete = !at.is_cut() && at.items().count() == at.len();
+    if !is_complete {
         columns.doubt(None);
     }
     let mut ids: Vec<String> = Vec::new();
+    // Of the others nobody knows what they are called.
+    let mut certain: Vec<String> = Vec::new();
     let mut steps = Vec::new();
     for (config, at) in configs.iter().zip(at.items()) {
         let plugin = plugins.load(&config.plugin, at.key("plugin"), found);
@@ -101,7 +104,10 @@ pub(super) fn configured(
             (None, Some(plugin)) => plugin.name().to_owned(),
             (None, None) => config.plugin.clone(),
         };
-        check_id(&id, config, at, &ids, found);
+        if config.id.is_some() || plugin.is_some() && !is_guess(&config.plugin) {
+            check_id(&id, config, at, &certain, found);
+            certain.push(id.clone());
+        }
         ids.push(id.clone());
         let plugin = match plugins.swaps.iter().find(|swap| swap.step == id) {
             Some(swap) => plugins.load_instead(&swap.file, found),
@@ -116,7 +122,9 @@ pub(super) fn configured(
             None => columns.doubt(at.get("with")),
         }
     }
-    check_swaps(plugins.swaps, &ids, found);
+    if is_complete && certain.len() == ids.len() {
+        check_swaps(plugins.swaps, &ids, found);
+    }
     steps
 }
 
@@ -201,6 +209,15 @@ fn is_consequence(message: &str, named: Option<&str>, columns: &Columns) -> bool
     columns.doubtful.iter().any(is_doubtful) || columns.open && named.is_some_and(is_unknown)
 }
 
+fn is_bare(named: &str) -> bool {
+    !named.contains(['/', '\\']) && !named.ends_with(".wasm")
+}
+
+/// Whether another plugin takes this one's place, so that what follows can be checked.
+fn is_guess(named: &str) -> bool {
+    is_bare(named) && standard::find(named).is_none()
+}
+
 impl Plugins<'_> {
     fn load(&mut self, named: &str, at: Cursor<'_>, found: &mut Vec<Finding>) -> Option<Plugin> {
         let file = self.find(named, at, found)?;
@@ -246,9 +263,9 @@ impl Plugins<'_> {
         }
     }
 
-    /// A bare name is a plugin that comes with pinhost, anything else a path.
+    /// What [`is_bare`] names comes with pinhost; anything else is a path.
     fn find(&self, named: &str, at: Cursor<'_>, found: &mut Vec<Finding>) -> Option<PluginFile> {
-        if !named.contains(['/', '\\']) && !named.ends_with(".wasm") {
+        if is_bare(named) {
             if let Some(file) = standard::find(named) {
                 return Some(file);
             }

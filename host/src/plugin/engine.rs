@@ -1,20 +1,29 @@
 //! The sandbox: wasmtime's engines, set up once, and the folder where compiled components are kept.
+//!
+//! What takes over from a plugin that runs is compiled twice: quickly, so that it can take over, and well, on
+//! a thread that gives way to all others.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wasmtime::component::Component;
-use wasmtime::{Cache, CacheConfig, Config, Engine};
+use wasmtime::{Cache, CacheConfig, Config, Engine, OptLevel, RegallocAlgorithm};
 
 use super::v1;
 use crate::private_folder::own;
 
 /// How often deadlines are looked at; a call may run this much longer than its limit.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How long a plugin runs as it was compiled quickly, at least: while it takes over, nothing else is to ask
+/// for a core.
+const CALM: Duration = Duration::from_secs(2);
+
+/// Code that was made quickly may take so many times longer. Mostly it takes twice as long.
+const PATIENCE: u32 = 4;
 
 /// How much the folder of compiled components may hold before the oldest are removed.
 const CACHE_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -44,13 +53,44 @@ pub struct Sandbox {
 
 struct Engines {
     cache: Option<Cache>,
-    /// Compiles on one thread, into the cache.
-    gentle: OnceLock<Option<Engine>>,
     /// Ends calls by the clock: for all that is run as a whole.
     timed: v1::Runtime,
+    /// The same for what is compiled in a hurry. Made when first needed: many runs have none of it.
+    quick: OnceLock<Option<v1::Runtime>>,
     /// Ends calls by the number of instructions, for rows that are judged alone. Made when first
     /// needed: most runs have no such row.
     metered: OnceLock<Result<v1::Runtime, String>>,
+    /// To the thread that compiles well what was compiled quickly.
+    improvements: OnceLock<Option<mpsc::Sender<Improvement>>>,
+}
+
+/// Compiles something well, with the engine that is given to it.
+type Improve = Box<dyn FnOnce(&v1::Runtime) + Send>;
+
+struct Improvement {
+    not_before: Instant,
+    improve: Improve,
+}
+
+/// How machine code is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// As good as can be, on all cores.
+    Good,
+    /// The same on one core.
+    GoodOnOneCore,
+    /// In a third of the time, on one core.
+    Quick,
+}
+
+impl Code {
+    /// How many times longer it may take.
+    pub(crate) fn patience(self) -> u32 {
+        match self {
+            Self::Good | Self::GoodOnOneCore => 1,
+            Self::Quick => PATIENCE,
+        }
+    }
 }
 
 impl fmt::Debug for Sandbox {
@@ -70,36 +110,38 @@ pub(crate) enum Metering {
 impl Sandbox {
     pub fn new(folder: &CacheFolder) -> Result<Self, SandboxError> {
         let cache = cache(folder);
-        let timed = runtime(Metering::Time, cache.clone()).map_err(SandboxError::Engine)?;
-        let (gentle, metered) = (OnceLock::new(), OnceLock::new());
-        let engines = Arc::new(Engines { cache, gentle, timed, metered });
+        let timed = runtime(Metering::Time, Code::Good, &cache).map_err(SandboxError::Engine)?;
+        let (quick, metered, improvements) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let engines = Arc::new(Engines { cache, timed, quick, metered, improvements });
         Ok(Self { engines, is_gentle: false })
     }
 
-    /// The same for plugins that are compiled beside others that run: by one thread, and not by as many as
-    /// there are cores.
+    /// The same for plugins that are to take over from others that run: they are compiled quickly and on one
+    /// core, and well once they had their time.
     #[must_use]
     pub fn gentle(&self) -> Self {
         Self { is_gentle: true, ..self.clone() }
     }
 
-    /// Compiles a component if it is to be done gently; what comes out waits in the cache. How many threads
-    /// compile is set for a whole engine, and cannot be changed for one that runs plugins.
-    pub(crate) fn compile_gently(&self, bytes: &[u8]) {
-        let Some(cache) = self.engines.cache.as_ref().filter(|_| self.is_gentle) else { return };
-        let made = self.engines.gentle.get_or_init(|| {
-            let mut config = config(Metering::Time, Some(cache.clone()));
-            config.parallel_compilation(false);
-            Engine::new(&config).ok()
-        });
-        if let Some(engine) = made {
-            // What is wrong with it is found out where it is taken from the cache.
-            let _ = Component::new(engine, bytes);
+    pub(crate) fn timed(&self) -> &v1::Runtime {
+        let engines = &*self.engines;
+        if !self.is_gentle {
+            return &engines.timed;
         }
+        let quick =
+            engines.quick.get_or_init(|| runtime(Metering::Time, Code::Quick, &engines.cache).ok());
+        quick.as_ref().unwrap_or(&engines.timed)
     }
 
-    pub(crate) fn timed(&self) -> &v1::Runtime {
-        &self.engines.timed
+    /// Has something compiled well when nobody is in a hurry.
+    pub(crate) fn improve(&self, improve: impl FnOnce(&v1::Runtime) + Send + 'static) {
+        let engines = &*self.engines;
+        let thread = engines.improvements.get_or_init(|| improving(engines.cache.clone()));
+        if let Some(thread) = thread {
+            let not_before = Instant::now() + CALM;
+            // Without the thread it stays as it is.
+            let _ = thread.send(Improvement { not_before, improve: Box::new(improve) });
+        }
     }
 
     /// How many components came from the cache so far.
@@ -109,20 +151,42 @@ impl Sandbox {
 
     pub(crate) fn metered(&self) -> Result<&v1::Runtime, &str> {
         let made = self.engines.metered.get_or_init(|| {
-            runtime(Metering::Fuel, self.engines.cache.clone())
+            runtime(Metering::Fuel, Code::Good, &self.engines.cache)
                 .map_err(|error| format!("{error:#}"))
         });
         made.as_ref().map_err(String::as_str)
     }
 }
 
-fn runtime(metering: Metering, cache: Option<Cache>) -> wasmtime::Result<v1::Runtime> {
-    let engine = Engine::new(&config(metering, cache))?;
-    tick(&engine);
-    v1::Runtime::new(engine, metering)
+/// Starts a thread that lasts as long as somebody can send it something; none if there is no such thread to be
+/// had.
+fn improving(cache: Option<Cache>) -> Option<mpsc::Sender<Improvement>> {
+    let (sender, improvements) = mpsc::channel::<Improvement>();
+    let work = move || {
+        give_way();
+        let Ok(runtime) = runtime(Metering::Time, Code::GoodOnOneCore, &cache) else { return };
+        for Improvement { not_before, improve } in improvements {
+            thread::sleep(not_before.saturating_duration_since(Instant::now()));
+            improve(&runtime);
+        }
+    };
+    thread::Builder::new().name("pinhost-compile".to_owned()).spawn(work).ok()?;
+    Some(sender)
 }
 
-fn config(metering: Metering, cache: Option<Cache>) -> Config {
+/// Leaves other threads ten times as much of a core. Where that cannot be had, it is one among them.
+fn give_way() {
+    #[cfg(unix)]
+    let _ = rustix::process::nice(10);
+}
+
+fn runtime(metering: Metering, code: Code, cache: &Option<Cache>) -> wasmtime::Result<v1::Runtime> {
+    let engine = Engine::new(&config(metering, code, cache.clone()))?;
+    tick(&engine);
+    v1::Runtime::new(engine, metering, code)
+}
+
+fn config(metering: Metering, code: Code, cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -141,7 +205,13 @@ fn config(metering: Metering, cache: Option<Cache>) -> Config {
         .shared_memory(false)
         .max_wasm_stack(1024 * 1024)
         .wasm_backtrace_max_frames(NonZeroUsize::new(20))
+        .parallel_compilation(code == Code::Good)
         .cache(cache);
+    if code == Code::Quick {
+        config
+            .cranelift_opt_level(OptLevel::None)
+            .cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+    }
     config
 }
 

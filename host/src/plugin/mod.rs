@@ -33,6 +33,7 @@ pub use plan::{Plan, Write};
 pub use step::{Cleaner, ConfigureError, Judged, Step, Uncleaned};
 
 use crate::record::Batch;
+use engine::Code;
 
 /// What a step makes of a batch.
 #[derive(Debug, Clone)]
@@ -122,6 +123,8 @@ struct Loaded {
     limits: Arc<PluginLimits>,
     sandbox: Sandbox,
     timed: v1::Linked,
+    /// Compiled well, if that was done in a hurry at first.
+    improved: OnceLock<v1::Linked>,
     /// Compiled a second time, for rows that are judged alone.
     metered: OnceLock<Result<v1::Linked, String>>,
     description: v1::Description,
@@ -154,7 +157,6 @@ impl Plugin {
         let origin = || file.origin().clone();
         let runtime = sandbox.timed();
         let (hits, began) = (sandbox.cache_hits(), Instant::now());
-        sandbox.compile_gently(file.bytes());
         let component = runtime
             .compile(file.bytes())
             .map_err(|error| PluginError::Invalid { origin: origin(), cause: chain(&error) })?;
@@ -168,17 +170,39 @@ impl Plugin {
             .map_err(|failure| PluginError::Describe { origin: origin(), failure })?;
         let config_schema = check_description(&description)
             .map_err(|breach| PluginError::Description { origin: origin(), breach })?;
-        Ok(Self(Arc::new(Loaded {
+        let code = timed.code();
+        let plugin = Self(Arc::new(Loaded {
             limits: Arc::clone(limits),
             sandbox: sandbox.clone(),
             timed,
+            improved: OnceLock::new(),
             metered: OnceLock::new(),
             description,
             config_schema,
             imports,
             compiled,
             file,
-        })))
+        }));
+        if code == Code::Quick {
+            plugin.improve();
+        }
+        Ok(plugin)
+    }
+
+    /// Has it compiled well, unless it is gone by then.
+    fn improve(&self) {
+        let loaded = Arc::downgrade(&self.0);
+        self.0.sandbox.improve(move |runtime| {
+            let Some(loaded) = loaded.upgrade() else { return };
+            let component = runtime.compile(loaded.file.bytes());
+            match component.and_then(|component| runtime.link(&component)) {
+                // Nobody else sets it.
+                Ok(linked) => drop(loaded.improved.set(linked)),
+                Err(error) => {
+                    tracing::debug!("{} stays as it is: {error:#}", loaded.file.origin());
+                }
+            }
+        });
     }
 
     pub fn name(&self) -> &str {
@@ -216,7 +240,12 @@ impl Plugin {
     }
 
     pub(crate) fn timed(&self) -> &v1::Linked {
-        &self.0.timed
+        self.0.improved.get().unwrap_or(&self.0.timed)
+    }
+
+    /// How many times longer it may take than it would if it were compiled well.
+    pub fn patience(&self) -> u32 {
+        self.timed().code().patience()
     }
 
     pub(crate) fn metered(&self) -> Result<&v1::Linked, Failure> {

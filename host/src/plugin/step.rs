@@ -174,12 +174,12 @@ impl Cleaner {
 
     /// Cleans a batch in less time than one may take: to find out whether it fails.
     pub fn clean_within(&mut self, batch: &Batch, time: Duration) -> Result<Cleaned, Failure> {
-        let mut instance = match self.instance.take() {
+        let Configured { plugin, log, .. } = &*self.step.0;
+        let linked = plugin.timed();
+        // An instance keeps nothing between batches: there may be better code for the next one.
+        let mut instance = match self.instance.take().filter(|it| it.code() == linked.code()) {
             Some(instance) => instance,
-            None => {
-                let Configured { plugin, log, .. } = &*self.step.0;
-                self.step.instance(plugin.timed(), Arc::clone(log))?
-            }
+            None => self.step.instance(linked, Arc::clone(log))?,
         };
         let cleaned = instance.clean(&self.step.0.plan, batch, time)?;
         self.instance = Some(instance);

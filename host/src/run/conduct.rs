@@ -145,10 +145,15 @@ impl Watched {
     }
 
     /// What is wrong with it, if one more batch went like this.
-    pub(super) fn trouble(&self, next: &Conduct, before: &Conduct) -> Option<Trouble> {
+    pub(super) fn trouble(
+        &self,
+        next: &Conduct,
+        before: &Conduct,
+        patience: u32,
+    ) -> Option<Trouble> {
         let mut sum = self.sum;
         sum += *next;
-        trouble(&self.limits, &sum, before)
+        trouble(&self.limits, &sum, before, patience)
     }
 
     pub(super) fn add(&mut self, next: Conduct) {
@@ -167,8 +172,14 @@ impl Watched {
     }
 }
 
-/// Whether what a generation did is too much worse than what the one before did.
-pub fn trouble(limits: &ProbationConfig, now: &Conduct, before: &Conduct) -> Option<Trouble> {
+/// Whether what a generation did is too much worse than what the one before did. It may take so many times
+/// longer than the limit says: `patience`, 1 if its code is as good as that one's.
+pub fn trouble(
+    limits: &ProbationConfig,
+    now: &Conduct,
+    before: &Conduct,
+    patience: u32,
+) -> Option<Trouble> {
     let allowed = u64::from(limits.traps);
     if now.failed_calls > allowed {
         return Some(Trouble::Traps { failed: now.failed_calls, allowed });
@@ -183,7 +194,7 @@ pub fn trouble(limits: &ProbationConfig, now: &Conduct, before: &Conduct) -> Opt
     let is_enough = |it: &Conduct| it.batches >= BATCHES_MIN && it.records >= RECORDS_MIN;
     if is_enough(now) && is_enough(before) {
         let (now, before) = (now.time_per_record(), before.time_per_record());
-        let allowed = limits.slowdown;
+        let allowed = limits.slowdown.saturating_mul(patience);
         if now > FAST && now > before * allowed {
             return Some(Trouble::Slow { now, before, allowed });
         }
@@ -207,27 +218,27 @@ mod tests {
     #[test]
     fn what_is_no_worse_than_before_is_no_trouble() {
         let before = conduct(100, 100_000, 3_000, 0);
-        assert_eq!(trouble(&limits(), &conduct(1, 1_000, 30, 0), &before), None);
-        assert_eq!(trouble(&limits(), &conduct(1, 1_000, 40, 0), &before), None);
+        assert_eq!(trouble(&limits(), &conduct(1, 1_000, 30, 0), &before, 1), None);
+        assert_eq!(trouble(&limits(), &conduct(1, 1_000, 40, 0), &before, 1), None);
         let rejects = Trouble::Rejects { rejects: 41, records: 1_000, before: 30.0, allowed: 10 };
-        assert_eq!(trouble(&limits(), &conduct(1, 1_000, 41, 0), &before), Some(rejects));
+        assert_eq!(trouble(&limits(), &conduct(1, 1_000, 41, 0), &before, 1), Some(rejects));
     }
 
     #[test]
     fn few_records_are_judged_as_if_there_were_more() {
         let before = Conduct::default();
-        assert_eq!(trouble(&limits(), &conduct(1, 10, 10, 0), &before), None);
-        let found = trouble(&limits(), &conduct(1, 11, 11, 0), &before);
+        assert_eq!(trouble(&limits(), &conduct(1, 10, 10, 0), &before, 1), None);
+        let found = trouble(&limits(), &conduct(1, 11, 11, 0), &before, 1);
         assert!(matches!(found, Some(Trouble::Rejects { rejects: 11, .. })), "{found:?}");
     }
 
     #[test]
     fn a_call_that_fails_is_one_too_many_unless_some_are_allowed() {
         let now = conduct(1, 1_000, 0, 1);
-        let found = trouble(&limits(), &now, &Conduct::default());
+        let found = trouble(&limits(), &now, &Conduct::default(), 1);
         assert_eq!(found, Some(Trouble::Traps { failed: 1, allowed: 0 }));
         let limits = ProbationConfig { traps: 1, ..limits() };
-        assert_eq!(trouble(&limits, &now, &Conduct::default()), None);
+        assert_eq!(trouble(&limits, &now, &Conduct::default(), 1), None);
     }
 
     #[test]
@@ -237,12 +248,17 @@ mod tests {
             let took = Duration::from_micros(30) * 1_024 * u32::try_from(batches).unwrap();
             Conduct { took, ..conduct(batches, batches * 1_024, 0, 0) }
         };
-        assert_eq!(trouble(&limits(), &slow(7), &before), None, "it may only have begun");
-        let found = trouble(&limits(), &slow(8), &before);
+        assert_eq!(trouble(&limits(), &slow(7), &before, 1), None, "it may only have begun");
+        let found = trouble(&limits(), &slow(8), &before, 1);
         assert!(matches!(found, Some(Trouble::Slow { allowed: 5, .. })), "{found:?}");
         let as_slow = Conduct { took: Duration::from_secs(3), ..before };
-        assert_eq!(trouble(&limits(), &slow(8), &as_slow), None);
-        assert_eq!(trouble(&limits(), &slow(8), &conduct(1, 1_000, 0, 0)), None, "who knows");
+        assert_eq!(trouble(&limits(), &slow(8), &as_slow, 1), None);
+        assert_eq!(trouble(&limits(), &slow(8), &conduct(1, 1_000, 0, 0), 1), None, "who knows");
+        assert_eq!(
+            trouble(&limits(), &slow(8), &before, 100),
+            None,
+            "its code was made in a hurry"
+        );
     }
 
     #[test]
@@ -250,12 +266,12 @@ mod tests {
         let mut watched = Watched::new(&limits());
         let before = Conduct::default();
         for _ in 0..1_000 {
-            assert_eq!(watched.trouble(&conduct(1, 1_000, 10, 0), &before), None);
+            assert_eq!(watched.trouble(&conduct(1, 1_000, 10, 0), &before, 1), None);
             watched.add(conduct(1, 1_000, 0, 0));
         }
         for _ in 0..10 {
             watched.add(conduct(1, 1_000, 20, 0));
         }
-        assert!(watched.trouble(&conduct(1, 1_000, 20, 0), &before).is_some());
+        assert!(watched.trouble(&conduct(1, 1_000, 20, 0), &before, 1).is_some());
     }
 }

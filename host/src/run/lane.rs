@@ -255,8 +255,8 @@ impl<'a> Run<'a> {
 
     /// `Err` ends it with nothing more committed, `Ok` with everything that was read.
     async fn until_the_end(mut self, drain: &CancellationToken) -> Result<LaneEnd, LaneEnd> {
-        // Enough to keep every thread busy while results wait for their turn.
-        let (batches, mut pending) = mpsc::channel(self.shared.pool.threads() * 2);
+        // Enough to keep every thread busy while results wait for their turn, and the reader for its own.
+        let (batches, mut pending) = mpsc::channel(self.shared.pool.threads() * 4);
         let reading = Reading {
             source: Arc::clone(&self.shared.source),
             generations: Arc::clone(&self.shared.generations),
@@ -488,7 +488,7 @@ impl<'a> Run<'a> {
         let claim = Claim { position: from, ..self.claim.clone() };
         let stats = Arc::clone(&self.shared.stats);
         async move {
-            let committed = offer(&*live.sink, &stats, &claim, &unit).await?;
+            let committed = offer(&live, &stats, &claim, &unit).await?;
             drop(held);
             Ok(match committed {
                 Committed::Done(stored) => Some(Done { to, figures, stored }),
@@ -536,16 +536,15 @@ async fn take(
 
 /// Offers a unit until there is an answer, for ever if need be: what it waits for holds back everything
 /// behind it.
-async fn offer(
-    sink: &dyn Sink,
-    stats: &Stats,
-    claim: &Claim,
-    unit: &Unit,
-) -> Result<Committed, Halt> {
+async fn offer(live: &Live, stats: &Stats, claim: &Claim, unit: &Unit) -> Result<Committed, Halt> {
     let mut patience = Patience::new(Duration::from_secs(10));
     let mut told = None;
     loop {
-        let error = match sink.commit(claim, unit).await {
+        let committed = async {
+            live.keep().await?;
+            live.sink.commit(claim, unit).await
+        };
+        let error = match committed.await {
             Ok(committed) => {
                 if told.is_some() {
                     tracing::info!(lane = %unit.lane, "the sink takes units again");

@@ -18,7 +18,7 @@ use crate::decode::DecodeLimits;
 use crate::pipeline::config::ProbationConfig;
 use crate::pipeline::{Pipeline, Rule, Tombstones};
 use crate::plugin::ConfigureError;
-use crate::record::{Digest, Field, Lane, Position};
+use crate::record::{ConnectorError, Digest, Field, Generation, Lane, Position};
 use crate::sink::Sink;
 
 /// A generation at work: a rule as it is, for a sink.
@@ -34,6 +34,8 @@ pub struct Live {
     pub limits: DecodeLimits,
     pub sink: Arc<dyn Sink>,
     pub examples: Examples,
+    /// What it is made of, until the sink knows.
+    to_keep: tokio::sync::Mutex<Option<Generation>>,
     account: Account,
     probation: Option<Probation>,
     is_condemned: AtomicBool,
@@ -67,12 +69,31 @@ impl Live {
             limits: pipeline.limits.to_decode_limits(),
             sink,
             examples: Examples::of_batches(example_batches),
+            to_keep: tokio::sync::Mutex::default(),
             account: Account::default(),
             probation: None,
             is_condemned: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
             began: Mutex::default(),
         }
+    }
+
+    /// The sink does not know it yet.
+    #[must_use]
+    pub fn to_be_kept(mut self, generation: Generation) -> Self {
+        self.to_keep = Some(generation).into();
+        self
+    }
+
+    /// Has the sink store what it is made of. That comes before the first unit that names it, and holds
+    /// nothing up before.
+    pub(super) async fn keep(&self) -> Result<(), ConnectorError> {
+        let mut to_keep = self.to_keep.lock().await;
+        if let Some(generation) = &*to_keep {
+            self.sink.keep(generation).await?;
+            *to_keep = None;
+        }
+        Ok(())
     }
 
     /// Watched beside the one before.
@@ -97,6 +118,7 @@ impl Live {
             limits: self.limits,
             sink: Arc::clone(&self.sink),
             examples: Examples::of_batches(0),
+            to_keep: tokio::sync::Mutex::default(),
             account: Account::default(),
             probation: None,
             is_condemned: AtomicBool::new(false),
@@ -150,7 +172,13 @@ impl Live {
     pub(super) fn trouble(&self, batch: &Conduct) -> Option<Trouble> {
         let probation = self.probation.as_ref()?;
         let before = self.before()?.conduct();
-        locked(&probation.watched).trouble(batch, &before)
+        locked(&probation.watched).trouble(batch, &before, self.patience())
+    }
+
+    /// How many times longer it may take than it would if all of it were compiled well.
+    pub fn patience(&self) -> u32 {
+        let steps = self.rule.iter().flat_map(|rule| &rule.steps);
+        steps.map(|step| step.step.plugin().patience()).max().unwrap_or(1)
     }
 
     /// A batch came out like this.
@@ -311,6 +339,7 @@ mod tests {
             limits: DecodeLimits::default(),
             sink: Arc::new(StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap()),
             examples: Examples::of_batches(0),
+            to_keep: tokio::sync::Mutex::default(),
             account: Account::default(),
             probation: None,
             is_condemned: AtomicBool::new(false),

@@ -1,6 +1,7 @@
 //! Dead letters once more through the rule as it is now.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
+use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -22,9 +23,22 @@ pub struct Retried {
     /// Taken out by the rule on purpose.
     pub dropped: u64,
     /// Dead as before, by reason.
-    pub still_dead: std::collections::BTreeMap<String, u64>,
+    pub still_dead: BTreeMap<String, u64>,
     /// Somebody else tried them at the same time.
     pub missed: u64,
+}
+
+impl AddAssign for Retried {
+    fn add_assign(&mut self, more: Self) {
+        let Self { stored, dropped, still_dead, missed } = more;
+        self.stored.rows += stored.rows;
+        self.stored.superseded += stored.superseded;
+        self.dropped += dropped;
+        self.missed += missed;
+        for (reason, count) in still_dead.into_iter().chain(stored.refused) {
+            *self.still_dead.entry(reason).or_default() += count;
+        }
+    }
 }
 
 /// Takes letters through the rule and commits what comes out, a few hundred at a time: what was committed
@@ -48,23 +62,18 @@ pub async fn retry(
                 part,
             });
         }
-        let dropped: u64 = again.iter().map(|letter| letter.part.dropped).sum();
-        let dead: Vec<_> =
-            again.iter().flat_map(|letter| &letter.part.dead_letters).cloned().collect();
-        let retry = Retry { generation: live.generation, letters: again };
-        match live.sink.commit_retry(&retry).await.map_err(Halt::Sink)? {
-            Committed::Done(stored) => {
-                retried.stored.rows += stored.rows;
-                retried.stored.superseded += stored.superseded;
-                retried.dropped += dropped;
-                let refused = stored.refused.into_iter();
-                for (reason, count) in refused.chain(dead.into_iter().map(|dead| (dead.reason, 1)))
-                {
-                    *retried.still_dead.entry(reason).or_default() += count;
-                }
-            }
-            Committed::Fenced | Committed::Refused(_) => retried.missed += letters.len() as u64,
+        let dropped = again.iter().map(|letter| letter.part.dropped).sum();
+        let mut still_dead = BTreeMap::new();
+        for dead in again.iter().flat_map(|letter| &letter.part.dead_letters) {
+            *still_dead.entry(dead.reason.clone()).or_default() += 1;
         }
+        let retry = Retry { generation: live.generation, letters: again };
+        retried += match live.sink.commit_retry(&retry).await.map_err(Halt::Sink)? {
+            Committed::Done(stored) => Retried { stored, dropped, still_dead, missed: 0 },
+            Committed::Fenced | Committed::Refused(_) => {
+                Retried { missed: letters.len() as u64, ..Retried::default() }
+            }
+        };
     }
     Ok(retried)
 }

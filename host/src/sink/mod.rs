@@ -158,6 +158,11 @@ pub trait Sink: Debug + Send + Sync {
         which: &DeadLetterFilter,
     ) -> Result<Vec<StoredDeadLetter>, ConnectorError>;
 
+    /// How many dead letters are worth asking for at a time; none if each question takes reading them all.
+    fn dead_letters_at_a_time(&self) -> Option<u64> {
+        Some(500)
+    }
+
     /// Rows and new dead letters of records that were dead letters, with those letters' new state, in one
     /// atomic step; compare-and-set on their state.
     async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError>;

@@ -10,7 +10,7 @@ use crate::pipeline::{Change, Findings, Pipeline, PluginSwap, Workshop};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, Generation};
 use crate::run::{Difference, Generations, Live, LiveMaker, RuleTestError, RuleTests};
-use crate::sink::{Judgement, Sink, Verdict};
+use crate::sink::{Judgement, Verdict};
 
 use super::start::last_verdict;
 
@@ -163,10 +163,14 @@ struct Tested {
 impl Wanted {
     /// Asks every gate. What is refused comes with its generation, once it has one.
     pub(super) async fn pass(self, told: &mut Told) -> Result<Passed, (Refusal, Option<Digest>)> {
-        let pipeline = self.loaded(told).await.map_err(|refusal| (refusal, None))?;
+        // The sink may be busy with the stream for a while.
+        let sink = Arc::clone(&self.generations.current().sink);
+        let (loaded, judgements) = tokio::join!(self.loaded(told), sink.judgements());
+        let pipeline = loaded.map_err(|refusal| (refusal, None))?;
         let generation = pipeline.generation();
         let digest = generation.digest;
-        self.judged(pipeline, generation, told).await.map_err(|refusal| (refusal, Some(digest)))
+        let judged = self.judged(pipeline, generation, judgements, told).await;
+        judged.map_err(|refusal| (refusal, Some(digest)))
     }
 
     /// Read, compiled, of this contract, configured.
@@ -213,6 +217,7 @@ impl Wanted {
         self,
         pipeline: Arc<Pipeline>,
         generation: Generation,
+        judgements: Result<Vec<Judgement>, ConnectorError>,
         told: &mut Told,
     ) -> Result<Passed, Refusal> {
         match self.running.change_to(&pipeline) {
@@ -229,16 +234,15 @@ impl Wanted {
             Change::Restart => return Err(Refusal::NotOnlyTheRule),
             Change::Rule => {}
         }
+        let before = refuse_marked(generation.digest, judgements.map_err(Refusal::Sink)?)?;
         let live = self.generations.current();
         let next = self.maker.live(&pipeline, &live).await.map_err(Refusal::Columns)?;
+        let next = next.to_be_kept(generation);
         let sink = Arc::clone(&next.sink);
         let has_other_columns = !Arc::ptr_eq(&sink, &live.sink);
-        // The sink may be busy with the stream for a while: what is tried meanwhile needs nothing of it.
-        let (asked, tested) = tokio::join!(
-            self.asked(&*sink, &generation, has_other_columns),
-            self.tested(&pipeline, &live, next),
-        );
-        let before = asked?;
+        let would_take = async || if has_other_columns { sink.would_take().await } else { Ok(()) };
+        let (would_take, tested) = tokio::join!(would_take(), self.tested(&pipeline, &live, next));
+        would_take.map_err(Refusal::Columns)?;
         let Tested { next, lines } = tested?;
         if has_other_columns {
             told.tell("the sink takes the new columns");
@@ -252,31 +256,6 @@ impl Wanted {
         }
         let was_refused = before == Some(Verdict::Refused);
         Ok(Passed::Ready(Box::new(Ready { pipeline, live: next, was_refused })))
-    }
-
-    /// Whether the sink knows nothing bad of the generation, and takes its rows; keeps it. Says what was
-    /// found out about it before.
-    async fn asked(
-        &self,
-        sink: &dyn Sink,
-        generation: &Generation,
-        has_other_columns: bool,
-    ) -> Result<Option<Verdict>, Refusal> {
-        let judgements = sink.judgements().await.map_err(Refusal::Sink)?;
-        let digest = generation.digest;
-        let before = last_verdict(digest, &judgements);
-        if before == Some(Verdict::RolledBack) {
-            let last = judgements.into_iter().rev().find(|it| it.generation == digest);
-            let reason = last.and_then(|last| last.reason).unwrap_or_default();
-            return Err(Refusal::Marked { generation: digest, reason });
-        }
-        if has_other_columns {
-            sink.would_take().await.map_err(Refusal::Columns)?;
-        }
-        if !self.is_dry {
-            sink.keep(generation).await.map_err(Refusal::Sink)?;
-        }
-        Ok(before)
     }
 
     async fn tested(
@@ -300,6 +279,20 @@ impl Wanted {
         })
         .await
     }
+}
+
+/// What was found out about a generation before. One that was rolled back does not come back by itself.
+fn refuse_marked(
+    generation: Digest,
+    judgements: Vec<Judgement>,
+) -> Result<Option<Verdict>, Refusal> {
+    let before = last_verdict(generation, &judgements);
+    if before != Some(Verdict::RolledBack) {
+        return Ok(before);
+    }
+    let last = judgements.into_iter().rev().find(|it| it.generation == generation);
+    let reason = last.and_then(|last| last.reason).unwrap_or_default();
+    Err(Refusal::Marked { generation, reason })
 }
 
 fn in_time(found: &Tried) -> String {

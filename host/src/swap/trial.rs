@@ -124,7 +124,7 @@ pub(super) fn trial(
     found.took = began.elapsed();
     // What the one that cleans fails on too is not the new one's fault.
     is.failed_calls = is.failed_calls.saturating_sub(was.failed_calls);
-    match trouble(limits, &is, &was) {
+    match trouble(limits, &is, &was, next.patience()) {
         Some(trouble) => Err(TrialFault::Worse { records: found.records, trouble }),
         None => Ok(found),
     }

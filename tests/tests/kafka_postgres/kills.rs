@@ -2,10 +2,10 @@
 //!
 //! `PINHOST_KILLS=200` makes it the long version; `tests/soak` says more.
 
-use std::env;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use pinhost_tests::kills::wanted;
 use pinhost_tests::running::wait_until;
 
 use super::story::{Mode, Story, TIME};
@@ -15,19 +15,16 @@ const PROCESSES: usize = 2;
 /// What the shipped defaults promise.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-fn kills() -> u32 {
-    env::var("PINHOST_KILLS").map_or(4, |kills| kills.parse().expect("PINHOST_KILLS is a number"))
-}
-
 /// Kills one of two processes again and again, at a random moment, and starts another in its place.
 fn prove(mode: Mode) {
+    let kills = wanted(4);
     let story = Story::new(mode, 4);
     // Its shipped default.
     story.change(", session_timeout: 3s", "");
     let feed = story.ledger().feed(story.runtime.handle(), 1_000);
     let mut running: Vec<_> = (0..PROCESSES).map(|_| story.start()).collect();
     story.reads(1_000, &running[0]);
-    for done in 1..=kills() {
+    for done in 1..=kills {
         sleep(Duration::from_secs(5).mul_f64(fastrand::f64()));
         let unlucky = &mut running[fastrand::usize(..PROCESSES)];
         unlucky.kill();
@@ -38,13 +35,12 @@ fn prove(mode: Mode) {
     }
     let ledger = feed.stop(story.runtime.handle());
     // Who is killed so often falls behind.
-    story.reads_within(TIME + Duration::from_secs(2) * kills(), ledger.sent.len(), &running[0]);
+    story.reads_within(TIME + Duration::from_secs(2) * kills, ledger.sent.len(), &running[0]);
     running.into_iter().for_each(|process| process.drain());
     let verdict = story.verdict(&ledger);
     let (lost, repeated, reordered) = (verdict.lost, verdict.repeated, verdict.reordered);
     println!(
-        "{mode:?}: {} kills, {} records: {lost} lost, {repeated} repeated, {reordered} reordered",
-        kills(),
+        "{mode:?}: {kills} kills, {} records: {lost} lost, {repeated} repeated, {reordered} reordered",
         verdict.records
     );
     story.is_sound(&ledger);

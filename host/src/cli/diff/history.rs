@@ -20,7 +20,7 @@ use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::{ConnectorError, Lane, Past, Position, RawBatch};
 use crate::run::{BATCH, Beside, BesideError, Compared, Which};
 use crate::sink::Stored;
-use crate::source::objects::{Meant, ObjectsSource, ReplayPlan};
+use crate::source::objects::{Meant, ObjectsSource, ObjectsSourceError, ReplayPlan};
 use crate::source::{Journal, LaneChange, Source as _, SourceOptions};
 
 /// What records of the past there are, and which of them are looked at.
@@ -81,11 +81,9 @@ impl History {
         config: &ObjectsSourceConfig,
         meant: Meant,
         sample: Option<u32>,
-    ) -> Result<Self, CliError> {
+    ) -> Result<Self, ObjectsSourceError> {
         let options = SourceOptions::of(pipeline, true);
-        let opened = ObjectsSource::replay(config, &options, meant, false).await;
-        let (mut source, mut plan) =
-            opened.map_err(|error| sinks::told(ConnectorError::from(error)))?;
+        let (mut source, mut plan) = ObjectsSource::replay(config, &options, meant, false).await?;
         let sample = match sample {
             None => Sampling::All,
             Some(most) if plan.objects() > u64::from(most) => {

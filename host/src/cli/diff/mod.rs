@@ -14,7 +14,7 @@ use clap::{ArgGroup, Args};
 use self::history::History;
 use self::report::{Report, RuleReport, RulesReport};
 use super::history::HistoryArgs;
-use super::{CliError, Exit, output, threads};
+use super::{CliError, Exit, output, sinks, threads};
 use crate::pipeline::config::{ObjectsSourceConfig, SourceConfig};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
@@ -75,7 +75,11 @@ pub(super) fn run(args: &DiffArgs) -> Result<Exit, CliError> {
     let runtime = threads::runtime()?;
     let compared = runtime.block_on(async {
         let meant = Meant { times: args.history.times(), ranges: None };
-        let history = History::open(&old, &source, meant, args.sample).await?;
+        let opened = History::open(&old, &source, meant, args.sample).await;
+        let history = opened.map_err(|error| match &args.from {
+            Some(_) => super::history::told(error),
+            None => sinks::told(error.into()),
+        })?;
         history.compare(Arc::new(beside), threads, examples_max).await
     });
     runtime.shutdown_background();

@@ -12,7 +12,7 @@ use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::engine::{Metering, ticks};
+use super::engine::{Code, Metering, ticks};
 use super::failure::{Failure, Fault};
 use super::limits::{Account, Exhausted, PluginLimits};
 use super::log::{GuestLog, LogLevel, LogSink, printable, readable};
@@ -47,6 +47,7 @@ pub(crate) struct Runtime {
     engine: Engine,
     linker: Linker<State>,
     metering: Metering,
+    code: Code,
 }
 
 /// A component that has been compiled and linked.
@@ -54,14 +55,21 @@ pub(crate) struct Runtime {
 pub(crate) struct Linked {
     pre: bindings::PluginPre<State>,
     metering: Metering,
+    code: Code,
+}
+
+impl Linked {
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
 }
 
 impl Runtime {
-    pub(crate) fn new(engine: Engine, metering: Metering) -> wasmtime::Result<Self> {
+    pub(crate) fn new(engine: Engine, metering: Metering, code: Code) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&engine);
         contract::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         wasi::add_to_linker(&mut linker)?;
-        Ok(Self { engine, linker, metering })
+        Ok(Self { engine, linker, metering, code })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -74,7 +82,7 @@ impl Runtime {
 
     pub(crate) fn link(&self, component: &Component) -> wasmtime::Result<Linked> {
         let pre = bindings::PluginPre::new(self.linker.instantiate_pre(component)?)?;
-        Ok(Linked { pre, metering: self.metering })
+        Ok(Linked { pre, metering: self.metering, code: self.code })
     }
 }
 
@@ -112,6 +120,7 @@ pub(crate) struct Instance {
     store: Store<State>,
     plugin: bindings::Plugin,
     metering: Metering,
+    code: Code,
     limits: Arc<PluginLimits>,
 }
 
@@ -137,10 +146,11 @@ impl Instance {
         // What a call returns is counted as it is copied out of the guest, shared bytes each time.
         store.set_hostcall_fuel(usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX));
         let limit = CallLimit::configure(limits);
-        grant(&mut store, linked.metering, limit);
+        grant(&mut store, linked.metering, linked.code, limit);
         let made = linked.pre.instantiate(&mut store);
         let plugin = made.map_err(|error| failed(&mut store, &error, limit))?;
-        Ok(Self { store, plugin, metering: linked.metering, limits: Arc::clone(limits) })
+        let Linked { metering, code, .. } = *linked;
+        Ok(Self { store, plugin, metering, code, limits: Arc::clone(limits) })
     }
 
     pub(crate) fn describe(&mut self) -> Result<Description, Failure> {
@@ -202,6 +212,10 @@ impl Instance {
         Ok(apply(plan, batch, answer, self.limits.output)?)
     }
 
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
     /// Bytes of linear memory, at their most.
     pub(crate) fn memory(&self) -> usize {
         self.store.data().account.memory()
@@ -217,7 +231,7 @@ impl Instance {
         limit: CallLimit,
         run: impl FnOnce(&bindings::Plugin, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
-        grant(&mut self.store, self.metering, limit);
+        grant(&mut self.store, self.metering, self.code, limit);
         let state = self.store.data_mut();
         state.account.take_exhausted();
         state.log.lock().expect("no panic while it is held").begin_call();
@@ -252,8 +266,8 @@ impl CallLimit {
 }
 
 /// Gives the next call its time, and its instructions.
-fn grant(store: &mut Store<State>, metering: Metering, limit: CallLimit) {
-    store.set_epoch_deadline(ticks(limit.time));
+fn grant(store: &mut Store<State>, metering: Metering, code: Code, limit: CallLimit) {
+    store.set_epoch_deadline(ticks(limit.time * code.patience()));
     if metering == Metering::Fuel {
         store.set_fuel(limit.fuel).expect("the engine counts fuel");
     }

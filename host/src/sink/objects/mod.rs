@@ -459,6 +459,10 @@ impl Sink for ObjectsSink {
         Ok(book.select(which))
     }
 
+    fn dead_letters_at_a_time(&self) -> Option<u64> {
+        None
+    }
+
     async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError> {
         Ok(self.retry(retry).await?)
     }

@@ -1,15 +1,23 @@
-//! Rows as Parquet.
+//! Rows as Parquet, the columns of a row group side by side on all cores: encoding takes longer than cleaning,
+//! and a unit has nobody else who could do it.
 
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 
-use super::super::columns::{record_batch, schema};
+use super::super::columns::schema;
 use crate::record::Batch;
+
+/// After how much of a file, as it lies in memory, is looked whether it is large enough. Compressed, rows
+/// are smaller.
+const LOOK_SHARE: u64 = 4;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ParquetOptions {
@@ -36,50 +44,131 @@ pub(super) fn write(
     let properties = properties(options);
     let mut files = Vec::new();
     let mut file: Option<OpenFile> = None;
-    for batch in batches.iter().filter(|batch| batch.rows() > 0) {
+    let mut rest = batches;
+    while !rest.is_empty() {
+        let some;
+        (some, rest) = rest.split_at(look_after(rest, options.file_bytes / LOOK_SHARE));
         let open = match &mut file {
             Some(open) => open,
-            None => file.insert(OpenFile::new(&schema, &properties)?),
+            None => file.insert(OpenFile::new(&schema, &properties, options.row_group_rows)?),
         };
-        open.write(&schema, batch)?;
+        open.write(some)?;
         if open.bytes() >= options.file_bytes {
             files.extend(file.take().map(OpenFile::finish).transpose()?);
         }
     }
     files.extend(file.map(OpenFile::finish).transpose()?);
+    files.retain(|file| file.rows > 0);
     Ok(files)
+}
+
+/// How many of the first batches have so many bytes; at least one.
+fn look_after(batches: &[Batch], bytes: u64) -> usize {
+    let mut sum = 0;
+    let is_enough = |batch: &Batch| {
+        sum += batch.memory() as u64;
+        sum >= bytes
+    };
+    batches.iter().position(is_enough).map_or(batches.len(), |last| last + 1)
 }
 
 fn properties(options: ParquetOptions) -> WriterProperties {
     WriterProperties::builder()
         .set_compression(options.compression)
-        .set_max_row_group_row_count(Some(options.row_group_rows))
         .set_created_by(concat!("pinhost ", env!("CARGO_PKG_VERSION")).to_owned())
         .build()
 }
 
 struct OpenFile {
-    writer: ArrowWriter<Vec<u8>>,
+    writer: SerializedFileWriter<Vec<u8>>,
+    schema: Arc<Schema>,
+    row_groups: ArrowRowGroupWriterFactory,
+    row_group_rows: usize,
     rows: u64,
+    /// The row group in the making, by column.
+    columns: Vec<ArrowColumnWriter>,
+    its_rows: usize,
 }
 
 impl OpenFile {
-    fn new(schema: &Arc<Schema>, properties: &WriterProperties) -> Result<Self, ParquetError> {
+    fn new(
+        schema: &Arc<Schema>,
+        properties: &WriterProperties,
+        row_group_rows: usize,
+    ) -> Result<Self, ParquetError> {
         let writer =
             ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties.clone()))?;
-        Ok(Self { writer, rows: 0 })
+        let (writer, row_groups) = writer.into_serialized_writer()?;
+        let schema = Arc::clone(schema);
+        let (rows, columns, its_rows) = (0, Vec::new(), 0);
+        Ok(Self { writer, schema, row_groups, row_group_rows, rows, columns, its_rows })
     }
 
-    fn write(&mut self, schema: &Arc<Schema>, batch: &Batch) -> Result<(), ParquetError> {
-        self.rows += batch.rows() as u64;
-        self.writer.write(&record_batch(schema, batch))
+    fn write(&mut self, batches: &[Batch]) -> Result<(), ParquetError> {
+        let mut pieces = Vec::new();
+        for batch in batches {
+            let mut from = 0;
+            while from < batch.rows() {
+                let rows = (batch.rows() - from).min(self.row_group_rows - self.its_rows);
+                pieces.push(batch.slice(from, rows));
+                from += rows;
+                self.its_rows += rows;
+                if self.its_rows == self.row_group_rows {
+                    self.encode(&std::mem::take(&mut pieces))?;
+                    self.end_row_group()?;
+                }
+            }
+            self.rows += batch.rows() as u64;
+        }
+        self.encode(&pieces)
+    }
+
+    fn encode(&mut self, pieces: &[Batch]) -> Result<(), ParquetError> {
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        if self.columns.is_empty() {
+            let number = self.writer.flushed_row_groups().len();
+            self.columns = self.row_groups.create_column_writers(number)?;
+        }
+        let fields = self.schema.fields();
+        // No kind of ours has more than one leaf.
+        let columns = std::mem::take(&mut self.columns).into_par_iter().enumerate().with_max_len(1);
+        let encoded = columns.map(|(at, mut column)| {
+            for piece in pieces {
+                for leaf in compute_leaves(&fields[at], &piece.columns()[at])? {
+                    column.write(&leaf)?;
+                }
+            }
+            Ok(column)
+        });
+        self.columns = encoded.collect::<Result<_, ParquetError>>()?;
+        Ok(())
+    }
+
+    fn end_row_group(&mut self) -> Result<(), ParquetError> {
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        let columns = std::mem::take(&mut self.columns).into_par_iter().with_max_len(1);
+        let columns: Vec<_> =
+            columns.map(ArrowColumnWriter::close).collect::<Result<_, ParquetError>>()?;
+        let mut row_group = self.writer.next_row_group()?;
+        for column in columns {
+            column.append_to_row_group(&mut row_group)?;
+        }
+        row_group.close()?;
+        self.its_rows = 0;
+        Ok(())
     }
 
     fn bytes(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+        let open = self.columns.iter().map(ArrowColumnWriter::get_estimated_total_bytes);
+        (self.writer.bytes_written() + open.sum::<usize>()) as u64
     }
 
-    fn finish(self) -> Result<ParquetFile, ParquetError> {
+    fn finish(mut self) -> Result<ParquetFile, ParquetError> {
+        self.end_row_group()?;
         Ok(ParquetFile { rows: self.rows, bytes: self.writer.into_inner()? })
     }
 }

@@ -67,6 +67,10 @@ impl Partitions {
     }
 
     pub fn split(&self, batch: &Batch) -> Split {
+        if self.is_empty() && batch.rows() > 0 {
+            let folders = vec![(Arc::default(), (0..batch.rows() as u32).collect())];
+            return Split { folders, refused: Vec::new() };
+        }
         let columns: Vec<_> =
             self.columns.iter().filter_map(|column| Column::of(batch, column)).collect();
         let mut split = Split::default();

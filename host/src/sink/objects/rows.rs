@@ -7,7 +7,6 @@ use ::parquet::basic::{Compression, ZstdLevel};
 use bytes::Bytes;
 use object_store::PutPayload;
 
-use super::super::columns::compact;
 use super::ObjectsSinkError;
 use super::archive::Archive;
 use super::compress::Codec;
@@ -165,7 +164,8 @@ impl Shape {
     /// What can be done about a batch on a cleaning thread.
     pub fn encode(&self, batch: Batch) -> Rows {
         match self.format {
-            Format::Parquet(_) => Rows::Columns(compact(&batch)),
+            // What its texts are pieces of is kept with the records anyway.
+            Format::Parquet(_) => Rows::Columns(batch),
             Format::Ndjson(_) => match self.ndjson(&batch) {
                 (encoded, refused) if refused.is_empty() => Rows::Encoded(encoded),
                 // Which records they were is known where the unit is.

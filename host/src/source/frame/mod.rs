@@ -156,6 +156,11 @@ impl Framer {
         &mut self.buffer
     }
 
+    /// The same for those who make room themselves.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
         self.scan();

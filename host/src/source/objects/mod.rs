@@ -12,6 +12,7 @@
 
 mod error;
 mod indexed;
+mod input;
 mod look;
 mod object;
 mod plan;

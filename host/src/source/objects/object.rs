@@ -1,30 +1,25 @@
 //! One object that is read: opened ahead of its turn, and checked to be the one that was planned.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use futures_util::TryStreamExt as _;
 use object_store::{Error as StoreError, GetResultPayload, ObjectStoreExt as _};
-use tokio::io::{AsyncReadExt as _, BufReader};
-use tokio_util::io::StreamReader;
 
 use super::LANE;
 use super::ObjectsSourceError;
 use super::error::{Lift, of_store};
 use super::indexed::{Index, IndexFolder};
+use super::input::Input;
 use super::look::{Shelf, micros};
 use super::plan::Planned;
 use crate::record::lift::Move;
 use crate::record::{Lane, ObjectPosition, Position};
-use crate::source::inflate::{Input, inflate};
 
 /// What is read of an object before it is its turn. Most objects are smaller, when there are many.
 pub(super) const START_BYTES_MAX: usize = 256 << 10;
-const BUFFER_BYTES: usize = 64 << 10;
 
 /// An object that is open.
 #[derive(Debug)]
@@ -43,17 +38,12 @@ pub(super) struct Opened {
 }
 
 /// What is still to be read of an object.
+#[derive(Debug)]
 pub(super) struct Rest {
     input: Input,
     ticket: Ticket,
     /// What it is read from, if it is a file: nobody keeps others from writing to it.
     file: Option<Arc<File>>,
-}
-
-impl fmt::Debug for Rest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rest").field("ticket", &self.ticket).finish_non_exhaustive()
-    }
 }
 
 /// What is to be opened, and its place in the lane.
@@ -81,29 +71,20 @@ impl Ticket {
         if !found.is_same(&self.object) {
             return Err(self.changed());
         }
-        let (raw, file): (Input, _) = match got.payload {
-            GetResultPayload::File(file, _) => {
-                let again = file.try_clone().map_err(|cause| self.failed(cause))?;
-                let file = tokio::fs::File::from_std(file);
-                let raw = BufReader::with_capacity(BUFFER_BYTES, file);
-                (Box::new(raw), Some(Arc::new(again)))
-            }
-            GetResultPayload::Stream(stream) => {
-                (Box::new(StreamReader::new(stream.map_err(io::Error::from))), None)
-            }
+        let file = match &got.payload {
+            GetResultPayload::File(file, _) => Some(file.try_clone()),
+            GetResultPayload::Stream(_) => None,
         };
-        let path = &got.meta.location;
-        let index = Index::read(shelf, &self.indexes, path).await;
+        let file = file.transpose().map_err(|cause| self.failed(cause))?.map(Arc::new);
+        let index = Index::read(shelf, &self.indexes, &got.meta.location).await;
         let index = index.map_err(|cause| self.failed(cause))?;
         let (object, lift) = (self.name(), self.lift());
-        let input = inflate(raw, shelf.compression).await.map_err(|cause| self.failed(cause))?;
         let bytes = usize::try_from(self.object.size).unwrap_or(usize::MAX);
-        let mut start = BytesMut::with_capacity(bytes.saturating_add(1).min(START_BYTES_MAX));
+        let bytes = bytes.saturating_add(1).min(START_BYTES_MAX);
+        let opened = Input::open(got.payload, shelf.compression, bytes).await;
+        let (mut start, input) = opened.map_err(|cause| self.failed(cause))?;
         let mut rest = Rest { input, ticket: self, file };
         while start.len() < START_BYTES_MAX {
-            if start.len() == start.capacity() {
-                start.reserve(BUFFER_BYTES);
-            }
             if !rest.read(&mut start).await? {
                 return Ok(Opened { start, rest: None, object, lift, index, answered_in });
             }
@@ -157,7 +138,7 @@ impl Rest {
     /// Appends what comes next; false at the end of an object that is still the one that was planned. May
     /// be dropped while it waits: nothing is skipped.
     pub async fn read(&mut self, space: &mut BytesMut) -> Result<bool, ObjectsSourceError> {
-        let read = self.input.read_buf(space).await;
+        let read = self.input.read(space).await;
         let read = match read {
             Ok(read) => read,
             Err(cause) => {

@@ -29,6 +29,9 @@ use crate::source::{Journal, LaneReader, Most, SourceOptions};
 /// long.
 const AHEAD_BYTES_MAX: u64 = 16 << 20;
 
+/// So many times as many as are being opened.
+const AHEAD_SHARE_MAX: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct ObjectsReader {
     shelf: Arc<Shelf>,
@@ -198,7 +201,7 @@ impl ObjectsReader {
     async fn read_on(&mut self) -> Result<bool, ObjectsSourceError> {
         let is_end = match &mut self.rest {
             Some(rest) => {
-                let is_more = rest.read(self.framer.space()).await?;
+                let is_more = rest.read(self.framer.buffer()).await?;
                 self.framer.scan();
                 !is_more
             }
@@ -236,12 +239,16 @@ impl ObjectsReader {
         Ok(true)
     }
 
-    /// Opens as many of the next objects as may be open.
+    /// Opens as many of the next objects as may be opened side by side. Those that are open wait for their
+    /// turn, and hold none of the others up.
     fn open_ahead(&mut self) -> Result<(), ObjectsSourceError> {
         loop {
             let bytes: u64 = self.ahead.iter().map(|ahead| ahead.bytes).sum();
-            let is_enough =
-                self.ahead.len() >= self.width.objects() || bytes >= self.ahead_bytes_max;
+            let being_opened = self.ahead.iter().filter(|ahead| !ahead.opening.is_finished());
+            let width = self.width.objects();
+            let is_enough = being_opened.count() >= width
+                || self.ahead.len() >= width * AHEAD_SHARE_MAX
+                || bytes >= self.ahead_bytes_max;
             if is_enough {
                 return Ok(());
             }

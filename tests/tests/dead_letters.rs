@@ -1,0 +1,79 @@
+//! Dead letters out of the sink, and back into it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use pinhost_tests::command::{Said, command, said};
+use pinhost_tests::pinhost;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// More than any sink gives at a time.
+const RECORDS: usize = 1_600;
+
+fn run(folder: &Path, args: &[&str]) -> Said {
+    said(command(pinhost!(), folder).args(args)).done()
+}
+
+/// A pipeline by a rule that wants this of follower counts, which are texts.
+fn write(folder: &Path, sink: &str, kind: &str) {
+    let text = format!(
+        "name: pins
+source: {{ generate: {{ profile: pin, count: {RECORDS}, seed: 5 }} }}
+rule: {{ fields: {{ index: integer, follower_count: {kind} }} }}
+sink: {sink}
+dead_letters: {{ max_ratio: 1 }}
+"
+    );
+    fs::write(folder.join("pins.yaml"), text).expect("a file");
+}
+
+fn letters(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn however_many_letters_there_are_each_is_exported_and_retried_once() {
+    for sink in ["{ sqlite: { path: pins.db, table: pin } }", "{ objects: { url: pins } }"] {
+        let folder = TempDir::new().expect("a folder");
+        let folder = folder.path();
+        let sums = || {
+            let lineage = run(folder, &["lineage", "pins.yaml", "--json"]).json();
+            let ranges = lineage.as_array().expect("ranges").clone();
+            let sum = |name: &str| ranges.iter().filter_map(|range| range[name].as_u64()).sum();
+            let (stored, dead): (u64, u64) = (sum("stored"), sum("dead"));
+            (usize::try_from(stored).expect("not many"), usize::try_from(dead).expect("not many"))
+        };
+        write(folder, sink, "integer");
+        run(folder, &["run", "pins.yaml"]);
+        let (stored, dead) = sums();
+        assert!(dead > RECORDS * 9 / 10 && stored + dead == RECORDS, "{stored} and {dead}");
+
+        let exported = run(folder, &["dead-letters", "pins.yaml", "export"]);
+        let exported = letters(&exported.stdout);
+        let ids: HashSet<_> = exported.iter().filter_map(|letter| letter["id"].as_str()).collect();
+        assert_eq!((exported.len(), ids.len()), (dead, dead));
+        run(folder, &["dead-letters", "pins.yaml", "export", "--output", "dead.ndjson"]);
+        let file = fs::read_to_string(folder.join("dead.ndjson")).expect("UTF-8");
+        assert_eq!(letters(&file), exported);
+
+        write(folder, sink, "text");
+        let last = exported[dead - 1]["id"].as_str().expect("an id");
+        let retried = run(folder, &["dead-letters", "pins.yaml", "retry", last]);
+        assert!(retried.stderr.contains("1 dead letter tried again: 1 stored"), "{retried:?}");
+        let retried = run(folder, &["dead-letters", "pins.yaml", "retry"]);
+        let (tried, told) =
+            retried.stderr.split_once(" dead letters tried again: ").expect("figures");
+        let number = |text: &str| text.replace(',', "").parse::<usize>().expect("a number");
+        let (stored, _) = told.split_once(" stored").expect("rows");
+        let (tried, stored) = (number(tried), number(stored));
+        assert_eq!(tried, dead - 1);
+        let left = run(folder, &["dead-letters", "pins.yaml", "export"]);
+        assert!(
+            stored > RECORDS / 2 && letters(&left.stdout).len() == tried - stored,
+            "{retried:?}"
+        );
+        assert!(letters(&left.stdout).iter().all(|letter| letter["attempts"] == 2));
+    }
+}

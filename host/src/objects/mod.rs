@@ -228,7 +228,8 @@ impl fmt::Display for Said<'_> {
             };
         }
         if let StoreError::InvalidPath { source: PathError::NonUnicode { path, .. } } = self.0 {
-            return write!(f, "the name of {} is not UTF-8", decoded(path));
+            let path = decoded(path.trim_start_matches('/'));
+            return write!(f, "the name of /{path} is not UTF-8");
         }
         let mut last: &dyn std::error::Error = self.0;
         while let Some(next) = last.source() {
@@ -295,8 +296,7 @@ mod tests {
             let listed: Result<Vec<_>, _> = root.store.list(Some(&root.root)).try_collect().await;
             let error = listed.unwrap_err();
             let place = folder.path().canonicalize().unwrap().display().to_string();
-            let (said, told) =
-                (Said(&error).to_string(), told.replace("{}", place.trim_start_matches('/')));
+            let (said, told) = (Said(&error).to_string(), told.replace("{}", &place));
             assert!(said.contains(&told), "{said}");
             assert!(help_of_store(&error).unwrap().starts_with("rename it"));
             assert_eq!(class_of_store(&error), ErrorClass::Systemic);

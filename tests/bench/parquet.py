@@ -17,7 +17,7 @@ BAR = 0.8
 
 
 def main():
-    arguments = options(__doc__, posts=500_000, rounds=3)
+    arguments = options(__doc__, posts=2_000_000, rounds=3)
     pinhost = built(arguments.debug)
     command = [pinhost, "run", "--until-end", HERE / "parquet-zstd.yaml"]
     rows = FOLDER / "parquet"

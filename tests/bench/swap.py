@@ -8,7 +8,8 @@ and again, each time with another digest, so that it is compiled each time. From
 of the cleaning threads and of which generation it is, and when units were committed. Printed are
 
 - the gaps between two batches of the lane, at take-overs and elsewhere,
-- the time from a save to the first batch of the new generation,
+- the time from a save until the new generation is in charge of all that is read from then on, and until its first
+  batch is cleaned: that one waits for its turn while the sink is busy with what came before,
 - the rows committed in the second from a save, as a share of those of a second before it: the mean of the ten seconds
   before, without the seconds from earlier saves.
 """
@@ -43,14 +44,16 @@ def main():
         plugin = built_plugin(pinhost, folder)
         prepare(folder, plugin)
         saves = run(pinhost, folder, plugin, arguments)
-        batches, commits = read(folder / "log")
-    ordinary, at_swaps, delays = gaps(batches, saves)
+        batches, commits, charges = read(folder / "log")
+    ordinary, at_swaps, first_batches = gaps(batches, saves)
+    delays = [at - max(save for save in saves if save <= at) for at in charges]
     shares = [share for save in saves if (share := committed(save, saves, commits)) is not None]
     print(f"{len(at_swaps)} take-overs of {len(saves)} saves, {len(batches)} batches\n")
     print("| | p50 | p99 | bar |\n|---|---:|---:|---|")
     print(f"| ordinary gaps, ms | {ms(ordinary, 50)} | {ms(ordinary, 99)} | |")
     print(f"| gaps at take-overs, ms | {ms(at_swaps, 50)} | {ms(at_swaps, 99)} | {BARS[0]} |")
     print(f"| save to take-over, ms | {ms(delays, 50)} | {ms(delays, 99)} | {BARS[1]} |")
+    print(f"| save to the first batch, ms | {ms(first_batches, 50)} | {ms(first_batches, 99)} | |")
     low = percentile(shares, 1)
     print(f"| rows in the second from a save, share | {percentile(shares, 50):.2f} | {low:.2f} | {BARS[2]} |")
     if len(at_swaps) < len(saves):
@@ -88,7 +91,7 @@ def save(folder, plugin, number):
 
 def run(pinhost, folder, plugin, arguments):
     """Saves again and again; returns when."""
-    log = ["--log-format", "json", "--log-level", "info,pinhost::run::lane=trace"]
+    log = ["--log-format", "json", "--log-level", "info,pinhost::run::lane=trace,pinhost::swap::swapper=trace"]
     environment = {**os.environ, "PINHOST_CACHE_DIR": str(folder / "cache")}
     with open(folder / "log", "wb") as told:
         process = subprocess.Popen(
@@ -113,21 +116,23 @@ def run(pinhost, folder, plugin, arguments):
 
 
 def read(log):
-    """(time, generation) of batches, (time, rows) of commits."""
-    batches, commits = [], []
+    """(time, generation) of batches, (time, rows) of commits, times of take-overs."""
+    batches, commits, charges = [], [], []
     with open(log, encoding="utf-8") as lines:
         for line in lines:
             if not line.startswith("{") or not line.endswith("}\n"):
                 continue
             event = json.loads(line)
-            if event.get("message") not in ("cleaned", "committed"):
+            if event.get("message") not in ("cleaned", "committed", "in charge"):
                 continue
             at = datetime.fromisoformat(event["timestamp"]).timestamp()
             if event["message"] == "cleaned":
                 batches.append((at, event["generation"]))
-            else:
+            elif event["message"] == "committed":
                 commits.append((at, event["rows"]))
-    return batches, commits
+            else:
+                charges.append(at)
+    return batches, commits, charges
 
 
 def gaps(batches, saves):

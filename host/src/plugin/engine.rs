@@ -79,7 +79,7 @@ pub(crate) enum Code {
     Good,
     /// The same on one core.
     GoodOnOneCore,
-    /// In a third of the time, on one core.
+    /// In a third of the time, on all cores.
     Quick,
 }
 
@@ -116,8 +116,8 @@ impl Sandbox {
         Ok(Self { engines, is_gentle: false })
     }
 
-    /// The same for plugins that are to take over from others that run: they are compiled quickly and on one
-    /// core, and well once they had their time.
+    /// The same for plugins that are to take over from others that run: they are compiled quickly, and well
+    /// by and by.
     #[must_use]
     pub fn gentle(&self) -> Self {
         Self { is_gentle: true, ..self.clone() }
@@ -205,7 +205,7 @@ fn config(metering: Metering, code: Code, cache: Option<Cache>) -> Config {
         .shared_memory(false)
         .max_wasm_stack(1024 * 1024)
         .wasm_backtrace_max_frames(NonZeroUsize::new(20))
-        .parallel_compilation(code == Code::Good)
+        .parallel_compilation(code != Code::GoodOnOneCore)
         .cache(cache);
     if code == Code::Quick {
         config

@@ -12,6 +12,13 @@ pub struct UnitLimits {
     pub time: Duration,
 }
 
+impl UnitLimits {
+    /// One of so many parts of it.
+    pub(super) fn share(self, parts: u64) -> Self {
+        Self { rows: self.rows / parts, bytes: self.bytes / parts, ..self }
+    }
+}
+
 impl From<&UnitConfig> for UnitLimits {
     fn from(config: &UnitConfig) -> Self {
         Self { rows: config.rows.into(), bytes: config.bytes.0, time: config.time.0 }

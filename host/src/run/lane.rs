@@ -31,6 +31,9 @@ use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch
 use crate::sink::{Claim, Committed, Sink, Stored, Verdict};
 use crate::source::{Journal, Most, Source};
 
+/// What part of a unit is cleaned ahead while the one before it waits for the sink.
+const AHEAD_SHARE: u64 = 4;
+
 /// What the lanes of a pipeline have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -212,7 +215,7 @@ struct Run<'a> {
     /// Dead letters that may still come without being counted.
     accepted_rejects: u64,
     making: Making,
-    /// Units that came to their end because another generation took over; the oldest first.
+    /// Units that came to their end; the oldest first.
     cut: VecDeque<Making>,
     /// Of the last batch.
     generation: Digest,
@@ -255,8 +258,9 @@ impl<'a> Run<'a> {
 
     /// `Err` ends it with nothing more committed, `Ok` with everything that was read.
     async fn until_the_end(mut self, drain: &CancellationToken) -> Result<LaneEnd, LaneEnd> {
-        // Enough to keep every thread busy while results wait for their turn, and the reader for its own.
-        let (batches, mut pending) = mpsc::channel(self.shared.pool.threads() * 4);
+        // Enough to keep every thread busy while results wait for their turn. More would have another
+        // generation wait for longer.
+        let (batches, mut pending) = mpsc::channel(self.shared.pool.threads() * 2);
         let reading = Reading {
             source: Arc::clone(&self.shared.source),
             generations: Arc::clone(&self.shared.generations),
@@ -289,18 +293,17 @@ impl<'a> Run<'a> {
                 all_cleaned = false;
             }
             let is_due = self.making.gauge.due(&self.shared.unit);
-            let is_full = self.making.gauge.is_full(&self.shared.unit);
             let has_rest = (all_cleaned || end.is_some()) && !self.making.batches.is_empty();
             let is_late = is_due.is_some_and(|due| due <= Instant::now());
             let is_cut = !self.cut.is_empty();
-            if commit.is_none() && (is_full || is_late || has_rest || is_cut) {
+            if commit.is_none() && (is_late || has_rest || is_cut) {
                 commit = Some(self.commit());
                 continue;
             }
             if commit.is_none() && (all_cleaned || end.is_some()) {
                 break;
             }
-            let may_take = !is_full && !all_cleaned && end.is_none();
+            let may_take = self.has_room() && !all_cleaned && end.is_none();
             tokio::select! {
                 done = async { commit.as_mut().expect("there is one").await }, if commit.is_some() => {
                     commit = None;
@@ -459,6 +462,19 @@ impl<'a> Run<'a> {
         self.making.batches.push(cleaned);
         self.making.held.push(given.held);
         self.making.live = Some(given.live);
+        if self.making.gauge.is_full(&self.shared.unit) {
+            self.cut.push_back(std::mem::take(&mut self.making));
+        }
+    }
+
+    /// Whether there may be more cleaned: a unit beside the one that is being committed, and the beginning
+    /// of the next, so that threads have something to do while a sink waits for its disk.
+    fn has_room(&self) -> bool {
+        match self.cut.len() {
+            0 => true,
+            1 => !self.making.gauge.is_full(&self.shared.unit.share(AHEAD_SHARE)),
+            _ => false,
+        }
     }
 
     /// Cuts the unit and offers it until the sink has an answer.

@@ -43,7 +43,7 @@ pub enum Uncleanable {
 impl Pool {
     pub fn start(threads: usize) -> io::Result<Self> {
         // Whoever submits waits while it is full: what is on its way is bounded by each lane as well.
-        let (jobs, queue) = mpsc::channel(threads * 4);
+        let (jobs, queue) = mpsc::channel(threads * 2);
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..threads {
             let queue = Arc::clone(&queue);

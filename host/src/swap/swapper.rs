@@ -483,6 +483,8 @@ impl Swapper {
             Some(Undone { bad, .. }) => self.generations.go_back(live, bad),
             None => self.generations.take_over(live, &limits),
         };
+        // What `tests/bench/swap.py` reads.
+        tracing::trace!(pipeline = %pipeline.name, generation = %next.generation, "in charge");
         if let Some(PluginSwap { step, .. }) = plugin {
             told.tell(format!("step {step} is {} now", pipeline.plugin_of(step)));
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use bytesize::ByteSize;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::CliError;
@@ -117,15 +118,7 @@ pub(super) fn width() -> u16 {
 
 /// 1,234,567
 pub(super) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut spelled = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            spelled.push(',');
-        }
-        spelled.push(digit);
-    }
-    spelled
+    HumanCount(number).to_string()
 }
 
 /// `1 row`, `2 rows`.

@@ -29,9 +29,8 @@ impl fmt::Display for Fate {
 impl Diff {
     /// `3 of 10 rows change`
     pub fn rows_told(&self) -> String {
-        let s = if self.compared == 1 { "" } else { "s" };
         let verb = if self.changed == 1 { "changes" } else { "change" };
-        format!("{} of {} row{s} {verb}", HumanCount(self.changed), HumanCount(self.compared))
+        format!("{} of {} {verb}", HumanCount(self.changed), count(self.compared, "row"))
     }
 
     /// `; rows 10 → 9; dropped 0 → 1`
@@ -85,6 +84,12 @@ impl Diff {
     }
 }
 
+/// `1 row`, `1,200 rows`
+fn count(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {what}{s}", HumanCount(number))
+}
+
 /// No more than a line should have.
 fn some(mut told: Vec<String>, what: &str) -> Vec<String> {
     let rest = told.len().saturating_sub(SHOWN_MAX);
@@ -113,8 +118,7 @@ impl ColumnDiff {
         if !standing.is_empty() {
             let _ = write!(told, " {standing},");
         }
-        let s = if self.rows() == 1 { "" } else { "s" };
-        let _ = write!(told, " in {} row{s}", HumanCount(self.rows()));
+        let _ = write!(told, " in {}", count(self.rows(), "row"));
         if let Some(example) = self.examples.iter().max_by_key(|example| example.change) {
             let _ = write!(told, " ({})", example.told());
         }
@@ -138,8 +142,7 @@ impl FateDiff {
     }
 
     fn in_a_line(&self) -> String {
-        let s = if self.records == 1 { "" } else { "s" };
-        format!("{} record{s}: {}", HumanCount(self.records), self.told())
+        format!("{}: {}", count(self.records, "record"), self.told())
     }
 }
 

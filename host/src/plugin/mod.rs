@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use wasmtime::component::Component;
 
+use engine::Code;
 pub use engine::{CacheFolder, Sandbox, SandboxError};
 pub use failure::{Failure, Fault};
 pub use file::{Origin, PluginFile, PluginFileError};
@@ -33,7 +34,6 @@ pub use plan::{Plan, Write};
 pub use step::{Cleaner, ConfigureError, Judged, Step, Uncleaned};
 
 use crate::record::Batch;
-use engine::Code;
 
 /// What a step makes of a batch.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 //! for it, the rows without guilt come through, and a healthy plugin beside it notices nothing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -36,9 +37,24 @@ static LIMITS: LazyLock<Arc<PluginLimits>> = LazyLock::new(|| {
 });
 static HOSTILE: LazyLock<Plugin> = LazyLock::new(|| load(&hostile()).expect("it describes itself"));
 
-fn load(path: &std::path::Path) -> Result<Plugin, PluginError> {
-    let file = PluginFile::read(path, LIMITS.file).expect("a component");
-    Plugin::load(&SANDBOX, file, &LIMITS)
+fn load(path: &Path) -> Result<Plugin, PluginError> {
+    load_in(&SANDBOX, path, &LIMITS)
+}
+
+/// As one is loaded that is to take over: compiled in a hurry, and well a little later. It may take several
+/// times as long as it is told.
+fn load_in_a_hurry(path: &Path) -> Result<Plugin, PluginError> {
+    let limits = PluginLimits { call: Duration::from_millis(125), ..PluginLimits::default() };
+    load_in(&SANDBOX.gentle(), path, &Arc::new(limits))
+}
+
+fn load_in(
+    sandbox: &Sandbox,
+    path: &Path,
+    limits: &Arc<PluginLimits>,
+) -> Result<Plugin, PluginError> {
+    let file = PluginFile::read(path, limits.file).expect("a component");
+    Plugin::load(sandbox, file, limits)
 }
 
 fn fields() -> Arc<[Field]> {
@@ -57,7 +73,11 @@ fn batch() -> Batch {
 }
 
 fn step(config: &Value, log: LogSink) -> Result<Step, ConfigureError> {
-    Step::new(&HOSTILE, &config.to_string(), &fields(), log)
+    step_of(&HOSTILE, config, log)
+}
+
+fn step_of(plugin: &Plugin, config: &Value, log: LogSink) -> Result<Step, ConfigureError> {
+    Step::new(plugin, &config.to_string(), &fields(), log)
 }
 
 fn clean(step: &Step) -> Result<Chained, Box<ChainHalted>> {
@@ -94,6 +114,19 @@ fn healthy() -> Chained {
 
 #[test]
 fn every_deed_and_answer_ends_with_its_verdict() {
+    every_one_ends_with_its_verdict(|| HOSTILE.clone());
+}
+
+#[test]
+fn every_deed_and_answer_ends_with_its_verdict_in_a_hurry() {
+    every_one_ends_with_its_verdict(|| {
+        let plugin = load_in_a_hurry(&hostile()).expect("it describes itself");
+        assert!(plugin.patience() > 1, "it was not compiled in a hurry");
+        plugin
+    });
+}
+
+fn every_one_ends_with_its_verdict(load: impl Fn() -> Plugin) {
     for what in Misbehaviour::all() {
         let (verdict, guilty) = match what {
             Misbehaviour::Deed(deed) => (deed.verdict(), &GUILTY[..]),
@@ -116,7 +149,7 @@ fn every_deed_and_answer_ends_with_its_verdict() {
             _ => {}
         }
         let what = name(what);
-        let step = match (verdict, step(&config, discarded())) {
+        let step = match (verdict, step_of(&load(), &config, discarded())) {
             (Verdict::Refused, Err(ConfigureError::Failed { .. })) => continue,
             (Verdict::Findings, Err(ConfigureError::Findings { findings, .. })) => {
                 assert!(!findings.is_empty() && findings.len() <= 100, "{what}");
@@ -192,6 +225,19 @@ fn whoever_describes_himself_wrongly_is_not_loaded() {
 
 #[test]
 fn plugins_that_no_compiler_would_write_are_refused_or_trap() {
+    all_by_hand_are_refused_or_trap(load);
+}
+
+#[test]
+fn plugins_that_no_compiler_would_write_are_refused_or_trap_in_a_hurry() {
+    all_by_hand_are_refused_or_trap(load_in_a_hurry);
+    let patience = |what| load_in_a_hurry(&hand(what)).expect("it describes itself").patience();
+    assert!(patience(Hand::Honest) > 1);
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(patience(Hand::TypedReference), 1, "it was compiled well at once");
+}
+
+fn all_by_hand_are_refused_or_trap(load: impl Fn(&Path) -> Result<Plugin, PluginError>) {
     for &what in Hand::ALL {
         let made = load(&hand(what)).map_err(|error| error.to_string()).and_then(|plugin| {
             Step::new(&plugin, "{}", &fields(), discarded()).map_err(|error| error.to_string())
@@ -340,13 +386,19 @@ fn the_hosts_memory_comes_back() {
 fn a_plugin_that_is_not_rust_does_its_work() {
     let limits = Arc::new(PluginLimits::default());
     let file = PluginFile::read(&guests::python_plugin(), limits.file).expect("a component");
-    let plugin = Plugin::load(&SANDBOX, file, &limits).expect("it describes itself");
+    for sandbox in [&*SANDBOX, &SANDBOX.gentle()] {
+        let plugin = Plugin::load(sandbox, file.clone(), &limits).expect("it describes itself");
+        a_plugin_of_python_does_its_work(&plugin);
+    }
+}
+
+fn a_plugin_of_python_does_its_work(plugin: &Plugin) {
     assert!(plugin.imports().iter().any(|import| import.starts_with("wasi:")), "it needs WASI");
     let config = json!({"column": "text"}).to_string();
-    let step = Step::new(&plugin, &config, &fields(), discarded()).expect("a plan");
+    let step = Step::new(plugin, &config, &fields(), discarded()).expect("a plan");
     let chained = clean(&step).expect("it cleans");
     assert!(chained.batch.rows() > 0);
-    let refused = Step::new(&plugin, r#"{"column": "txet"}"#, &fields(), discarded());
+    let refused = Step::new(plugin, r#"{"column": "txet"}"#, &fields(), discarded());
     let Err(ConfigureError::Findings { findings, .. }) = refused else { panic!("{refused:?}") };
     assert_eq!(findings[0].pointer, "/column");
 }

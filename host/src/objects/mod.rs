@@ -15,6 +15,7 @@ use std::sync::Arc;
 use object_store::local::LocalFileSystem;
 use object_store::path::{Error as PathError, Path};
 use object_store::{Error as StoreError, ObjectStore};
+use percent_encoding::percent_decode_str;
 
 pub(crate) use self::data::Data;
 pub(crate) use self::index::{IndexEntry, IndexHead};
@@ -228,7 +229,8 @@ impl fmt::Display for Said<'_> {
             };
         }
         if let StoreError::InvalidPath { source: PathError::NonUnicode { path, .. } } = self.0 {
-            let path = decoded(path.trim_start_matches('/'));
+            // The client tells what is not ASCII as it stands in URLs.
+            let path = percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy();
             return write!(f, "the name of /{path} is not UTF-8");
         }
         let mut last: &dyn std::error::Error = self.0;
@@ -241,26 +243,6 @@ impl fmt::Display for Said<'_> {
             _ => f.write_str(last.to_string().trim_end_matches([':', ' '])),
         }
     }
-}
-
-/// A path of which the client tells what is not ASCII as it stands in URLs: as far as it is UTF-8.
-fn decoded(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((first, others)) = rest.split_first() {
-        let digit = |at: usize| char::from(*rest.get(at)?).to_digit(16);
-        match (first, digit(1).zip(digit(2))) {
-            (b'%', Some((high, low))) => {
-                bytes.push((high << 4 | low) as u8);
-                rest = &rest[3..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = others;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What S3 calls the error: `NoSuchBucket`.

@@ -155,9 +155,8 @@ impl Plugin {
         limits: &Arc<PluginLimits>,
     ) -> Result<Self, PluginError> {
         let origin = || file.origin().clone();
-        let runtime = sandbox.timed();
         let (hits, began) = (sandbox.cache_hits(), Instant::now());
-        let component = runtime
+        let (component, runtime) = sandbox
             .compile(file.bytes())
             .map_err(|error| PluginError::Invalid { origin: origin(), cause: chain(&error) })?;
         let compiled = Compiled { took: began.elapsed(), from_cache: sandbox.cache_hits() > hits };

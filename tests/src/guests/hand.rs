@@ -84,13 +84,15 @@ misbehaviours! {
         ImportsUnknown,
         /// Waits an hour for WASI's clock, then cleans normally: the wait is over at once.
         Sleeps,
+        /// Calls a function by a typed reference, of which a compiler in a hurry knows nothing.
+        TypedReference,
     }
 }
 
 impl Hand {
     pub const fn verdict(self) -> Verdict {
         match self {
-            Self::Honest | Self::Sleeps => Verdict::Fine,
+            Self::Honest | Self::Sleeps | Self::TypedReference => Verdict::Fine,
             Self::StartTrap
             | Self::StartLoopForever
             | Self::StartMemory
@@ -320,6 +322,10 @@ impl Module {
                 // There is no rejection: its last word is free.
                 self.rejection[5] = 0xffff_ffff;
                 self.clean = log(1, place::REJECTION + 20, 4);
+            }
+            Hand::TypedReference => {
+                self.fields = "(type $nothing (func)) (func $nothing) (elem declare func $nothing)";
+                self.clean = "(call_ref $nothing (ref.func $nothing))".to_owned();
             }
             Hand::Honest
             | Hand::ContractMinor

@@ -197,7 +197,7 @@ fn a_resolved_pipeline_is_the_same_pipeline() {
     let resolved = run(folder.path(), &["check", "--resolved", "a.yaml"]).done().stdout;
     for said in [
         "# delivery: exactly once, because",
-        "unit: { rows: 50000, bytes: 12MiB, time: 1s }",
+        "unit: { rows: 50000, bytes: 10MiB, time: 1s }",
         "# after it: ind (integer), title (text), category (text), follower_count (integer), tag_list (text-list)",
     ] {
         assert!(resolved.contains(said), "no {said:?} in\n{resolved}");

@@ -19,7 +19,7 @@ pub struct UnitConfig {
 
 impl Default for UnitConfig {
     fn default() -> Self {
-        Self { rows: 50_000, bytes: Size::mib(12), time: Duration::secs(1) }
+        Self { rows: 50_000, bytes: Size::mib(10), time: Duration::secs(1) }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 use object_store::GetResultPayload;
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
@@ -16,9 +17,24 @@ use crate::pipeline::config::Compression;
 use crate::source::inflate::{self, inflate, told_by};
 
 /// What is asked of a file at once. Threads take turns for it, which may take a while when all are busy.
-const PIECE_BYTES: usize = 4 << 20;
+const PIECE_BYTES: usize = 2 << 20;
 /// Room for what comes out of a stream.
 const ROOM_BYTES: usize = 1 << 20;
+
+/// What a store answers with.
+pub(super) enum Raw {
+    Stream(BoxStream<'static, object_store::Result<Bytes>>),
+    File(Arc<File>),
+}
+
+impl From<GetResultPayload> for Raw {
+    fn from(payload: GetResultPayload) -> Self {
+        match payload {
+            GetResultPayload::Stream(stream) => Self::Stream(stream),
+            GetResultPayload::File(file, _) => Self::File(Arc::new(file)),
+        }
+    }
+}
 
 pub(super) enum Input {
     Stream(inflate::Input),
@@ -47,17 +63,17 @@ impl Input {
     /// Some of the beginning, at most `start` bytes, and what reads the rest. Must not be dropped while it
     /// waits.
     pub async fn open(
-        payload: GetResultPayload,
+        raw: Raw,
         compression: Compression,
         start: usize,
     ) -> io::Result<(BytesMut, Self)> {
         let mut bytes = BytesMut::with_capacity(start);
-        let raw = match payload {
-            GetResultPayload::Stream(stream) => {
+        let raw = match raw {
+            Raw::Stream(stream) => {
                 let raw = StreamReader::new(stream.map_err(io::Error::from));
                 return Ok((bytes, Self::Stream(inflate(raw, compression).await?)));
             }
-            GetResultPayload::File(file, _) => Arc::new(file),
+            Raw::File(file) => file,
         };
         let mut pieces = Pieces { file: Arc::clone(&raw), reading: None, has_ended: false };
         if matches!(compression, Compression::Auto | Compression::None) {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use object_store::{Error as StoreError, GetResultPayload, ObjectStoreExt as _};
+use object_store::{Error as StoreError, ObjectStoreExt as _};
 
 use super::LANE;
 use super::ObjectsSourceError;
 use super::error::{Lift, of_store};
 use super::indexed::{Index, IndexFolder};
-use super::input::Input;
+use super::input::{Input, Raw};
 use super::look::{Shelf, micros};
 use super::plan::Planned;
 use crate::record::lift::Move;
@@ -71,17 +71,17 @@ impl Ticket {
         if !found.is_same(&self.object) {
             return Err(self.changed());
         }
-        let file = match &got.payload {
-            GetResultPayload::File(file, _) => Some(file.try_clone()),
-            GetResultPayload::Stream(_) => None,
+        let raw = Raw::from(got.payload);
+        let file = match &raw {
+            Raw::File(file) => Some(Arc::clone(file)),
+            Raw::Stream(_) => None,
         };
-        let file = file.transpose().map_err(|cause| self.failed(cause))?.map(Arc::new);
         let index = Index::read(shelf, &self.indexes, &got.meta.location).await;
         let index = index.map_err(|cause| self.failed(cause))?;
         let (object, lift) = (self.name(), self.lift());
         let bytes = usize::try_from(self.object.size).unwrap_or(usize::MAX);
         let bytes = bytes.saturating_add(1).min(START_BYTES_MAX);
-        let opened = Input::open(got.payload, shelf.compression, bytes).await;
+        let opened = Input::open(raw, shelf.compression, bytes).await;
         let (mut start, input) = opened.map_err(|cause| self.failed(cause))?;
         let mut rest = Rest { input, ticket: self, file };
         while start.len() < START_BYTES_MAX {

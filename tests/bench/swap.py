@@ -33,22 +33,21 @@ rule: pin.yaml
 sink: { sqlite: { path: pins.db, table: pin } }
 limits: { probation: { time: 1h } }
 """
+SWAPS_OF_A_RUN = 50
 BARS = "≤ ordinary + 5 ms", "≤ 500 ms", "≥ 0.70"
 
 
 def main():
-    arguments = options(__doc__, swaps=200, every=3.0)
+    arguments = options(__doc__, swaps=200, every=4.0)
     pinhost = built(arguments.debug)
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        plugin = built_plugin(pinhost, folder)
-        prepare(folder, plugin)
-        saves = run(pinhost, folder, plugin, arguments)
-        batches, commits, charges = read(folder / "log")
-    ordinary, at_swaps, first_batches = gaps(batches, saves)
-    delays = [at - max(save for save in saves if save <= at) for at in charges]
-    shares = [share for save in saves if (share := committed(save, saves, commits)) is not None]
-    print(f"{len(at_swaps)} take-overs of {len(saves)} saves, {len(batches)} batches\n")
+    ordinary, at_swaps, first_batches, delays, shares = [], [], [], [], []
+    # Begun anew now and then: the table would fill the disk.
+    for swaps in parts(arguments.swaps, SWAPS_OF_A_RUN):
+        for figures, new in zip(
+            (ordinary, at_swaps, first_batches, delays, shares), measured(pinhost, swaps, arguments.every)
+        ):
+            figures.extend(new)
+    print(f"{len(at_swaps)} take-overs of {arguments.swaps} saves, {len(ordinary) + len(at_swaps):,} gaps\n")
     print("| | p50 | p99 | bar |\n|---|---:|---:|---|")
     print(f"| ordinary gaps, ms | {ms(ordinary, 50)} | {ms(ordinary, 99)} | |")
     print(f"| gaps at take-overs, ms | {ms(at_swaps, 50)} | {ms(at_swaps, 99)} | {BARS[0]} |")
@@ -56,8 +55,25 @@ def main():
     print(f"| save to the first batch, ms | {ms(first_batches, 50)} | {ms(first_batches, 99)} | |")
     low = percentile(shares, 1)
     print(f"| rows in the second from a save, share | {percentile(shares, 50):.2f} | {low:.2f} | {BARS[2]} |")
-    if len(at_swaps) < len(saves):
+    if len(at_swaps) < arguments.swaps:
         sys.exit("not every save took over")
+
+
+def parts(whole, part):
+    return [min(part, whole - begin) for begin in range(0, whole, part)]
+
+
+def measured(pinhost, swaps, every):
+    """Of one process: ordinary gaps, those at take-overs, times to the first batch and to the take-over, shares."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        plugin = built_plugin(pinhost, folder)
+        prepare(folder, plugin)
+        saves = run(pinhost, folder, plugin, swaps, every)
+        batches, commits, charges = read(folder / "log")
+    delays = [at - max(save for save in saves if save <= at) for at in charges]
+    shares = [share for save in saves if (share := committed(save, saves, commits)) is not None]
+    return *gaps(batches, saves), delays, shares
 
 
 def built_plugin(pinhost, folder):
@@ -89,7 +105,7 @@ def save(folder, plugin, number):
     return at
 
 
-def run(pinhost, folder, plugin, arguments):
+def run(pinhost, folder, plugin, swaps, every):
     """Saves again and again; returns when."""
     log = ["--log-format", "json", "--log-level", "info,pinhost::run::lane=trace,pinhost::swap::swapper=trace"]
     environment = {**os.environ, "PINHOST_CACHE_DIR": str(folder / "cache")}
@@ -106,9 +122,9 @@ def run(pinhost, folder, plugin, arguments):
             # Ten ordinary seconds, and a few to get going.
             time.sleep(13)
             saves = []
-            for number in range(1, arguments.swaps + 1):
+            for number in range(1, swaps + 1):
                 saves.append(save(folder, plugin, number))
-                time.sleep(arguments.every)
+                time.sleep(every)
         finally:
             process.kill()
             process.wait()

@@ -135,7 +135,8 @@ pub enum Trouble {
 #[derive(Debug)]
 pub(super) struct Watched {
     limits: ProbationConfig,
-    batches: VecDeque<Conduct>,
+    /// With the patience that there was for each.
+    batches: VecDeque<(Conduct, u32)>,
     sum: Conduct,
 }
 
@@ -153,13 +154,14 @@ impl Watched {
     ) -> Option<Trouble> {
         let mut sum = self.sum;
         sum += *next;
+        let patience = self.batches.iter().map(|(_, patience)| *patience).fold(patience, u32::max);
         trouble(&self.limits, &sum, before, patience)
     }
 
-    pub(super) fn add(&mut self, next: Conduct) {
+    pub(super) fn add(&mut self, next: Conduct, patience: u32) {
         self.sum += next;
-        self.batches.push_back(next);
-        while let Some(oldest) = self.batches.front()
+        self.batches.push_back((next, patience));
+        while let Some((oldest, _)) = self.batches.front()
             && self.sum.records - oldest.records >= WINDOW_RECORDS
         {
             self.sum -= *oldest;
@@ -242,6 +244,22 @@ mod tests {
     }
 
     #[test]
+    fn batches_of_code_that_was_made_in_a_hurry_are_judged_as_such() {
+        let before = conduct(100, 100_000, 0, 0);
+        let took = Duration::from_micros(30) * 1_024;
+        let (slow, good) = (Conduct { took, ..conduct(1, 1_024, 0, 0) }, conduct(1, 1_024, 0, 0));
+        let after = |patience| {
+            let mut watched = Watched::new(&limits());
+            for _ in 0..20 {
+                watched.add(slow, patience);
+            }
+            watched.trouble(&good, &before, 1)
+        };
+        assert!(matches!(after(1), Some(Trouble::Slow { .. })));
+        assert_eq!(after(10), None, "it is good by now");
+    }
+
+    #[test]
     fn slow_is_what_takes_many_times_as_long_for_a_while() {
         let before = conduct(100, 100_000, 0, 0);
         let slow = |batches| {
@@ -267,10 +285,10 @@ mod tests {
         let before = Conduct::default();
         for _ in 0..1_000 {
             assert_eq!(watched.trouble(&conduct(1, 1_000, 10, 0), &before, 1), None);
-            watched.add(conduct(1, 1_000, 0, 0));
+            watched.add(conduct(1, 1_000, 0, 0), 1);
         }
         for _ in 0..10 {
-            watched.add(conduct(1, 1_000, 20, 0));
+            watched.add(conduct(1, 1_000, 20, 0), 1);
         }
         assert!(watched.trouble(&conduct(1, 1_000, 20, 0), &before, 1).is_some());
     }

@@ -34,6 +34,12 @@ pub struct Live {
     pub limits: DecodeLimits,
     pub sink: Arc<dyn Sink>,
     pub examples: Examples,
+    life: Life,
+}
+
+/// What became of a generation so far.
+#[derive(Debug, Default)]
+struct Life {
     /// What it is made of, until the sink knows.
     to_keep: tokio::sync::Mutex<Option<Generation>>,
     account: Account,
@@ -69,26 +75,21 @@ impl Live {
             limits: pipeline.limits.to_decode_limits(),
             sink,
             examples: Examples::of_batches(example_batches),
-            to_keep: tokio::sync::Mutex::default(),
-            account: Account::default(),
-            probation: None,
-            is_condemned: AtomicBool::new(false),
-            is_retired: AtomicBool::new(false),
-            began: Mutex::default(),
+            life: Life::default(),
         }
     }
 
     /// The sink does not know it yet.
     #[must_use]
     pub fn to_be_kept(mut self, generation: Generation) -> Self {
-        self.to_keep = Some(generation).into();
+        self.life.to_keep = Some(generation).into();
         self
     }
 
     /// Has the sink store what it is made of. That comes before the first unit that names it, and holds
     /// nothing up before.
     pub(super) async fn keep(&self) -> Result<(), ConnectorError> {
-        let mut to_keep = self.to_keep.lock().await;
+        let mut to_keep = self.life.to_keep.lock().await;
         if let Some(generation) = &*to_keep {
             self.sink.keep(generation).await?;
             *to_keep = None;
@@ -99,7 +100,7 @@ impl Live {
     /// Watched beside the one before.
     #[must_use]
     pub fn on_probation(mut self, before: Arc<Self>, limits: &ProbationConfig) -> Self {
-        self.probation = Some(Probation {
+        self.life.probation = Some(Probation {
             is_over: AtomicBool::new(false),
             before: Mutex::new(Some(before)),
             watched: Mutex::new(Watched::new(limits)),
@@ -118,12 +119,7 @@ impl Live {
             limits: self.limits,
             sink: Arc::clone(&self.sink),
             examples: Examples::of_batches(0),
-            to_keep: tokio::sync::Mutex::default(),
-            account: Account::default(),
-            probation: None,
-            is_condemned: AtomicBool::new(false),
-            is_retired: AtomicBool::new(false),
-            began: Mutex::default(),
+            life: Life::default(),
         }))
     }
 
@@ -134,27 +130,27 @@ impl Live {
 
     /// What it did so far, in this process and as far as it is known from before.
     pub fn conduct(&self) -> Conduct {
-        self.account.sum()
+        self.life.account.sum()
     }
 
     /// What is known of it from before.
     pub fn remember(&self, conduct: &Conduct) {
-        self.account.add(conduct);
+        self.life.account.add(conduct);
     }
 
     /// Nothing more of it is to be committed.
     pub fn is_condemned(&self) -> bool {
-        self.is_condemned.load(Ordering::Acquire)
+        self.life.is_condemned.load(Ordering::Acquire)
     }
 
     /// Nothing is cleaned with it any more.
     pub(super) fn is_retired(&self) -> bool {
-        self.is_retired.load(Ordering::Acquire)
+        self.life.is_retired.load(Ordering::Acquire)
     }
 
     /// The one that takes over again, while this one is on probation.
     pub fn before(&self) -> Option<Arc<Self>> {
-        let probation = self.probation.as_ref()?;
+        let probation = self.life.probation.as_ref()?;
         if probation.is_over.load(Ordering::Acquire) {
             return None;
         }
@@ -170,7 +166,7 @@ impl Live {
 
     /// What would be wrong with it if a batch came out like this.
     pub(super) fn trouble(&self, batch: &Conduct) -> Option<Trouble> {
-        let probation = self.probation.as_ref()?;
+        let probation = self.life.probation.as_ref()?;
         let before = self.before()?.conduct();
         locked(&probation.watched).trouble(batch, &before, self.patience())
     }
@@ -183,40 +179,40 @@ impl Live {
 
     /// A batch came out like this.
     pub(super) fn note(&self, batch: Conduct) {
-        self.account.add(&batch);
-        if let Some(probation) = &self.probation
+        self.life.account.add(&batch);
+        if let Some(probation) = &self.life.probation
             && !probation.is_over.load(Ordering::Acquire)
         {
-            locked(&probation.watched).add(batch);
+            locked(&probation.watched).add(batch, self.patience());
         }
     }
 
     /// How long it is watched, and how closely.
     pub fn probation_limits(&self) -> Option<ProbationConfig> {
-        let probation = self.probation.as_ref()?;
+        let probation = self.life.probation.as_ref()?;
         Some(locked(&probation.watched).limits().clone())
     }
 
     /// Where it took over in each lane.
     pub fn began(&self) -> BTreeMap<Lane, Position> {
-        locked(&self.began).clone()
+        locked(&self.life.began).clone()
     }
 
     pub(super) fn begin(&self, lane: &Lane, at: Position) {
-        locked(&self.began).entry(lane.clone()).or_insert(at);
+        locked(&self.life.began).entry(lane.clone()).or_insert(at);
     }
 
     fn retire(&self) {
-        self.is_retired.store(true, Ordering::Release);
+        self.life.is_retired.store(true, Ordering::Release);
     }
 
     fn condemn(&self) {
-        self.is_condemned.store(true, Ordering::Release);
+        self.life.is_condemned.store(true, Ordering::Release);
         self.retire();
     }
 
     fn forget_before(&self) -> Option<Arc<Self>> {
-        let probation = self.probation.as_ref()?;
+        let probation = self.life.probation.as_ref()?;
         probation.is_over.store(true, Ordering::Release);
         locked(&probation.before).take()
     }
@@ -339,12 +335,7 @@ mod tests {
             limits: DecodeLimits::default(),
             sink: Arc::new(StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap()),
             examples: Examples::of_batches(0),
-            to_keep: tokio::sync::Mutex::default(),
-            account: Account::default(),
-            probation: None,
-            is_condemned: AtomicBool::new(false),
-            is_retired: AtomicBool::new(false),
-            began: Mutex::default(),
+            life: Life::default(),
         }
     }
 

@@ -307,11 +307,17 @@ impl Swapper {
                 }
                 let (name, digest) = (&self.running.name, bad.generation);
                 let place = at.map(|(lane, at)| format!(" at {lane}@{}", at.place()));
-                tracing::error!(
-                    pipeline = %name,
+                let said = format!(
                     "rolled back from generation {} to {}{}: {why}; what was not committed is cleaned again",
-                    digest.short(), live.generation.short(), place.unwrap_or_default()
+                    digest.short(),
+                    live.generation.short(),
+                    place.unwrap_or_default()
                 );
+                if matches!(why, Trouble::Asked) {
+                    tracing::info!(pipeline = %name, "{said}");
+                } else {
+                    tracing::error!(pipeline = %name, "{said}");
+                }
                 self.stats.swapped(SwapResult::RolledBack, live.generation);
                 if !matches!(why, Trouble::Elsewhere(_)) {
                     let reason = Some(why.to_string());

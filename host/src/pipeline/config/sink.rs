@@ -80,6 +80,9 @@ pub struct PostgresSinkConfig {
 }
 
 impl PostgresSinkConfig {
+    /// PostgreSQL cuts longer names short without a word, and then does not find them again.
+    pub const NAME_BYTES_MAX: usize = 63;
+
     /// What a URL may say behind its `?`.
     pub const PARAMETERS: [&str; 11] = [
         "sslmode",

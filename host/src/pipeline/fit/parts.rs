@@ -1,5 +1,9 @@
 //! What can be wrong with a source, a sink or a limit by itself.
 
+use std::str::FromStr as _;
+
+use sqlx::postgres::PgConnectOptions;
+
 use super::kafka::kafka;
 use crate::pipeline::config::{
     DeadLettersConfig, Duration, LimitsConfig, PostgresSinkConfig, RowFormat, S3Config,
@@ -26,6 +30,12 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
                 let told = at.key("url").finding(format!("there is no parameter `{name}`"));
                 let known = PostgresSinkConfig::PARAMETERS.join(", ");
                 found.push(told.help(format!("there are {known}")));
+            } else if let Err(fault) = PgConnectOptions::from_str(postgres.url.reveal()) {
+                let cause = match fault {
+                    sqlx::Error::Configuration(cause) => cause.to_string(),
+                    other => other.to_string(),
+                };
+                found.push(at.key("url").finding(format!("this is no URL of a database: {cause}")));
             }
             if postgres.table.is_empty() {
                 found.push(at.key("table").finding("a table needs a name"));
@@ -39,9 +49,13 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
             newest(sqlite.newest.as_deref(), &sqlite.key, at, found);
             if sqlite.table.is_empty() {
                 found.push(at.key("table").finding("a table needs a name"));
-            } else if sqlite.table.to_ascii_lowercase().starts_with("pinhost_") {
-                let told = at.key("table").finding("tables called `pinhost_…` are pinhost's own");
-                found.push(told.help("call it otherwise"));
+            } else if let Some((prefix, whose)) =
+                [("pinhost_", "pinhost's"), ("sqlite_", "SQLite's")]
+                    .into_iter()
+                    .find(|(prefix, _)| sqlite.table.to_ascii_lowercase().starts_with(prefix))
+            {
+                let told = format!("tables called `{prefix}…` are {whose} own");
+                found.push(at.key("table").finding(told).help("call it otherwise"));
             }
         }
         SinkConfig::Objects(objects) => {

@@ -2,10 +2,8 @@
 
 use super::ddl::POSTGRES;
 use super::error::PostgresFault;
+use crate::pipeline::config::PostgresSinkConfig;
 use crate::sink::table::ddl::quoted;
-
-/// PostgreSQL cuts longer names short without a word, and then does not find them again.
-const BYTES_MAX: usize = 63;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableName {
@@ -46,7 +44,7 @@ impl TableName {
 }
 
 pub(super) fn fits(name: &str) -> Result<(), PostgresFault> {
-    if name.len() > BYTES_MAX {
+    if name.len() > PostgresSinkConfig::NAME_BYTES_MAX {
         return Err(PostgresFault::LongName { name: name.to_owned() });
     }
     Ok(())

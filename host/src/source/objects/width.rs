@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Enough for a store that is near: it always has something to do.
-const LEAST: f64 = 32.0;
+const LEAST: f64 = 64.0;
 /// Enough to hide the way to a store that is far.
 const MOST: f64 = 128.0;
 /// Answers of a store at rest differ by so much; one that takes longer is asked for too much at once.
@@ -64,9 +64,9 @@ mod tests {
         assert_eq!(settled(500, |_| far), 128);
         let near = Duration::from_micros(300);
         let one_by_one = settled(5_000, |width| near * width);
-        assert!((31..=32).contains(&one_by_one), "{one_by_one}");
-        let many_at_a_time = settled(5_000, |width| near * (width / 12).max(1));
-        assert!((48..=72).contains(&many_at_a_time), "{many_at_a_time}");
+        assert!((63..=64).contains(&one_by_one), "{one_by_one}");
+        let many_at_a_time = settled(5_000, |width| near * (width / 20).max(1));
+        assert!((72..=120).contains(&many_at_a_time), "{many_at_a_time}");
     }
 
     #[test]

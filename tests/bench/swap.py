@@ -40,11 +40,12 @@ BARS = "≤ ordinary + 5 ms", "≤ 500 ms", "≥ 0.70"
 def main():
     arguments = options(__doc__, swaps=200, every=4.0)
     pinhost = built(arguments.debug)
+    plugin = built_plugin(pinhost)
     ordinary, at_swaps, first_batches, delays, shares = [], [], [], [], []
     # Begun anew now and then: the table would fill the disk.
     for swaps in parts(arguments.swaps, SWAPS_OF_A_RUN):
         for figures, new in zip(
-            (ordinary, at_swaps, first_batches, delays, shares), measured(pinhost, swaps, arguments.every)
+            (ordinary, at_swaps, first_batches, delays, shares), measured(pinhost, plugin, swaps, arguments.every)
         ):
             figures.extend(new)
     print(f"{len(at_swaps)} take-overs of {arguments.swaps} saves, {len(ordinary) + len(at_swaps):,} gaps\n")
@@ -63,11 +64,10 @@ def parts(whole, part):
     return [min(part, whole - begin) for begin in range(0, whole, part)]
 
 
-def measured(pinhost, swaps, every):
+def measured(pinhost, plugin, swaps, every):
     """Of one process: ordinary gaps, those at take-overs, times to the first batch and to the take-over, shares."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        plugin = built_plugin(pinhost, folder)
         prepare(folder, plugin)
         saves = run(pinhost, folder, plugin, swaps, every)
         batches, commits, charges = read(folder / "log")
@@ -76,12 +76,13 @@ def measured(pinhost, swaps, every):
     return *gaps(batches, saves), delays, shares
 
 
-def built_plugin(pinhost, folder):
+def built_plugin(pinhost):
     """A Rust plugin as its author has it."""
-    out = folder / "tags.wasm"
     source = REPOSITORY / "plugins" / "tags"
-    subprocess.run([pinhost, "plugin", "build", source, "--output", out], check=True, stdout=subprocess.DEVNULL)
-    return out.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "tags.wasm")
+        subprocess.run([pinhost, "plugin", "build", source, "--output", out], check=True, stdout=subprocess.DEVNULL)
+        return out.read_bytes()
 
 
 def prepare(folder, plugin):

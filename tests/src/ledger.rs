@@ -95,12 +95,20 @@ impl Ledger {
     }
 
     async fn send_batch(&mut self, records: u64) {
+        let partitions = self.partitions;
+        let any = || (fastrand::i32(0..partitions), format!("key {}", fastrand::u64(..KEYS)));
+        self.send_to((0..records).map(|_| any())).await;
+    }
+
+    /// Sends records to these partitions, with these keys, and waits until the broker has them.
+    ///
+    /// # Panics
+    /// If it does not take them.
+    pub async fn send_to(&mut self, records: impl IntoIterator<Item = (i32, String)>) {
         let mut on_their_way = Vec::new();
-        for _ in 0..records {
+        for (partition, key) in records {
             let number = (self.sent.len() + on_their_way.len()) as i64;
-            let key = format!("key {}", fastrand::u64(..KEYS));
             let time_ms = self.began_ms - fastrand::i64(0..SPAN_MS);
-            let partition = fastrand::i32(0..self.partitions);
             let value = json!({ "k": key, "n": number, "filling": self.filling }).to_string();
             let record = FutureRecord::to(&self.topic.name)
                 .partition(partition)

@@ -497,7 +497,8 @@ fn what_ran_is_told_while_the_files_are_broken() {
     let written = fs::read(stream.path("pins.yaml")).expect("it was written");
     stream.save_rule(rule(2, &nothing()));
     stream.says(TOOK_OVER, 1);
-    stream.has_rows(1_000);
+    let of_both = || stream.rows("SELECT count(*) FROM pinhost_lineage") == [[json!(2)]];
+    wait_until(SOON, of_both, || stream.running.log());
     save(&stream.path("pins.yaml"), "name: pins\nsource: [}\n");
     stream.says(REFUSED, 1);
 

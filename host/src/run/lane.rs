@@ -373,8 +373,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// How the generation did with a batch; or, while it is on probation, why it has to go. The one before
-    /// is asked what it would have made of the batch: records that are bad are nobody's fault.
+    /// How the generation did with a batch; or, while it is on probation, why it has to go. One that is known
+    /// to be good is asked what it would have made of the batch: records that are bad are nobody's fault.
     async fn watched(&self, result: &CleanResult, given: &Given) -> Result<Conduct, Trouble> {
         let records = given.raw.records.len() as u64;
         let (conduct, trouble) = match result {
@@ -384,17 +384,19 @@ impl<'a> Run<'a> {
                 (failed, Some(Trouble::Halted(cause.to_string())))
             }
         };
-        let Some((trouble, before)) = trouble.zip(given.live.before()) else {
-            return Ok(conduct);
-        };
+        let Some(trouble) = trouble else { return Ok(conduct) };
+        let current = self.shared.generations.current();
+        let has_taken_over = !Arc::ptr_eq(&current, &given.live);
+        let other = given.live.first_before().or_else(|| has_taken_over.then_some(current));
+        let Some(other) = other else { return Ok(conduct) };
         if matches!(trouble, Trouble::Slow { .. }) {
-            return Err(trouble);
+            return if has_taken_over { Ok(conduct) } else { Err(trouble) };
         }
-        let before = self.shared.pool.clean(&before, Arc::clone(&given.raw)).await.await;
-        match before {
-            Ok(Ok(before)) if before.conduct.is_better_than(&conduct) => Err(trouble),
-            Ok(Ok(before)) => {
-                Ok(Conduct { rejects: before.conduct.rejects, failed_calls: 0, ..conduct })
+        let by_other = self.shared.pool.clean(&other, Arc::clone(&given.raw)).await.await;
+        match by_other {
+            Ok(Ok(other)) if other.conduct.is_better_than(&conduct) => Err(trouble),
+            Ok(Ok(other)) => {
+                Ok(Conduct { rejects: other.conduct.rejects, failed_calls: 0, ..conduct })
             }
             Ok(Err(_)) | Err(_) => Ok(Conduct { rejects: 0, failed_calls: 0, ..conduct }),
         }

@@ -37,12 +37,15 @@ pub struct Live {
     life: Life,
 }
 
+/// How many generations behind the one that cleans are kept, as long as none of them is known to be good.
+const BEFORE_MAX: usize = 3;
+
 /// What became of a generation so far.
 #[derive(Debug, Default)]
 struct Life {
     /// What it is made of, until the sink knows.
     to_keep: tokio::sync::Mutex<Option<Generation>>,
-    account: Account,
+    account: Arc<Account>,
     probation: Option<Probation>,
     is_condemned: AtomicBool,
     is_retired: AtomicBool,
@@ -50,12 +53,16 @@ struct Life {
     began: Mutex<BTreeMap<Lane, Position>>,
 }
 
-/// What watches a generation that has just taken over.
+/// What watches a generation that has just taken over. That goes on when the next one takes over from it:
+/// batches that were given to it before are still to come.
 #[derive(Debug)]
 struct Probation {
+    /// It is known to be good, or to be bad.
     is_over: AtomicBool,
     /// What takes over again if need be.
     before: Mutex<Option<Arc<Live>>>,
+    /// How that one did, though it be gone.
+    account_before: Arc<Account>,
     watched: Mutex<Watched>,
 }
 
@@ -102,6 +109,7 @@ impl Live {
     pub fn on_probation(mut self, before: Arc<Self>, limits: &ProbationConfig) -> Self {
         self.life.probation = Some(Probation {
             is_over: AtomicBool::new(false),
+            account_before: Arc::clone(&before.life.account),
             before: Mutex::new(Some(before)),
             watched: Mutex::new(Watched::new(limits)),
         });
@@ -150,24 +158,26 @@ impl Live {
 
     /// The one that takes over again, while this one is on probation.
     pub fn before(&self) -> Option<Arc<Self>> {
-        let probation = self.life.probation.as_ref()?;
-        if probation.is_over.load(Ordering::Acquire) {
-            return None;
-        }
-        locked(&probation.before).clone()
+        locked(&self.life.probation.as_ref()?.before).clone()
     }
 
-    /// It did well enough, or does not count any more: the one before is let go.
+    /// The first of those before it that are kept: the others are on probation themselves.
+    pub(super) fn first_before(&self) -> Option<Arc<Self>> {
+        chain(&self.before()?).last()
+    }
+
+    /// It did well enough: those before are let go.
     pub fn end_probation(&self) {
-        if let Some(before) = self.forget_before() {
-            before.retire();
+        if let Some(probation) = &self.life.probation {
+            probation.is_over.store(true, Ordering::Release);
         }
+        self.forget_before();
     }
 
     /// What would be wrong with it if a batch came out like this.
     pub(super) fn trouble(&self, batch: &Conduct) -> Option<Trouble> {
-        let probation = self.life.probation.as_ref()?;
-        let before = self.before()?.conduct();
+        let probation = self.watching()?;
+        let before = probation.account_before.sum();
         locked(&probation.watched).trouble(batch, &before, self.patience())
     }
 
@@ -180,9 +190,7 @@ impl Live {
     /// A batch came out like this.
     pub(super) fn note(&self, batch: Conduct) {
         self.life.account.add(&batch);
-        if let Some(probation) = &self.life.probation
-            && !probation.is_over.load(Ordering::Acquire)
-        {
+        if let Some(probation) = self.watching() {
             locked(&probation.watched).add(batch, self.patience());
         }
     }
@@ -211,10 +219,30 @@ impl Live {
         self.retire();
     }
 
-    fn forget_before(&self) -> Option<Arc<Self>> {
+    /// Its probation, until that is over.
+    fn watching(&self) -> Option<&Probation> {
+        self.life.probation.as_ref().filter(|probation| !probation.is_over.load(Ordering::Acquire))
+    }
+
+    /// Ends its probation; false if that was over.
+    fn is_found_bad(&self) -> bool {
+        let probation = self.life.probation.as_ref();
+        probation.is_some_and(|it| !it.is_over.swap(true, Ordering::AcqRel))
+    }
+
+    /// Has another one take over if need be.
+    fn replace_before(&self, before: Option<Arc<Self>>) -> Option<Arc<Self>> {
         let probation = self.life.probation.as_ref()?;
-        probation.is_over.store(true, Ordering::Release);
-        locked(&probation.before).take()
+        std::mem::replace(&mut *locked(&probation.before), before)
+    }
+
+    /// Nothing goes back to those before any more.
+    fn forget_before(&self) {
+        let mut last = self.replace_before(None);
+        while let Some(live) = last {
+            live.retire();
+            last = live.replace_before(None);
+        }
     }
 }
 
@@ -264,12 +292,14 @@ impl Generations {
     }
 
     /// The next batch of every lane is cleaned by another generation, which is watched beside the one that
-    /// cleans now. Of those before that one none is needed any more.
+    /// cleans now.
     pub fn take_over(&self, next: Live, limits: &ProbationConfig) -> Arc<Live> {
         // Whichever that is by now.
         self.live.send_modify(|live| {
-            live.end_probation();
             *live = Arc::new(next.on_probation(Arc::clone(live), limits));
+            if let Some(last) = chain(live).nth(BEFORE_MAX) {
+                last.forget_before();
+            }
         });
         self.current()
     }
@@ -278,21 +308,36 @@ impl Generations {
     /// is cleaned again.
     pub fn go_back(&self, good: Live, bad: &Arc<Live>) -> Arc<Live> {
         self.live.send_modify(|live| {
-            live.end_probation();
+            live.forget_before();
             *live = Arc::new(good);
             bad.condemn();
         });
         self.current()
     }
 
-    /// Has the one before take over again. False if there is none, or if it has done so already.
+    /// Has the one before take over again; or, if another has taken over from the bad one meanwhile, nobody
+    /// goes back to that. False if there is none before, or if it was done already.
     pub fn roll_back(&self, bad: &Arc<Live>, why: Trouble, at: Option<(&Lane, Position)>) -> bool {
-        let is_done = self.live.send_if_modified(|live| {
-            // None is before one that another has taken over from, or that was rolled back.
-            let Some(before) = bad.forget_before() else { return false };
-            *live = before;
+        let mut is_done = false;
+        self.live.send_if_modified(|live| {
+            let is_current = Arc::ptr_eq(live, bad);
+            if (is_current && bad.before().is_none()) || !bad.is_found_bad() {
+                return false;
+            }
+            is_done = true;
+            let before = bad.replace_before(None);
             bad.condemn();
-            true
+            match before {
+                Some(before) if is_current => *live = before,
+                before => {
+                    let is_next =
+                        |it: &Arc<Live>| it.before().is_some_and(|it| Arc::ptr_eq(&it, bad));
+                    if let Some(next) = chain(live).find(is_next) {
+                        next.replace_before(before);
+                    }
+                }
+            }
+            is_current
         });
         if is_done {
             let at = at.map(|(lane, position)| (lane.clone(), position));
@@ -309,6 +354,11 @@ impl Generations {
             let _ = self.events.send(GenerationEvent::Unwanted { bad, why });
         }
     }
+}
+
+/// A generation, and those before it.
+fn chain(live: &Arc<Live>) -> impl Iterator<Item = Arc<Live>> + use<> {
+    std::iter::successors(Some(Arc::clone(live)), |live| live.before())
 }
 
 #[cfg(test)]
@@ -360,16 +410,47 @@ mod tests {
     }
 
     #[test]
-    fn of_a_chain_only_the_last_two_are_kept() {
+    fn those_before_are_let_go_once_one_is_good_or_when_they_are_many() {
         let (generations, _events) = Generations::new(Arc::new(live("one")));
         let one = generations.current();
         let two = generations.take_over(live("two"), &ProbationConfig::default());
         let three = generations.take_over(live("three"), &ProbationConfig::default());
-        assert!(one.is_retired() && two.before().is_none());
+        assert!(two.before().is_some_and(|before| Arc::ptr_eq(&before, &one)));
         assert!(three.before().is_some_and(|before| Arc::ptr_eq(&before, &two)));
-        three.end_probation();
-        assert!(two.is_retired() && !two.is_condemned());
-        assert!(!generations.roll_back(&three, Trouble::Asked, None), "it has stayed");
+        generations.take_over(live("four"), &ProbationConfig::default());
+        assert!(!one.is_retired());
+        let five = generations.take_over(live("five"), &ProbationConfig::default());
+        assert!(one.is_retired() && two.before().is_none() && !two.is_retired());
+        five.end_probation();
+        assert!(two.is_retired() && three.is_retired() && !three.is_condemned());
+        assert!(!generations.roll_back(&five, Trouble::Asked, None), "it has stayed");
+    }
+
+    #[test]
+    fn whoever_turns_out_bad_after_another_took_over_is_not_gone_back_to() {
+        let (generations, mut events) = Generations::new(Arc::new(live("one")));
+        let two = generations.take_over(live("two"), &ProbationConfig::default());
+        let three = generations.take_over(live("three"), &ProbationConfig::default());
+        let failed = Conduct { batches: 1, records: 10, failed_calls: 1, ..Conduct::default() };
+        assert!(matches!(two.trouble(&failed), Some(Trouble::Traps { .. })), "it is still watched");
+        assert!(generations.roll_back(&two, Trouble::Asked, None));
+        assert!(is_current(&generations, "three") && two.is_condemned() && !three.is_condemned());
+        assert!(!generations.roll_back(&two, Trouble::Asked, None), "it was, by another lane");
+        let told = events.try_recv().unwrap();
+        assert!(matches!(told, GenerationEvent::RolledBack { bad, .. } if Arc::ptr_eq(&bad, &two)));
+        assert!(generations.roll_back(&three, Trouble::Asked, None));
+        assert!(is_current(&generations, "one"));
+    }
+
+    #[test]
+    fn whoever_has_come_back_is_watched_as_before() {
+        let (generations, _events) = Generations::new(Arc::new(live("one")));
+        let two = generations.take_over(live("two"), &ProbationConfig::default());
+        let three = generations.take_over(live("three"), &ProbationConfig::default());
+        assert!(generations.roll_back(&three, Trouble::Asked, None));
+        assert!(is_current(&generations, "two"));
+        assert!(generations.roll_back(&two, Trouble::Asked, None));
+        assert!(is_current(&generations, "one"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod kafka;
 mod limits;
+mod names;
 mod rule;
 mod s3;
 mod sink;
@@ -28,6 +29,7 @@ pub use kafka::{
 pub use limits::{
     DeadLettersConfig, LimitsConfig, PluginLimitsConfig, ProbationConfig, UnitConfig,
 };
+pub use names::{DatabaseNames, NameFault, POSTGRES_NAMES, SQLITE_NAMES, TableName};
 pub use rule::{
     FieldConfig, Fields, OutputColumn, RuleConfig, StepConfig, TestConfig, TestRecord, TestReject,
 };

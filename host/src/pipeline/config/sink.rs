@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::names::{DatabaseNames, POSTGRES_NAMES, SQLITE_NAMES};
 use super::{DatabaseUrl, Duration, S3Config, Size};
 
 /// The kind is the key.
@@ -23,6 +24,15 @@ impl SinkConfig {
             Self::Sqlite(_) => "sqlite",
             Self::Objects(_) => "objects",
             Self::Stdout(_) => "stdout",
+        }
+    }
+
+    /// What its tables and columns can be called, if it has some.
+    pub fn names(&self) -> Option<&'static DatabaseNames> {
+        match self {
+            Self::Postgres(_) => Some(&POSTGRES_NAMES),
+            Self::Sqlite(_) => Some(&SQLITE_NAMES),
+            Self::Objects(_) | Self::Stdout(_) => None,
         }
     }
 
@@ -80,9 +90,6 @@ pub struct PostgresSinkConfig {
 }
 
 impl PostgresSinkConfig {
-    /// PostgreSQL cuts longer names short without a word, and then does not find them again.
-    pub const NAME_BYTES_MAX: usize = 63;
-
     /// What a URL may say behind its `?`.
     pub const PARAMETERS: [&str; 11] = [
         "sslmode",

@@ -6,8 +6,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::kafka::kafka;
 use crate::pipeline::config::{
-    DeadLettersConfig, Duration, LimitsConfig, PostgresSinkConfig, RowFormat, S3Config,
-    SinkCompression, SinkConfig, SourceConfig, UnitConfig,
+    DeadLettersConfig, Duration, LimitsConfig, NameFault, PostgresSinkConfig, RowFormat, S3Config,
+    SQLITE_NAMES, SinkCompression, SinkConfig, SourceConfig, TableName, UnitConfig,
 };
 use crate::pipeline::finding::Finding;
 use crate::pipeline::secrets;
@@ -37,26 +37,12 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
                 };
                 found.push(at.key("url").finding(format!("this is no URL of a database: {cause}")));
             }
-            if postgres.table.is_empty() {
-                found.push(at.key("table").finding("a table needs a name"));
-            } else if postgres.table.starts_with("pinhost.") {
-                let told = at.key("table").finding("tables of schema `pinhost` are pinhost's own");
-                found.push(told.help("name a table of another schema"));
-            }
+            table(TableName::read(&postgres.table).err(), at, found);
             positive(at, &[("pool", u64::from(postgres.pool))], found);
         }
         SinkConfig::Sqlite(sqlite) => {
             newest(sqlite.newest.as_deref(), &sqlite.key, at, found);
-            if sqlite.table.is_empty() {
-                found.push(at.key("table").finding("a table needs a name"));
-            } else if let Some((prefix, whose)) =
-                [("pinhost_", "pinhost's"), ("sqlite_", "SQLite's")]
-                    .into_iter()
-                    .find(|(prefix, _)| sqlite.table.to_ascii_lowercase().starts_with(prefix))
-            {
-                let told = format!("tables called `{prefix}…` are {whose} own");
-                found.push(at.key("table").finding(told).help("call it otherwise"));
-            }
+            table(SQLITE_NAMES.table(&sqlite.table).err(), at, found);
         }
         SinkConfig::Objects(objects) => {
             url(&objects.url, at.key("url"), found);
@@ -86,6 +72,10 @@ pub(in crate::pipeline) fn sink(sink: &SinkConfig, at: Cursor<'_>, found: &mut V
         }
         SinkConfig::Stdout(_) => {}
     }
+}
+
+fn table(fault: Option<NameFault>, at: Cursor<'_>, found: &mut Vec<Finding>) {
+    found.extend(fault.map(|fault| at.key("table").finding(fault.to_string()).help(fault.help())));
 }
 
 fn newest(newest: Option<&str>, key: &[String], at: Cursor<'_>, found: &mut Vec<Finding>) {

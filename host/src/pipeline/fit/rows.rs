@@ -88,8 +88,11 @@ pub(in crate::pipeline) fn rows(
             told.help("leave it out where there is a rule; `partition_by` names folders then"),
         );
     }
-    for (name, told) in names_not_taken(sink, columns) {
-        found.push(kind_at.finding(told).help(format!("rename `{name}` in the rule's `output:`")));
+    let all: Vec<&str> = columns.fields.iter().map(|field| &*field.name).collect();
+    let refused = sink.names().map(|database| database.columns(&all)).unwrap_or_default();
+    for (name, fault) in refused {
+        let told = kind_at.finding(fault.to_string());
+        found.push(told.help(format!("rename `{name}` in the rule's `output:`")));
     }
     for (setting, names, role) in asked {
         let at = kind_at.key(setting);
@@ -108,37 +111,16 @@ pub(in crate::pipeline) fn rows(
                 ),
                 None if columns.open => {}
                 None => {
-                    let names: Vec<_> = columns.fields.iter().map(|field| &*field.name).collect();
                     found.push(Finding {
-                        help: nearest::help(name, &names, "there are"),
+                        help: nearest::help(name, &all, "there are"),
                         ..at.finding(format!("rows have no column `{name}`"))
                     });
                 }
             }
         }
-        let all = names.len() >= columns.fields.len() && !columns.open;
-        if role == Role::Partition && all && !names.is_empty() {
+        let has_all = names.len() >= all.len() && !columns.open;
+        if role == Role::Partition && has_all && !names.is_empty() {
             found.push(at.finding("nothing is left to be written: these are all columns"));
         }
     }
-}
-
-/// Columns that a table cannot have, and why.
-fn names_not_taken<'a>(sink: &SinkConfig, columns: &'a Columns) -> Vec<(&'a str, String)> {
-    let (is_sqlite, is_postgres) =
-        (matches!(sink, SinkConfig::Sqlite(_)), matches!(sink, SinkConfig::Postgres(_)));
-    let mut told = Vec::new();
-    let names: Vec<&str> = columns.fields.iter().map(|field| &*field.name).collect();
-    for (at, name) in names.iter().enumerate() {
-        let twin = names[..at].iter().find(|other| other.eq_ignore_ascii_case(name));
-        if let Some(twin) = twin.filter(|_| is_sqlite) {
-            let why = "are one to SQLite, which does not tell case apart";
-            told.push((*name, format!("columns `{twin}` and `{name}` {why}")));
-        }
-        if is_postgres && name.len() > PostgresSinkConfig::NAME_BYTES_MAX {
-            let why = "is too long for PostgreSQL, which takes 63 bytes";
-            told.push((*name, format!("the name of column `{name}` {why}")));
-        }
-    }
-    told
 }

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::ddl::{BYTEA, TEXT, VARCHAR, type_id};
+use super::ddl::{BYTEA, TEXT, VARCHAR, table_name, type_id};
 use super::error::PostgresFault;
-use super::name::TableName;
 use super::session::{answered, query};
+use crate::pipeline::config::TableName;
 use crate::record::Kind;
 use crate::sink::table::ddl::quoted;
 
@@ -60,7 +60,7 @@ pub(super) async fn look(
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.oid = to_regclass($1)",
     );
-    let table = table.bind(name.quoted());
+    let table = table.bind(table_name(name));
     let Some(table) = answered(table.fetch_optional(&mut *connection)).await? else {
         return Ok(None);
     };

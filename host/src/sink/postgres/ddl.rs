@@ -1,10 +1,11 @@
 //! What PostgreSQL calls things.
 
+use crate::pipeline::config::{POSTGRES_NAMES, TableName};
 use crate::record::Kind;
-use crate::sink::table::ddl::Dialect;
+use crate::sink::table::ddl::{Dialect, quoted};
 
 pub(super) static POSTGRES: Dialect =
-    Dialect { database: "PostgreSQL", kind: column_type, text: "text", bytes: "bytea" };
+    Dialect { names: &POSTGRES_NAMES, kind: column_type, text: "text", bytes: "bytea" };
 
 pub(super) fn column_type(kind: Kind) -> &'static str {
     match kind {
@@ -15,6 +16,14 @@ pub(super) fn column_type(kind: Kind) -> &'static str {
         Kind::Timestamp => "timestamptz",
         Kind::TextList => "text[]",
         Kind::FloatList => "double precision[]",
+    }
+}
+
+/// For statements.
+pub(super) fn table_name(TableName { schema, table }: &TableName) -> String {
+    match schema {
+        Some(schema) => format!("{}.{}", quoted(schema), quoted(table)),
+        None => quoted(table),
     }
 }
 

@@ -37,12 +37,6 @@ pub enum PostgresFault {
     Scheme,
     #[error("something behind the `?` of `url:` is not understood")]
     Parameters,
-    #[error("`{name}` is no name of a table")]
-    TableName { name: String },
-    #[error("tables of schema `pinhost` are pinhost's own")]
-    OwnSchema,
-    #[error("the name `{name}` is too long for PostgreSQL, which takes 63 bytes")]
-    LongName { name: String },
 
     #[error("it cannot be reached: {0}")]
     Unreachable(io::Error),
@@ -83,12 +77,7 @@ impl PostgresFault {
             | Self::Unfit { .. }
             | Self::NotGiven { .. }
             | Self::OtherTable { .. } => ErrorClass::Systemic,
-            Self::Url(_)
-            | Self::Scheme
-            | Self::Parameters
-            | Self::TableName { .. }
-            | Self::OwnSchema
-            | Self::LongName { .. } => ErrorClass::Fatal,
+            Self::Url(_) | Self::Scheme | Self::Parameters => ErrorClass::Fatal,
             Self::Table(fault) => fault.class(),
         }
     }
@@ -114,11 +103,6 @@ impl PostgresFault {
                 "it is written like postgres://me:${PASSWORD}@db.example.com:5432/pins".to_owned()
             }
             Self::Parameters => format!("there are {}", PostgresSinkConfig::PARAMETERS.join(", ")),
-            Self::TableName { .. } => {
-                "it is written like pin, lake.pin or \"odd.name\".pin".to_owned()
-            }
-            Self::OwnSchema => "name a table of another schema".to_owned(),
-            Self::LongName { .. } => "choose a shorter one".to_owned(),
             Self::Unreachable(_) => {
                 "is it running there? The host and the port are those of `url:`".to_owned()
             }

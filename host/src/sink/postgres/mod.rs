@@ -16,7 +16,6 @@ mod journal;
 mod lane;
 mod letters;
 mod lineage;
-mod name;
 mod session;
 mod state;
 mod table;
@@ -34,6 +33,7 @@ use bytes::Bytes;
 use sqlx::postgres::PgConnection;
 
 use self::commit::{CommitError, Settled};
+use self::ddl::table_name;
 use self::error::Place;
 pub use self::error::{PostgresFault, PostgresSinkError};
 use self::lane::Lanes;
@@ -81,7 +81,7 @@ impl PostgresSink {
         let keep = Keep { letters: context.keep_dead_letters, deletes: config.keep_deletes.0 };
         Ok(Self {
             context,
-            place: database.place(table.name.quoted()),
+            place: database.place(table_name(&table.name)),
             table,
             nul: config.nul,
             database,

@@ -6,12 +6,11 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::catalog::{self, Column, Fit, Found};
-use super::ddl::POSTGRES;
+use super::ddl::{POSTGRES, table_name};
 use super::error::PostgresFault;
-use super::name::{TableName, fits};
 use super::session::{answered, query};
 use super::write::Plan;
-use crate::pipeline::config::PostgresSinkConfig;
+use crate::pipeline::config::{PostgresSinkConfig, TableName};
 use crate::record::Field;
 use crate::sink::RowOrigin;
 use crate::sink::table::ddl::{quoted, unique_index};
@@ -30,14 +29,11 @@ impl Table {
         replaces: bool,
     ) -> Result<Self, PostgresFault> {
         let PostgresSinkConfig { table, key, newest, create, provenance, .. } = config;
-        let name = TableName::read(table)?;
+        let name = TableName::read(table).map_err(TableFault::from)?;
         let newest = newest.as_deref();
         let (create, provenance) = (*create, *provenance);
         let config = TargetConfig { key, newest, create, provenance, replaces };
         let target = Target::new(&POSTGRES, table, config, columns)?;
-        for column in &*target.columns {
-            fits(&column.name)?;
-        }
         Ok(Self { target, name })
     }
 
@@ -56,7 +52,7 @@ impl Table {
             let fault = TableFault::NoUniqueKey {
                 table: target.name.clone(),
                 key: target.key_names().join(", "),
-                ddl: unique_index(&self.name.table, &self.name.quoted(), target),
+                ddl: unique_index(&self.name.table, &table_name(&self.name), target),
             };
             return Err(fault.into());
         }
@@ -81,7 +77,7 @@ impl Table {
         }
         let sql = format!(
             "SELECT {LANE}, {POSITION} FROM {} WHERE {}::text = $1 LIMIT {ORIGINS_MAX}",
-            self.name.quoted(),
+            table_name(&self.name),
             quoted(column)
         );
         let rows = sqlx::query_as(AssertSqlSafe(sql)).persistent(false).bind(value);
@@ -95,7 +91,7 @@ impl Table {
 
     async fn make(&self, connection: &mut PgConnection) -> Result<Found, PostgresFault> {
         let Target { name, create, .. } = &self.target;
-        let ddl = POSTGRES.create_table(&self.name.quoted(), &self.target);
+        let ddl = POSTGRES.create_table(&table_name(&self.name), &self.target);
         if !create {
             return Err(TableFault::NoTable { table: name.clone(), ddl }.into());
         }
@@ -120,7 +116,7 @@ impl Table {
         if missing.is_empty() {
             return Ok(found);
         }
-        let table = self.name.quoted();
+        let table = table_name(&self.name);
         let ddl: Vec<_> = missing.iter().map(|field| POSTGRES.add_column(&table, field)).collect();
         let ddl = ddl.join("\n");
         if !create {
@@ -140,7 +136,7 @@ impl Table {
 
     /// How each column of the rule gets into the table's.
     fn fits(&self, found: &Found) -> Result<Vec<Fit>, PostgresFault> {
-        let table = self.name.quoted();
+        let table = table_name(&self.name);
         let alter = |column: &Column, what: &str| {
             format!("ALTER TABLE {table} ALTER COLUMN {} {what};", quoted(&column.name))
         };

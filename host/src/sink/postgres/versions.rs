@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use super::catalog::Fit;
 use super::copy::{GroupError, copy, tried};
-use super::ddl::column_type;
+use super::ddl::{column_type, table_name};
 use super::encode::push_bytes;
 use super::error::PostgresFault;
 use super::session::{answered, query};
@@ -48,7 +48,7 @@ impl VersionPlan {
             return None;
         }
         let target = &table.target;
-        let name = table.name.quoted();
+        let name = table_name(&table.name);
         let key = target.key_names();
         let given = target.deleted();
         let sent = given.iter().map(|at| &*target.columns[*at].name).chain([VERSION, KEY]);

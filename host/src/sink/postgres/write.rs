@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 
 use super::catalog::{Fit, Found};
 use super::copy::{GroupError, copy, tried};
-use super::ddl::{POSTGRES, column_type};
+use super::ddl::{POSTGRES, column_type, table_name};
 use super::encode::{push_bytes, sized};
 use super::error::{PostgresFault, Refused};
 use super::session::answered;
@@ -61,7 +61,7 @@ impl Plan {
         let layout = target.layout(|column| found.column(column).is_some());
         let mut columns = target.written(layout);
         let written = quoted_list(columns.iter().copied());
-        let name = table.name.quoted();
+        let name = table_name(&table.name);
         let is_direct = target.key.is_empty() && fits.iter().all(|fit| *fit == Fit::Same);
         let stage = (!is_direct).then(|| {
             let mut made: Vec<_> = target

@@ -1,10 +1,11 @@
 //! What SQLite calls things.
 
+use crate::pipeline::config::SQLITE_NAMES;
 use crate::record::Kind;
 use crate::sink::table::ddl::Dialect;
 
 pub(super) static SQLITE: Dialect =
-    Dialect { database: "SQLite", kind: column_type, text: "TEXT", bytes: "BLOB" };
+    Dialect { names: &SQLITE_NAMES, kind: column_type, text: "TEXT", bytes: "BLOB" };
 
 fn column_type(kind: Kind) -> &'static str {
     match kind {

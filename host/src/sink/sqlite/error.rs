@@ -18,8 +18,6 @@ pub enum SqliteFault {
     NoPath,
     #[error("the folder that it is in is not there")]
     NoFolder,
-    #[error("columns `{one}` and `{other}` are one to SQLite, which does not tell case apart")]
-    SameColumn { one: String, other: String },
 
     #[error("{message} (SQLite code {code})")]
     Sqlite { code: i32, message: String },
@@ -36,7 +34,7 @@ impl SqliteFault {
             // The thread that drives a connection is gone, or a file could not be opened in time.
             Self::Client(_) => ErrorClass::Transient,
             Self::NoFolder => ErrorClass::Systemic,
-            Self::NoPath | Self::SameColumn { .. } => ErrorClass::Fatal,
+            Self::NoPath => ErrorClass::Fatal,
             Self::Table(fault) => fault.class(),
         }
     }
@@ -44,7 +42,6 @@ impl SqliteFault {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::NoFolder => "make the folder, or correct `path:`".to_owned(),
-            Self::SameColumn { .. } => "rename one of them in the rule's `output:`".to_owned(),
             Self::Table(fault) => return fault.help(),
             Self::Sqlite { code, .. } => return help_of(*code).map(str::to_owned),
             Self::NoPath | Self::Client(_) => return None,

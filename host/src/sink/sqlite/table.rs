@@ -27,19 +27,11 @@ impl Table {
         replaces: bool,
     ) -> Result<Self, SqliteFault> {
         let SqliteSinkConfig { table, key, newest, create, provenance, .. } = config;
-        SQLITE.takes_name(table, &["sqlite_", "pinhost_"])?;
+        SQLITE.names.table(table).map_err(TableFault::from)?;
         let newest = newest.as_deref();
         let (create, provenance) = (*create, *provenance);
         let config = TargetConfig { key, newest, create, provenance, replaces };
         let target = Target::new(&SQLITE, table, config, columns)?;
-        let mut seen: Vec<&str> = Vec::new();
-        for Field { name, .. } in &*target.columns {
-            if let Some(one) = seen.iter().find(|one| one.eq_ignore_ascii_case(name)) {
-                let (one, other) = ((*one).to_owned(), name.to_string());
-                return Err(SqliteFault::SameColumn { one, other });
-            }
-            seen.push(name);
-        }
         Ok(Self { target })
     }
 

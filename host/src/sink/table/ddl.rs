@@ -1,14 +1,14 @@
 //! What pinhost makes, what it tells people to make, and how a row takes another's place: where databases
 //! speak alike.
 
-use super::fault::TableFault;
 use super::target::{LANE, Layout, POSITION, Target, VERSION, Versions};
+use crate::pipeline::config::DatabaseNames;
 use crate::record::{Field, Kind};
 
 /// What they call otherwise.
 #[derive(Debug)]
 pub(crate) struct Dialect {
-    pub(crate) database: &'static str,
+    pub(crate) names: &'static DatabaseNames,
     pub(crate) kind: fn(Kind) -> &'static str,
     pub(crate) text: &'static str,
     pub(crate) bytes: &'static str,
@@ -54,21 +54,6 @@ impl Dialect {
 
     fn column(&self, field: &Field) -> String {
         format!("{} {}", quoted(&field.name), (self.kind)(field.kind))
-    }
-
-    /// Whether a table or a column may be called so.
-    pub(crate) fn takes_name(&self, name: &str, reserved: &[&str]) -> Result<(), TableFault> {
-        let (database, name) = (self.database, name.to_owned());
-        if name.contains('\0') {
-            return Err(TableFault::Name { database, name });
-        }
-        let starts = |prefix: &&str| {
-            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        };
-        if name.is_empty() || reserved.iter().any(starts) {
-            return Err(TableFault::ReservedName { database, name });
-        }
-        Ok(())
     }
 }
 

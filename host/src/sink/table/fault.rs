@@ -2,16 +2,15 @@
 
 use std::str::FromStr;
 
+use crate::pipeline::config::NameFault;
 use crate::record::{ErrorClass, Lane, Position};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TableFault {
     #[error("rows of a table have columns, and without a rule there are none")]
     NoRule,
-    #[error("the name `{name}` has a U+0000, which no name in {database} has")]
-    Name { database: &'static str, name: String },
-    #[error("`{name}` is a name that {database} or pinhost keeps for itself")]
-    ReservedName { database: &'static str, name: String },
+    #[error(transparent)]
+    Name(#[from] NameFault),
     #[error("`{option}:` names column `{column}`, which the rule does not give")]
     NoColumn { option: &'static str, column: String },
     #[error("`key:` names column `{column}` twice")]
@@ -77,8 +76,7 @@ impl TableFault {
             | Self::TooManyRefused { .. } => ErrorClass::Systemic,
             Self::UnknownColumn { .. }
             | Self::NoRule
-            | Self::Name { .. }
-            | Self::ReservedName { .. }
+            | Self::Name(_)
             | Self::NoColumn { .. }
             | Self::KeyTwice { .. }
             | Self::NewestWithoutKey
@@ -117,6 +115,7 @@ impl TableFault {
             Self::OtherSource { .. } | Self::OtherTarget { .. } => {
                 "give the pipeline another `name:`; under it, it starts anew".to_owned()
             }
+            Self::Name(fault) => fault.help().to_owned(),
             Self::NoRule => "give the pipeline a `rule:`".to_owned(),
             _ => return None,
         })

@@ -62,8 +62,9 @@ impl Target {
     ) -> Result<Self, TableFault> {
         let columns = columns.ok_or(TableFault::NoRule)?;
         let TargetConfig { key, newest, create, provenance, replaces } = config;
-        for column in &*columns {
-            dialect.takes_name(&column.name, &["_pinhost_"])?;
+        let names: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
+        if let Some((_, fault)) = dialect.names.columns(&names).into_iter().next() {
+            return Err(fault.into());
         }
         let at = |option, column: &str| {
             let at = columns.iter().position(|field| &*field.name == column);

@@ -163,11 +163,11 @@ async fn what_no_table_can_be_is_refused_before_anything_is_touched() {
     let list = [("id", Kind::Integer), ("tags", Kind::TextList)];
     type Case<'a> = (SqliteSinkConfig, &'a [(&'a str, Kind)], &'a str);
     let cases: [Case<'_>; 10] = [
-        (config("", &[], None), &FIELDS, "`` is a name that SQLite or pinhost keeps for itself"),
+        (config("", &[], None), &FIELDS, "a table needs a name"),
         (
             config("PINHOST_position", &[], None),
             &FIELDS,
-            "`PINHOST_position` is a name that SQLite or pinhost keeps for itself",
+            "`PINHOST_position` begins with `pinhost_`, which pinhost keeps for names of its own",
         ),
         (
             config("a\0b", &[], None),
@@ -177,7 +177,7 @@ async fn what_no_table_can_be_is_refused_before_anything_is_touched() {
         (
             config("t", &[], None),
             &[("_pinhost_lane", Kind::Text)],
-            "`_pinhost_lane` is a name that SQLite or pinhost keeps for itself",
+            "`_pinhost_lane` begins with `_pinhost_`, which pinhost keeps for names of its own",
         ),
         (
             config("t", &[], None),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pinhost_tests::command::{Said, command, said};
 use pinhost_tests::pinhost;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn run(folder: &Path, args: &[&str]) -> Said {
@@ -422,6 +422,34 @@ sink: { sqlite: { path: '${CANARY_URL}', table: '${CANARY}' } }
     for shown in ["unwrap: \"${CANARY}\"", "\"${file:secret}\"", "path: \"${CANARY_URL}\""] {
         assert!(resolved.stdout.contains(shown), "no {shown} in\n{}", resolved.stdout);
     }
+}
+
+#[test]
+fn a_log_of_json_has_nothing_else_on_stderr() {
+    let folder = folder();
+    let pipeline = "name: pins\nsource: { generate: { profile: pin, count: 100 } }\n\
+                    rule: { fields: { title: text, index: integer } }\n\
+                    sink: { sqlite: { path: pins.db, table: pin } }\n";
+    write(folder.path(), "good.yaml", pipeline);
+    write(folder.path(), "bad.yaml", &pipeline.replace("count: 100", "count: few"));
+    let elsewhere = pipeline.replace("path: pins.db", "path: nowhere/pins.db");
+    write(folder.path(), "unlucky.yaml", &format!("{elsewhere}limits: {{ start_time: 10ms }}\n"));
+    let lines = |file: &str, code: i32| {
+        let said = run(folder.path(), &["run", file, "--log-format", "json"]);
+        assert_eq!(said.code, Some(code), "{said:#?}");
+        let lines = said.stderr.lines().map(serde_json::from_str::<Value>);
+        lines.collect::<Result<Vec<_>, _>>().unwrap_or_else(|_| panic!("{said:#?}"))
+    };
+    let good = lines("good.yaml", 0);
+    assert_eq!(good[0]["message"], "starting");
+    assert_eq!(good[good.len() - 1]["records"], 100);
+
+    let bad = lines("bad.yaml", 2);
+    assert_eq!((&bad[0]["level"], &bad[0]["place"]), (&json!("ERROR"), &json!("bad.yaml:2:44")));
+
+    let unlucky = lines("unlucky.yaml", 3);
+    let error = unlucky.iter().find(|line| line["level"] == "ERROR").expect("an error");
+    assert_eq!(error["help"], "make the folder, or correct `path:`");
 }
 
 #[test]

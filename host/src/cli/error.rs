@@ -5,10 +5,10 @@ use std::fmt::{self, Display, Write as _};
 use std::io;
 use std::process::ExitCode;
 
-use super::output;
+use super::{log, output};
 use crate::decode::IntakeFault;
-use crate::pipeline::{ERROR, Findings, HELP, Place};
-use crate::plugin::{ConfigureError, Finding, PluginError, PluginFileError, SandboxError};
+use crate::pipeline::{ERROR, Finding, Findings, HELP, Place};
+use crate::plugin::{self, ConfigureError, PluginError, PluginFileError, SandboxError};
 use crate::source::arrow::ArrowSourceError;
 
 /// How a command ends. The numbers are a promise.
@@ -55,7 +55,7 @@ struct Told {
     exit: Exit,
     message: String,
     place: Option<Place>,
-    findings: Vec<Finding>,
+    findings: Vec<plugin::Finding>,
     help: Option<String>,
     /// Everything that is wrong with a pipeline or a rule: then that is the message.
     written: Option<Findings>,
@@ -128,7 +128,28 @@ impl CliError {
     }
 
     pub(super) fn print(&self) {
-        output::talk(self);
+        if log::is_json() {
+            self.log();
+        } else {
+            output::talk(self);
+        }
+    }
+
+    /// A line of the log for each thing that is wrong.
+    fn log(&self) {
+        let Told { message, place, findings, help, written, exit: _ } = &*self.0;
+        let at = |place: &Option<Place>| place.as_ref().map(Place::at);
+        if let Some(written) = written {
+            for Finding { message, place, help, .. } in written.as_slice() {
+                tracing::error!(place = at(place), help, "{message}");
+            }
+            return;
+        }
+        let mut message = message.clone();
+        for finding in findings {
+            let _ = write!(message, "\n{}", output::plain(&output::finding(finding, "  ")));
+        }
+        tracing::error!(place = at(place), help, "{message}");
     }
 }
 
@@ -201,7 +222,7 @@ impl From<ArrowSourceError> for CliError {
     fn from(error: ArrowSourceError) -> Self {
         let told = Self::input("").because(&error);
         let ArrowSourceError::Columns { faults, columns } = error else { return told };
-        let finding = |fault: IntakeFault| Finding {
+        let finding = |fault: IntakeFault| plugin::Finding {
             pointer: String::new(),
             message: fault.to_string(),
             help: None,

@@ -1,6 +1,7 @@
 //! The process's own log, on stderr.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::ColorChoice;
 use clap::{Args, ValueEnum};
@@ -24,7 +25,7 @@ pub(super) struct LogArgs {
         env = "PINHOST_LOG_LEVEL"
     )]
     log_level: String,
-    /// How lines are written.
+    /// How lines are written. With `json`, everything on stderr is an object a line.
     #[arg(
         long,
         global = true,
@@ -39,6 +40,13 @@ pub(super) struct LogArgs {
 enum LogFormat {
     Text,
     Json,
+}
+
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether what is said is for machines: then it is a line of the log too.
+pub(super) fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
 }
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -63,7 +71,10 @@ pub(super) fn start(args: &LogArgs) -> Result<(), CliError> {
         })?;
     let lines = fmt().with_env_filter(filter).with_writer(|| Masked(io::stderr()));
     match args.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).finish().init(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).finish().init();
+            IS_JSON.store(true, Ordering::Relaxed);
+        }
         LogFormat::Text => {
             let colours = anstream::AutoStream::choice(&io::stderr()) != ColorChoice::Never;
             lines.with_ansi(colours).without_time().with_target(false).finish().init();

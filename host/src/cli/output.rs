@@ -10,7 +10,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::CliError;
+use super::{CliError, log};
 use crate::pipeline::secrets::mask;
 use crate::plugin::Finding;
 use crate::run::Difference;
@@ -48,7 +48,17 @@ pub(super) fn data_line(value: &impl Serialize) -> Result<(), CliError> {
 
 /// Says something that is no result. If nobody listens, so be it.
 pub(super) fn talk(text: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "{}", mask(&text.to_string()));
+    let text = text.to_string();
+    if log::is_json() {
+        tracing::info!("{}", plain(&text).trim());
+    } else {
+        let _ = writeln!(anstream::stderr().lock(), "{}", mask(&text));
+    }
+}
+
+/// Without colours.
+pub(super) fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
 }
 
 /// What a plugin finds wrong, with what to do about it.

@@ -155,7 +155,7 @@ async fn replay(
             told.exit()
         }
     };
-    output::talk(Summary::new(&running, drain.is_cancelled()));
+    Summary::new(&running, drain.is_cancelled()).tell();
     Ok(signalled.exit().unwrap_or(exit))
 }
 

@@ -1,7 +1,6 @@
 //! `pinhost run`: pipelines from their sources to their sinks.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::signals::drain_on_signal;
-use super::{CliError, Exit, output, summary, threads};
+use super::summary::Summary;
+use super::{CliError, Exit, log, output, threads};
 use crate::observe::{Observed, Phase, Progress, Server, Stats};
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::SourceConfig;
@@ -86,7 +86,7 @@ async fn run_all(
         None => None,
     };
     for Running { pipeline, .. } in &running {
-        output::talk(opening(pipeline));
+        open(pipeline);
     }
     let drain = CancellationToken::new();
     let signalled = drain_on_signal(drain.clone())?;
@@ -134,7 +134,7 @@ async fn run_all(
     }
     drop(progress);
     for running in &running {
-        output::talk(summary::Summary::new(running, drain.is_cancelled()));
+        Summary::new(running, drain.is_cancelled()).tell();
     }
     Ok(signalled.exit().unwrap_or(exit))
 }
@@ -160,10 +160,13 @@ async fn listen(address: &str, running: &[Running]) -> Result<Server, CliError> 
     Ok(server)
 }
 
-fn opening(pipeline: &Pipeline) -> String {
-    let mut opening = format!("{}\n", pipeline.name);
-    let _ = write!(opening, "  delivery: {}", pipeline.delivery());
-    opening
+fn open(pipeline: &Pipeline) {
+    let (name, delivery) = (&pipeline.name, pipeline.delivery());
+    if log::is_json() {
+        tracing::info!(pipeline = %name, %delivery, "starting");
+    } else {
+        output::talk(format!("{name}\n  delivery: {delivery}"));
+    }
 }
 
 /// Whether a source ends by itself.

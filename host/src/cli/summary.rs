@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::log;
 use super::output::{self, BAD, FAINT, GOOD, STRONG};
 use super::run::Running;
 use crate::observe::{LaneHealth, Totals};
@@ -24,31 +25,37 @@ impl<'a> Summary<'a> {
     pub(super) fn new(running: &'a Running, is_drained: bool) -> Self {
         Self { running, is_drained }
     }
+
+    /// Says it, as people read it or as a line of the log.
+    pub(super) fn tell(&self) {
+        if !log::is_json() {
+            return output::talk(self);
+        }
+        let Running { pipeline, stats } = self.running;
+        let totals = stats.totals();
+        tracing::info!(
+            pipeline = %pipeline.name,
+            records = totals.records,
+            rows = totals.rows,
+            superseded = totals.superseded,
+            dropped = totals.dropped(),
+            dead_letters = totals.dead(),
+            seconds = stats.elapsed().as_secs_f64(),
+            "{}",
+            output::plain(&self.how(&totals))
+        );
+    }
 }
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Running { pipeline, stats } = self.running;
         let totals = stats.totals();
-        let took = stats.elapsed();
-        let has_ended = totals.lanes.values().all(|lane| lane.health == LaneHealth::Ended);
-        let time = output::time(took);
-        let how = match (totals.lanes.is_empty(), has_ended, self.is_drained) {
-            (true, _, _) => format!("{BAD}not started{BAD:#}"),
-            (false, true, _) => format!("{GOOD}done{GOOD:#} {FAINT}in {time}{FAINT:#}"),
-            (false, false, true) => match pipeline.sink {
-                SinkConfig::Stdout(_) => format!("stopped after {time}"),
-                _ => format!("stopped after {time}; the next run goes on from here"),
-            },
-            (false, false, false) => {
-                format!("{BAD}not finished{BAD:#} {FAINT}after {time}{FAINT:#}")
-            }
-        };
-        writeln!(f, "\n{STRONG}{}{STRONG:#}  {how}", pipeline.name)?;
+        writeln!(f, "\n{STRONG}{}{STRONG:#}  {}", pipeline.name, self.how(&totals))?;
         if totals.records == 0 {
-            return self.nothing(f, &totals, has_ended || self.is_drained);
+            return self.nothing(f, &totals);
         }
-        let rate = (totals.records as f64 / took.as_secs_f64()) as u64;
+        let rate = (totals.records as f64 / stats.elapsed().as_secs_f64()) as u64;
         let rows = [
             ("records read", totals.records, format!("{} a second", output::number(rate))),
             ("rows stored", totals.rows, place(pipeline)),
@@ -76,8 +83,24 @@ impl fmt::Display for Summary<'_> {
 }
 
 impl Summary<'_> {
+    /// How it ended, and when.
+    fn how(&self, totals: &Totals) -> String {
+        let time = output::time(self.running.stats.elapsed());
+        match (totals.lanes.is_empty(), has_ended(totals), self.is_drained) {
+            (true, _, _) => format!("{BAD}not started{BAD:#}"),
+            (false, true, _) => format!("{GOOD}done{GOOD:#} {FAINT}in {time}{FAINT:#}"),
+            (false, false, true) => match self.running.pipeline.sink {
+                SinkConfig::Stdout(_) => format!("stopped after {time}"),
+                _ => format!("stopped after {time}; the next run goes on from here"),
+            },
+            (false, false, false) => {
+                format!("{BAD}not finished{BAD:#} {FAINT}after {time}{FAINT:#}")
+            }
+        }
+    }
+
     /// No record was committed.
-    fn nothing(&self, f: &mut fmt::Formatter<'_>, totals: &Totals, was_all: bool) -> fmt::Result {
+    fn nothing(&self, f: &mut fmt::Formatter<'_>, totals: &Totals) -> fmt::Result {
         let pipeline = &self.running.pipeline;
         let at: Vec<_> = totals
             .lanes
@@ -87,6 +110,7 @@ impl Summary<'_> {
         if at.is_empty() {
             return write!(f, "\n  no record was read");
         }
+        let was_all = has_ended(totals) || self.is_drained;
         let why = if was_all { "nothing new to read" } else { "nothing was committed" };
         let (at, place) = (at.join(", "), place(pipeline));
         write!(f, "\n  {why}: {at}\n  no row was added {place}")
@@ -143,6 +167,10 @@ impl Summary<'_> {
         let rows = next.into_iter().map(|(command, what)| [command, what.to_owned()]);
         write!(f, "\n{STRONG}next{STRONG:#}\n{}", output::lines(&output::unwrapped(rows), "  "))
     }
+}
+
+fn has_ended(totals: &Totals) -> bool {
+    totals.lanes.values().all(|lane| lane.health == LaneHealth::Ended)
 }
 
 /// A query, as a word for a shell. Names that came from variables of the environment are filled in there.

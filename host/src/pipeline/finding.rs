@@ -19,6 +19,13 @@ pub struct Place {
     pub text: String,
 }
 
+impl Place {
+    /// `pins.yaml:5:9`
+    pub fn at(&self) -> String {
+        format!("{}:{}:{}", self.path.display(), self.line, self.column)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// It cannot run like this.
@@ -143,14 +150,13 @@ impl fmt::Display for Finding {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, line, column, width, text } = self;
-        let path = path.display();
+        let Self { line, column, width, text, .. } = self;
         let margin = " ".repeat(line.to_string().len());
         // Tabs stay tabs, so that the mark stands below what it marks.
         let before = text.chars().take(column - 1);
         let before: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let mark = "^".repeat((*width).max(1));
-        writeln!(f, "{FRAME}{margin}-->{FRAME:#} {path}:{line}:{column}")?;
+        writeln!(f, "{FRAME}{margin}-->{FRAME:#} {}", self.at())?;
         writeln!(f, "{FRAME}{margin} |{FRAME:#}")?;
         writeln!(f, "{FRAME}{line} |{FRAME:#} {}", text.trim_end())?;
         write!(f, "{FRAME}{margin} |{FRAME:#} {before}{ERROR}{mark}{ERROR:#}")

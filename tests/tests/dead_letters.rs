@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use pinhost_tests::command::{Said, command, said};
-use pinhost_tests::pinhost;
+use pinhost_tests::{pinhost, table};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -31,6 +31,17 @@ dead_letters: {{ max_ratio: 1 }}
 
 fn letters(lines: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// The generation that rejected the record of a row did not make the row.
+fn is_told_as_of_the_retry(folder: &Path, rejected_by: Option<&str>) {
+    let last = "SELECT _pinhost_position FROM pin ORDER BY rowid DESC LIMIT 1";
+    let last = table::sqlite(&folder.join("pins.db"), last)[0][0].clone();
+    let given = format!("_pinhost_position={}", last.as_str().expect("a place"));
+    let traced = run(folder, &["lineage", "pins.yaml", "--json", "--where", &given]).json();
+    let made_by = traced["rows"][0]["generation"].as_str().expect("a digest");
+    assert_ne!(Some(made_by), rejected_by, "{traced}");
+    assert!(traced["generations"][made_by]["rule"].is_object(), "{traced}");
 }
 
 #[test]
@@ -62,6 +73,9 @@ fn however_many_letters_there_are_each_is_exported_and_retried_once() {
         let last = exported[dead - 1]["id"].as_str().expect("an id");
         let retried = run(folder, &["dead-letters", "pins.yaml", "retry", last]);
         assert!(retried.stderr.contains("1 dead letter tried again: 1 stored"), "{retried:?}");
+        if sink.contains("sqlite") {
+            is_told_as_of_the_retry(folder, exported[dead - 1]["generation"].as_str());
+        }
         let retried = run(folder, &["dead-letters", "pins.yaml", "retry"]);
         let (tried, told) =
             retried.stderr.split_once(" dead letters tried again: ").expect("figures");

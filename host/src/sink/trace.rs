@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{LineageRange, Sink};
-use crate::record::ConnectorError;
+use super::letter::id;
+use super::{DeadLetterFilter, DeadLetterState, LineageRange, RowOrigin, Sink};
+use crate::record::{ConnectorError, Digest, Position};
 
 /// Rows, and what made each of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,11 +41,15 @@ pub async fn trace(
     let writers = sink.writers().await?;
     let replays = writers.iter().filter_map(|writer| writer.rsplit_once(".replay-"));
     let replays = replays.map(|(_, id)| id.to_owned()).collect();
+    let retried = retried(sink, &origins).await?;
     let mut trace = Trace { rows: Vec::new(), generations: BTreeMap::new(), replays };
     for row in origins {
         // What was read twice, or replayed: what came last has made the row.
-        let range = ranges.iter().rev().find(|range| range.made(&row));
-        let digest = range.and_then(|range| range.generation);
+        let mut ranges = ranges.iter().rev().filter(|range| range.made(&row));
+        let range = ranges.next();
+        // Where a record came once, and its letter was tried again, that was later.
+        let by_retry = retried.get(&letter(&row)).filter(|_| ranges.next().is_none());
+        let digest = by_retry.copied().or_else(|| range?.generation);
         let generation = digest.map(|digest| digest.to_string());
         if let Some((digest, name)) = digest.zip(generation.clone())
             && !trace.generations.contains_key(&name)
@@ -57,4 +62,27 @@ pub async fn trace(
         trace.rows.push(TracedRow { lane, record, generation });
     }
     Ok(Some(trace))
+}
+
+/// Of records that were dead letters: what made rows of them when they were tried again.
+async fn retried(
+    sink: &dyn Sink,
+    rows: &[RowOrigin],
+) -> Result<BTreeMap<String, Digest>, ConnectorError> {
+    if rows.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let filter = DeadLetterFilter {
+        ids: rows.iter().map(letter).collect(),
+        state: Some(DeadLetterState::Retried),
+        ..DeadLetterFilter::default()
+    };
+    let letters = sink.dead_letters(&filter).await?;
+    Ok(letters.into_iter().map(|letter| (letter.id, letter.generation)).collect())
+}
+
+/// The id of the letter that a row's record has, if it was one.
+fn letter(row: &RowOrigin) -> String {
+    let position: Position = row.written.parse().expect("it was read as one");
+    id(row.lane.name(), &position)
 }

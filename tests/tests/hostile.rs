@@ -144,8 +144,9 @@ fn every_one_ends_with_its_verdict(load: impl Fn() -> Plugin) {
         match what {
             // So many that they are left out, and not so many that they take too long.
             Misbehaviour::Deed(Deed::LogFlood) => config["n"] = json!(20_000),
-            // MiB: what a busy machine copies in time.
+            // MiB, and rows that are none: what a busy machine copies in time.
             Misbehaviour::Answer(Answer::ReplacedLarge) => config["n"] = json!(4),
+            Misbehaviour::Answer(Answer::RejectedMany) => config["n"] = json!(50_000),
             _ => {}
         }
         let what = name(what);

@@ -600,15 +600,68 @@ fn another_source_or_sink_has_the_lanes_end_and_begin_anew() {
     save(&stream.path("pins.yaml"), written.replace("time: 100ms", "time: 50ms"));
     stream.says("the lanes end, and begin anew", 1);
     stream.has_rows(1_000);
+    stream.save_rule(rule(2, &nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.has_rows(10_000);
     save(&stream.path("pins.yaml"), written.replace("path: pins.db", "path: nowhere/pins.db"));
     stream.says("what is written now does not start, and what ran before goes on", 1);
     stream.has_rows(1_000);
+    let last = "SELECT json_extract(g.resolved, '$.rule.steps[0].with.prefix') \
+                FROM pinhost_lineage l JOIN pinhost_generation g ON g.digest = l.generation \
+                ORDER BY l.id DESC LIMIT 1";
+    assert_eq!(stream.rows(last), [[json!(&PREFIX[..2])]], "that is the rule that was saved since");
     save(&stream.path("pins.yaml"), &written);
     stream.says("the lanes end, and begin anew", 3);
-    stream.save_rule(rule(2, &nothing()));
+    stream.save_rule(rule(3, &nothing()));
+    stream.says(TOOK_OVER, 2);
+    stream.has_rows(1_000);
+    assert_eq!(stream.end().len(), 3);
+}
+
+/// The rows that are there are all, once, of what was read.
+fn is_whole(stream: Stream) {
+    let Stream { folder, running, .. } = stream;
+    running.drain();
+    let sums = "SELECT count(DISTINCT at), count(*), \
+                max(at) + 1 - (SELECT count(*) FROM pinhost_dead_letter) FROM pin";
+    let sums = &table::sqlite(&folder.path().join("pins.db"), sums)[0];
+    assert!(sums[0] == sums[1] && sums[1] == sums[2], "{sums:?}");
+}
+
+/// A stream whose table is somebody else's to make and to mend.
+fn into_a_table_of_its_own() -> Stream {
+    let stream = Stream::start("rate: 2000", "{}");
+    let written = fs::read_to_string(stream.path("pins.yaml")).expect("UTF-8");
+    let table = "table: pin, create: false";
+    save(&stream.path("pins.yaml"), written.replace("table: pin", table));
+    stream.says("the lanes end, and begin anew", 1);
+    stream.has_rows(1_000);
+    stream
+}
+
+#[test]
+fn what_the_table_takes_no_more_is_cleaned_again_by_a_rule_whose_rows_it_takes() {
+    let mut stream = into_a_table_of_its_own();
+    table::change_sqlite(&stream.path("pins.db"), "ALTER TABLE pin DROP COLUMN save_location");
+    stream.says("the sink refuses a unit", 1);
+    let mut narrow = rule(2, &nothing());
+    (narrow["output"], narrow["tests"]) = (json!(["at"]), json!([]));
+    stream.save_rule(narrow);
     stream.says(TOOK_OVER, 1);
     stream.has_rows(1_000);
-    assert_eq!(stream.end().len(), 2);
+    is_whole(stream);
+}
+
+#[test]
+fn lanes_that_wait_for_their_table_begin_anew_all_the_same() {
+    let stream = into_a_table_of_its_own();
+    table::change_sqlite(&stream.path("pins.db"), "ALTER TABLE pin DROP COLUMN save_location");
+    stream.says("the sink refuses a unit", 1);
+    let written = fs::read_to_string(stream.path("pins.yaml")).expect("UTF-8");
+    save(&stream.path("pins.yaml"), written.replace("create: false", "create: true"));
+    stream.says("the lanes end, and begin anew", 2);
+    stream.has_rows(1_000);
+    is_whole(stream);
 }
 
 #[test]
@@ -662,4 +715,23 @@ fn a_rule_whose_rows_the_table_refuses_is_rolled_back() {
     stream.says(ROLLED_BACK, 1);
     stream.has_rows(1_000);
     assert_eq!(stream.end().keys().copied().collect::<Vec<_>>(), [1]);
+}
+
+/// So few that the lane goes on: they are dead letters that there were not before.
+#[test]
+fn a_rule_of_whose_rows_the_table_refuses_some_is_rolled_back() {
+    let mut stream = Stream::start("rate: 20000", "{}");
+    let some = format!(
+        "CREATE TRIGGER some BEFORE INSERT ON pin \
+         WHEN NEW.at % 40 = 0 AND NEW.save_location LIKE '{}%' \
+         BEGIN SELECT RAISE(ABORT, 'not these'); END",
+        &PREFIX[2..]
+    );
+    table::change_sqlite(&stream.path("pins.db"), &some);
+    stream.save_rule(rule(2, &nothing()));
+    stream.says(TOOK_OVER, 1);
+    stream.says(ROLLED_BACK, 1);
+    stream.says("are dead letters, and before it were", 1);
+    stream.has_rows(1_000);
+    assert_eq!(stream.end().keys().copied().collect::<Vec<_>>(), [1, 2]);
 }

@@ -28,7 +28,7 @@ use super::pool::{CleanResult, Pool, Uncleanable};
 use crate::observe::{LaneHealth, Stats, UnitFigures};
 use crate::record::lift::{Move, PipelineArgs, Resume};
 use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch, Unit};
-use crate::sink::{Claim, Committed, Sink, Stored, Verdict};
+use crate::sink::{Claim, Committed, Sink, Stored, Verdict, judgement_of};
 use crate::source::{Journal, Most, Source};
 
 /// What part of a unit is cleaned ahead while the one before it waits for the sink.
@@ -152,8 +152,8 @@ pub(super) async fn run(
     match claim(shared, lane).await {
         Ok(claim) => {
             shared.stats.claimed(lane, claim.position);
-            let run = Run::new(shared, claim.clone(), is_probe, breaker);
-            let (Ok(end) | Err(end)) = run.until_the_end(drain).await;
+            let run = Run::new(shared, claim.clone(), is_probe, drain.clone(), breaker);
+            let (Ok(end) | Err(end)) = run.until_the_end().await;
             if let LaneEnd::Halted(halt) = &end {
                 note(shared, &claim, halt).await;
             }
@@ -184,8 +184,8 @@ async fn claim(shared: &Shared, lane: &Lane) -> Result<Claim, Halt> {
 async fn heed(shared: &Shared) -> Result<(), Halt> {
     let live = shared.generations.current();
     let judgements = live.sink.judgements().await.map_err(Halt::Sink)?;
-    let last = judgements.iter().rev().find(|it| it.generation == live.generation);
-    if let Some(bad) = last.filter(|it| it.verdict == Verdict::RolledBack) {
+    let known = judgement_of(live.generation, &judgements);
+    if let Some(bad) = known.filter(|it| it.verdict == Verdict::RolledBack) {
         shared.generations.unwanted(&live, bad.reason.as_deref().unwrap_or("it was rolled back"));
     }
     Ok(())
@@ -211,6 +211,7 @@ struct Run<'a> {
     shared: &'a Shared,
     claim: Claim,
     is_probe: bool,
+    drain: CancellationToken,
     breaker: &'a mut Breaker,
     /// Dead letters that may still come without being counted.
     accepted_rejects: u64,
@@ -242,31 +243,40 @@ type Commit = Pin<Box<dyn Future<Output = Result<Option<Done>, Halt>> + Send>>;
 
 /// A unit that is committed.
 struct Done {
+    live: Arc<Live>,
     to: Position,
     figures: UnitFigures,
     stored: Stored,
 }
 
 impl<'a> Run<'a> {
-    fn new(shared: &'a Shared, claim: Claim, is_probe: bool, breaker: &'a mut Breaker) -> Self {
+    fn new(
+        shared: &'a Shared,
+        claim: Claim,
+        is_probe: bool,
+        drain: CancellationToken,
+        breaker: &'a mut Breaker,
+    ) -> Self {
         let accepted_rejects = claim.accepted_rejects;
         let making = Making::default();
         let generation = shared.generations.current().generation;
         let cut = VecDeque::new();
-        Self { shared, claim, is_probe, breaker, accepted_rejects, making, cut, generation }
+        Self { shared, claim, is_probe, drain, breaker, accepted_rejects, making, cut, generation }
     }
 
     /// `Err` ends it with nothing more committed, `Ok` with everything that was read.
-    async fn until_the_end(mut self, drain: &CancellationToken) -> Result<LaneEnd, LaneEnd> {
+    async fn until_the_end(mut self) -> Result<LaneEnd, LaneEnd> {
         // Enough to keep every thread busy while results wait for their turn. More would have another
         // generation wait for longer.
         let (batches, mut pending) = mpsc::channel(self.shared.pool.threads() * 2);
+        let mut changes = self.shared.generations.follow();
+        let live = Arc::clone(&changes.borrow_and_update());
         let reading = Reading {
             source: Arc::clone(&self.shared.source),
             generations: Arc::clone(&self.shared.generations),
-            live: self.shared.generations.current(),
+            live,
             is_new_to_it: true,
-            changes: self.shared.generations.follow(),
+            changes,
             pool: self.shared.pool.clone(),
             budget: self.shared.budget.clone(),
             journal: Arc::new(LaneJournal {
@@ -280,7 +290,7 @@ impl<'a> Run<'a> {
             most: self.shared.batch,
             batches,
         };
-        let reading = AbortOnDropHandle::new(tokio::spawn(reading.run(drain.clone())));
+        let reading = AbortOnDropHandle::new(tokio::spawn(reading.run(self.drain.clone())));
 
         // What comes before all that is still to come.
         let mut ahead: VecDeque<Pending> = VecDeque::new();
@@ -373,8 +383,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// How the generation did with a batch; or, while it is on probation, why it has to go. One that is known
-    /// to be good is asked what it would have made of the batch: records that are bad are nobody's fault.
+    /// How the generation did with a batch; or, while it is on probation, why it has to go. Those before it,
+    /// and one that has taken over from it, are asked what they would have made of the batch: records that are
+    /// bad are nobody's fault.
     async fn watched(&self, result: &CleanResult, given: &Given) -> Result<Conduct, Trouble> {
         let records = given.raw.records.len() as u64;
         let (conduct, trouble) = match result {
@@ -387,19 +398,23 @@ impl<'a> Run<'a> {
         let Some(trouble) = trouble else { return Ok(conduct) };
         let current = self.shared.generations.current();
         let has_taken_over = !Arc::ptr_eq(&current, &given.live);
-        let other = given.live.first_before().or_else(|| has_taken_over.then_some(current));
-        let Some(other) = other else { return Ok(conduct) };
+        let others = given.live.all_before().chain(has_taken_over.then_some(current));
         if matches!(trouble, Trouble::Slow { .. }) {
-            return if has_taken_over { Ok(conduct) } else { Err(trouble) };
+            let is_watched = !has_taken_over && given.live.before().is_some();
+            return if is_watched { Err(trouble) } else { Ok(conduct) };
         }
-        let by_other = self.shared.pool.clean(&other, Arc::clone(&given.raw)).await.await;
-        match by_other {
-            Ok(Ok(other)) if other.conduct.is_better_than(&conduct) => Err(trouble),
-            Ok(Ok(other)) => {
-                Ok(Conduct { rejects: other.conduct.rejects, failed_calls: 0, ..conduct })
+        let mut accepted = None;
+        for other in others {
+            match self.shared.pool.clean(&other, Arc::clone(&given.raw)).await.await {
+                Ok(Ok(other)) if other.conduct.is_better_than(&conduct) => return Err(trouble),
+                Ok(Ok(other)) => accepted = Some(other.conduct.rejects),
+                Ok(Err(_)) | Err(_) => accepted = accepted.or(Some(0)),
             }
-            Ok(Err(_)) | Err(_) => Ok(Conduct { rejects: 0, failed_calls: 0, ..conduct }),
         }
+        Ok(match accepted {
+            Some(rejects) => Conduct { rejects, failed_calls: 0, ..conduct },
+            None => conduct,
+        })
     }
 
     /// Has a batch cleaned again, by the generation that cleans now.
@@ -504,12 +519,18 @@ impl<'a> Run<'a> {
         assert!(unit.is_balanced(), "every record of a unit ends in exactly one place");
         // The claim moves on by itself: the unit before this one is committed by now.
         let claim = Claim { position: from, ..self.claim.clone() };
-        let stats = Arc::clone(&self.shared.stats);
+        let offered = Offered {
+            live,
+            unit,
+            stats: Arc::clone(&self.shared.stats),
+            generations: Arc::clone(&self.shared.generations),
+            drain: self.drain.clone(),
+        };
         async move {
-            let committed = offer(&live, &stats, &claim, &unit).await?;
+            let committed = offered.to_the_sink(&claim).await?;
             drop(held);
             Ok(match committed {
-                Committed::Done(stored) => Some(Done { to, figures, stored }),
+                Committed::Done(stored) => Some(Done { to, figures, stored, live: offered.live }),
                 Committed::Fenced => None,
                 Committed::Refused(reasons) => {
                     return Err(Halt::TooManyRefused { records, reasons, generation });
@@ -519,12 +540,27 @@ impl<'a> Run<'a> {
         .boxed()
     }
 
-    fn committed(&mut self, Done { to, figures, stored }: Done) {
+    /// Rows that the sink refuses are dead letters like others.
+    fn note_refused(&self, live: &Arc<Live>, refused: u64) {
+        if refused == 0 {
+            return;
+        }
+        let conduct = Conduct { rejects: refused, ..Conduct::default() };
+        let trouble = live.trouble(&conduct);
+        live.note(conduct);
+        if let Some(trouble @ Trouble::Rejects { .. }) = trouble {
+            let at = (&self.claim.lane, self.claim.position);
+            self.shared.generations.roll_back(live, trouble, Some(at));
+        }
+    }
+
+    fn committed(&mut self, Done { live, to, figures, stored }: Done) {
         self.claim.position = to;
         let refused = stored.refused.values().sum::<u64>();
         let accepted = refused.min(self.accepted_rejects);
         self.accepted_rejects -= accepted;
         self.breaker.note_refused(refused - accepted);
+        self.note_refused(&live, refused - accepted);
         self.shared.stats.committed(&self.claim.lane, to, figures, &stored);
         self.shared.source.hint(&self.claim.lane, to);
         tracing::debug!(lane = %self.claim.lane, to = %to, rows = stored.rows, "committed");
@@ -552,52 +588,77 @@ async fn take(
     Some((result, given))
 }
 
-/// Offers a unit until there is an answer, for ever if need be: what it waits for holds back everything
-/// behind it.
-async fn offer(live: &Live, stats: &Stats, claim: &Claim, unit: &Unit) -> Result<Committed, Halt> {
-    let mut patience = Patience::new(Duration::from_secs(10));
-    let mut told = None;
-    loop {
-        let committed = async {
-            live.keep().await?;
-            live.sink.commit(claim, unit).await
-        };
-        let error = match committed.await {
-            Ok(committed) => {
-                if told.is_some() {
-                    tracing::info!(lane = %unit.lane, "the sink takes units again");
-                    stats.health(&unit.lane, LaneHealth::Running);
+/// A unit that waits for its sink.
+struct Offered {
+    live: Arc<Live>,
+    unit: Unit,
+    stats: Arc<Stats>,
+    generations: Arc<Generations>,
+    drain: CancellationToken,
+}
+
+impl Offered {
+    /// Offers the unit until there is an answer, for ever if need be: what it waits for holds back everything
+    /// behind it. It is given up, to be cleaned again, where another attempt is of no use: its generation was
+    /// rolled back, another one has taken over whose rows the sink may take, or the lane is to end.
+    async fn to_the_sink(&self, claim: &Claim) -> Result<Committed, Halt> {
+        let Self { live, unit, stats, generations, drain } = self;
+        let mut patience = Patience::new(Duration::from_secs(10));
+        let mut changes = generations.follow();
+        let mut told = None;
+        loop {
+            let committed = async {
+                live.keep().await?;
+                live.sink.commit(claim, unit).await
+            };
+            let error = match committed.await {
+                Ok(committed) => {
+                    if told.is_some() {
+                        tracing::info!(lane = %unit.lane, "the sink takes units again");
+                        stats.health(&unit.lane, LaneHealth::Running);
+                    }
+                    return Ok(committed);
                 }
-                return Ok(committed);
+                Err(error) => error,
+            };
+            let has_gone = live.is_condemned()
+                || error.class != ErrorClass::Transient
+                    && !Arc::ptr_eq(live, &generations.current());
+            // Until the first commit nobody knows whether it ever worked: the pipeline decides how long to try.
+            if error.class == ErrorClass::Fatal
+                || !stats.has_committed()
+                || has_gone
+                || drain.is_cancelled()
+            {
+                return Err(Halt::Sink(error));
             }
-            Err(error) => error,
-        };
-        // Until the first commit nobody knows whether it ever worked: the pipeline decides how long to try.
-        if error.class == ErrorClass::Fatal || !stats.has_committed() {
-            return Err(Halt::Sink(error));
-        }
-        let said = error.to_string();
-        if told.as_ref() != Some(&said) {
-            let help = error.help.as_deref().unwrap_or_default();
-            match error.class {
-                ErrorClass::Transient => {
-                    tracing::warn!(lane = %unit.lane, "the sink does not take a unit, trying again: {said}");
-                }
-                _ => {
-                    tracing::error!(lane = %unit.lane, help, "the sink refuses a unit; the lane is halted until that is mended: {said}");
-                }
+            let said = error.to_string();
+            if told.as_ref() != Some(&said) {
+                self.tell(&error);
+                told = Some(said);
             }
-            stats.health(
-                &unit.lane,
-                LaneHealth::Halted {
-                    reason: said.clone(),
-                    help: error.help.clone(),
-                    since: Instant::now(),
-                },
-            );
-            told = Some(said);
+            tokio::select! {
+                () = patience.wait() => {}
+                Ok(()) = changes.changed() => {}
+                () = drain.cancelled() => {}
+            }
         }
-        patience.wait().await;
+    }
+
+    fn tell(&self, error: &ConnectorError) {
+        let lane = &self.unit.lane;
+        let help = error.help.as_deref().unwrap_or_default();
+        match error.class {
+            ErrorClass::Transient => {
+                tracing::warn!(lane = %lane, "the sink does not take a unit, trying again: {error}");
+            }
+            _ => {
+                tracing::error!(lane = %lane, help, "the sink refuses a unit; the lane is halted until that is mended: {error}");
+            }
+        }
+        let (reason, help) = (error.to_string(), error.help.clone());
+        let since = Instant::now();
+        self.stats.health(lane, LaneHealth::Halted { reason, help, since });
     }
 }
 

@@ -6,6 +6,7 @@
 //! bytes that are kept until they are committed.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -161,13 +162,14 @@ impl Live {
         locked(&self.life.probation.as_ref()?.before).clone()
     }
 
-    /// The first of those before it that are kept: the others are on probation themselves.
-    pub(super) fn first_before(&self) -> Option<Arc<Self>> {
-        chain(&self.before()?).last()
+    /// Those before it that are kept, the last first. The first of all is known to be good, the others are on
+    /// probation themselves.
+    pub fn all_before(&self) -> impl Iterator<Item = Arc<Self>> + use<> {
+        iter::successors(self.before(), |live| live.before())
     }
 
     /// It did well enough: those before are let go.
-    pub fn end_probation(&self) {
+    fn end_probation(&self) {
         if let Some(probation) = &self.life.probation {
             probation.is_over.store(true, Ordering::Release);
         }
@@ -297,8 +299,14 @@ impl Generations {
         // Whichever that is by now.
         self.live.send_modify(|live| {
             *live = Arc::new(next.on_probation(Arc::clone(live), limits));
-            if let Some(last) = chain(live).nth(BEFORE_MAX) {
-                last.forget_before();
+            let before: Vec<_> = live.all_before().collect();
+            if let [.., last_kept, oldest, first] = &before[..]
+                && before.len() > BEFORE_MAX
+            {
+                // The first one is known to be good.
+                last_kept.replace_before(Some(Arc::clone(first)));
+                oldest.replace_before(None);
+                oldest.retire();
             }
         });
         self.current()
@@ -332,7 +340,8 @@ impl Generations {
                 before => {
                     let is_next =
                         |it: &Arc<Live>| it.before().is_some_and(|it| Arc::ptr_eq(&it, bad));
-                    if let Some(next) = chain(live).find(is_next) {
+                    let mut chain = iter::once(Arc::clone(live)).chain(live.all_before());
+                    if let Some(next) = chain.find(is_next) {
                         next.replace_before(before);
                     }
                 }
@@ -347,6 +356,15 @@ impl Generations {
         is_done
     }
 
+    /// It did well enough, and stays.
+    pub fn end_probation(&self, live: &Live) {
+        // Nobody rolls back meanwhile.
+        self.live.send_if_modified(|_| {
+            live.end_probation();
+            false
+        });
+    }
+
     /// Another process found the generation that cleans to be bad.
     pub fn unwanted(&self, bad: &Arc<Live>, why: &str) {
         if !self.roll_back(bad, Trouble::Elsewhere(why.to_owned()), None) {
@@ -354,11 +372,6 @@ impl Generations {
             let _ = self.events.send(GenerationEvent::Unwanted { bad, why });
         }
     }
-}
-
-/// A generation, and those before it.
-fn chain(live: &Arc<Live>) -> impl Iterator<Item = Arc<Live>> + use<> {
-    std::iter::successors(Some(Arc::clone(live)), |live| live.before())
 }
 
 #[cfg(test)]
@@ -420,9 +433,12 @@ mod tests {
         generations.take_over(live("four"), &ProbationConfig::default());
         assert!(!one.is_retired());
         let five = generations.take_over(live("five"), &ProbationConfig::default());
-        assert!(one.is_retired() && two.before().is_none() && !two.is_retired());
-        five.end_probation();
-        assert!(two.is_retired() && three.is_retired() && !three.is_condemned());
+        assert!(two.is_retired() && !one.is_retired(), "the first one is known to be good");
+        assert!(three.before().is_some_and(|before| Arc::ptr_eq(&before, &one)));
+        let failed = Conduct { batches: 1, records: 10, failed_calls: 1, ..Conduct::default() };
+        assert!(two.trouble(&failed).is_some(), "what it still has at hand is watched");
+        generations.end_probation(&five);
+        assert!(one.is_retired() && three.is_retired() && !three.is_condemned());
         assert!(!generations.roll_back(&five, Trouble::Asked, None), "it has stayed");
     }
 
@@ -464,7 +480,7 @@ mod tests {
         assert_eq!(two.trouble(&Conduct { rejects: 10, ..good }), None);
         let bad = two.trouble(&Conduct { rejects: 11, ..good });
         assert!(matches!(bad, Some(Trouble::Rejects { rejects: 11, .. })), "{bad:?}");
-        two.end_probation();
+        generations.end_probation(&two);
         assert_eq!(two.trouble(&Conduct { rejects: 1_000, ..good }), None);
     }
 }

@@ -362,6 +362,13 @@ pub struct Judgement {
     pub time: SystemTime,
 }
 
+/// What is known of a generation: that it was rolled back, whatever others found later that tried it at the
+/// same time; or else what was found last.
+pub fn judgement_of(generation: Digest, judgements: &[Judgement]) -> Option<&Judgement> {
+    let of_it = || judgements.iter().rev().filter(|it| it.generation == generation);
+    of_it().find(|it| it.verdict == Verdict::RolledBack).or_else(|| of_it().next())
+}
+
 /// Letters come in the order in which they were first stored.
 #[derive(Debug, Clone, Default)]
 pub struct DeadLetterFilter {

@@ -8,11 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::trial::{TrialFault, Tried, trial};
 use crate::pipeline::{Change, Findings, Pipeline, PluginSwap, Workshop};
 use crate::plugin::Sandbox;
-use crate::record::{ConnectorError, Digest, Generation};
+use crate::record::{ConnectorError, Digest, ErrorClass, Generation};
 use crate::run::{Difference, Generations, Live, LiveMaker, RuleTestError, RuleTests};
-use crate::sink::{Judgement, Verdict};
-
-use super::start::last_verdict;
+use crate::sink::{Judgement, Verdict, judgement_of};
 
 /// Why what is written does not take over.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +51,11 @@ pub enum Refusal {
 impl Refusal {
     /// Whether another try could end otherwise although nothing was changed.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Sink(_))
+        match self {
+            Self::Sink(_) => true,
+            Self::Columns(error) => error.class == ErrorClass::Transient,
+            _ => false,
+        }
     }
 }
 
@@ -161,16 +163,20 @@ struct Tested {
 }
 
 impl Wanted {
-    /// Asks every gate. What is refused comes with its generation, once it has one.
+    /// Asks every gate. What is refused comes with its generation, if that is judged by it.
     pub(super) async fn pass(self, told: &mut Told) -> Result<Passed, (Refusal, Option<Digest>)> {
         // The sink may be busy with the stream for a while.
         let sink = Arc::clone(&self.generations.current().sink);
         let (loaded, judgements) = tokio::join!(self.loaded(told), sink.judgements());
         let pipeline = loaded.map_err(|refusal| (refusal, None))?;
         let generation = pipeline.generation();
-        let digest = generation.digest;
+        // What is only looked at, or has run before, is not judged; nor what begins anew, by the rule alone.
+        let is_new = !self.is_dry
+            && !matches!(self.what, What::Kept(_))
+            && matches!(self.running.change_to(&pipeline), Change::Rule);
+        let digest = is_new.then_some(generation.digest);
         let judged = self.judged(pipeline, generation, judgements, told).await;
-        judged.map_err(|refusal| (refusal, Some(digest)))
+        judged.map_err(|refusal| (refusal, digest))
     }
 
     /// Read, compiled, of this contract, configured.
@@ -234,7 +240,7 @@ impl Wanted {
             Change::Restart => return Err(Refusal::NotOnlyTheRule),
             Change::Rule => {}
         }
-        let before = refuse_marked(generation.digest, judgements.map_err(Refusal::Sink)?)?;
+        let before = refuse_marked(generation.digest, &judgements.map_err(Refusal::Sink)?)?;
         let live = self.generations.current();
         let next = self.maker.live(&pipeline, &live).await.map_err(Refusal::Columns)?;
         let next = next.to_be_kept(generation);
@@ -282,17 +288,13 @@ impl Wanted {
 }
 
 /// What was found out about a generation before. One that was rolled back does not come back by itself.
-fn refuse_marked(
-    generation: Digest,
-    judgements: Vec<Judgement>,
-) -> Result<Option<Verdict>, Refusal> {
-    let before = last_verdict(generation, &judgements);
-    if before != Some(Verdict::RolledBack) {
-        return Ok(before);
+fn refuse_marked(generation: Digest, judgements: &[Judgement]) -> Result<Option<Verdict>, Refusal> {
+    match judgement_of(generation, judgements) {
+        Some(Judgement { verdict: Verdict::RolledBack, reason, .. }) => {
+            Err(Refusal::Marked { generation, reason: reason.clone().unwrap_or_default() })
+        }
+        known => Ok(known.map(|known| known.verdict)),
     }
-    let last = judgements.into_iter().rev().find(|it| it.generation == generation);
-    let reason = last.and_then(|last| last.reason).unwrap_or_default();
-    Err(Refusal::Marked { generation, reason })
 }
 
 fn in_time(found: &Tried) -> String {

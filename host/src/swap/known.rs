@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::GenerationStatus;
 use crate::record::ConnectorError;
-use crate::sink::{Judgement, LineageSums, Sink, Verdict};
+use crate::sink::{Judgement, LineageSums, Sink, Verdict, judgement_of};
 
 /// What is known of a generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,9 @@ pub async fn known(
             known.sums = known.sums + range.sums;
         }
     }
-    for Judgement { generation, verdict, reason, time } in judgements {
+    for judgement in &judgements {
+        let found = judgement_of(judgement.generation, &judgements).unwrap_or(judgement);
+        let Judgement { generation, verdict, reason, time } = found.clone();
         let known = all.of(&generation.to_string());
         (known.verdict, known.reason, known.judged) = (Some(verdict), reason, Some(time));
     }

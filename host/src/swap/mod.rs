@@ -26,7 +26,7 @@ pub use known::{Known, KnownGeneration, known};
 pub use request::{Answer, Asked, GenerationStatus, Request, Standing};
 pub use trial::{TrialFault, Tried};
 
-use self::swapper::{Served, Swapper};
+use self::swapper::{Restart, Swapper};
 use self::watch::Watch;
 use crate::pipeline::Pipeline;
 use crate::plugin::Sandbox;
@@ -35,8 +35,7 @@ use crate::run::{Halt, PipelineError, PipelineRun, Running, closed};
 /// How a pipeline went that ended without an error.
 enum End {
     Over,
-    /// It is to begin anew, as it is written now.
-    Restart(Arc<Pipeline>),
+    Restart(Restart),
 }
 
 /// Runs a pipeline to its end, whatever is written of it meanwhile.
@@ -57,9 +56,9 @@ pub async fn run(
         };
         match run_once(this, &sandbox, &mut watch, &mut requests).await {
             Ok(End::Over) => return Ok(()),
-            Ok(End::Restart(next)) => {
-                before = Some(pipeline);
-                pipeline = next;
+            Ok(End::Restart(restart)) => {
+                before = Some(restart.before);
+                pipeline = restart.next;
             }
             Err(PipelineError::NotStarted { cause }) if before.is_some() => {
                 tracing::error!(
@@ -90,16 +89,16 @@ async fn run_once(
     let mut lanes = std::pin::pin!(lanes);
     let (ended, end) = tokio::select! {
         ended = &mut lanes => (ended, End::Over),
-        Served::Restart(next) = swapper.serve(watch, &mut events, requests) => {
+        restart = swapper.serve(watch, &mut events, requests) => {
             tracing::info!(
-                pipeline = %next.name,
+                pipeline = %restart.next.name,
                 "the source or the sink is another one now: the lanes end, and begin anew"
             );
             drain.cancel();
-            (lanes.await, End::Restart(next))
+            (lanes.await, End::Restart(restart))
         }
     };
-    swapper.end(&mut events, ended.is_ok()).await;
+    swapper.end(&mut events, ended.is_ok() && !drain.is_cancelled()).await;
     closed(&*sink).await;
     ended.map(|()| end)
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::pipeline::{Pipeline, RestoreError};
 use crate::plugin::Sandbox;
-use crate::record::{ConnectorError, Digest};
+use crate::record::{ConnectorError, Digest, ErrorClass};
 use crate::run::{Conduct, Connected, Live};
-use crate::sink::{Judgement, Sink, Verdict};
+use crate::sink::{Judgement, Sink, Verdict, judgement_of};
 
 use super::gates::{self, Refusal};
 
@@ -27,8 +27,7 @@ enum Choice {
 }
 
 fn choose(written: Digest, judgements: &[Judgement]) -> Choice {
-    let verdict = last_verdict(written, judgements);
-    match (verdict, good_beside(written, judgements)) {
+    match (verdict(written, judgements), good_beside(written, judgements)) {
         (Some(Verdict::Live), _) => Choice::Known,
         (None | Some(Verdict::OnProbation), Some(good)) => Choice::Beside(good),
         (None | Some(Verdict::OnProbation), None) => Choice::First,
@@ -40,20 +39,10 @@ fn choose(written: Digest, judgements: &[Judgement]) -> Choice {
 /// The one that did well last, apart from this one.
 fn good_beside(other: Digest, judgements: &[Judgement]) -> Option<Digest> {
     let good = judgements.iter().rev().find(|judgement| {
-        let last = last_verdict(judgement.generation, judgements);
-        judgement.generation != other && last == Some(Verdict::Live)
+        let found = verdict(judgement.generation, judgements);
+        judgement.generation != other && found == Some(Verdict::Live)
     });
     good.map(|good| good.generation)
-}
-
-pub(super) fn last_verdict(generation: Digest, judgements: &[Judgement]) -> Option<Verdict> {
-    let last = judgements.iter().rev().find(|judgement| judgement.generation == generation);
-    last.map(|judgement| judgement.verdict)
-}
-
-pub(super) fn last_reason(generation: Digest, judgements: &[Judgement]) -> String {
-    let last = judgements.iter().rev().find(|judgement| judgement.generation == generation);
-    last.and_then(|judgement| judgement.reason.clone()).unwrap_or_default()
 }
 
 /// What a process begins with.
@@ -81,6 +70,15 @@ enum KeptError {
     Restore(#[from] RestoreError),
 }
 
+fn verdict(generation: Digest, judgements: &[Judgement]) -> Option<Verdict> {
+    judgement_of(generation, judgements).map(|judgement| judgement.verdict)
+}
+
+pub(super) fn reason(generation: Digest, judgements: &[Judgement]) -> String {
+    let last = judgement_of(generation, judgements);
+    last.and_then(|judgement| judgement.reason.clone()).unwrap_or_default()
+}
+
 pub(super) async fn first(
     written: &Arc<Pipeline>,
     connected: &Connected,
@@ -103,7 +101,7 @@ pub(super) async fn first(
             return Ok(as_written(live, Some(gates::judged(digest, Verdict::Live, None))));
         }
         Choice::Unhappy => {
-            let reason = last_reason(digest, &judgements);
+            let reason = reason(digest, &judgements);
             tracing::warn!(
                 pipeline = %name,
                 "generation {} did badly before, and runs as no other one is kept: {reason}",
@@ -116,6 +114,9 @@ pub(super) async fn first(
     };
     let kept = match kept(written, connected, sandbox, good, &live).await {
         Ok(kept) => kept,
+        Err(KeptError::Connector(error)) if error.class == ErrorClass::Transient => {
+            return Err(error);
+        }
         Err(error) => {
             tracing::warn!(
                 pipeline = %name,
@@ -148,7 +149,7 @@ pub(super) async fn first(
             let judgement = gates::judged(digest, Verdict::Refused, Some(reason.clone()));
             (Verdict::Refused, reason, Some(judgement))
         }
-        None => (verdict.unwrap_or(Verdict::Refused), last_reason(digest, &judgements), None),
+        None => (verdict.unwrap_or(Verdict::Refused), reason(digest, &judgements), None),
     };
     tracing::error!(
         pipeline = %name,
@@ -251,7 +252,10 @@ mod tests {
             chosen(&[("one", Live), ("two", Live), ("two", RolledBack)]),
             Choice::Beside(one)
         );
-        assert_eq!(chosen(&[("two", RolledBack), ("two", Live)]), Choice::Beside(two));
+        assert_eq!(chosen(&[("two", RolledBack), ("two", Live)]), Choice::First);
+        let kept = Choice::Kept { good: one, verdict: RolledBack };
+        let others = [("one", Live), ("written", RolledBack), ("written", Refused)];
+        assert_eq!(chosen(&others), kept, "what another process found does not make it better");
         let kept = Choice::Kept { good: one, verdict: RolledBack };
         assert_eq!(chosen(&[("one", Live), ("written", RolledBack)]), kept);
         assert_eq!(chosen(&[("written", Live), ("one", Live), ("written", RolledBack)]), kept);

@@ -22,7 +22,7 @@ use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest};
 use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble, closed};
-use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict, trace};
+use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict, judgement_of, trace};
 
 /// How long lanes are waited for that have nothing to read, to say where a generation took over.
 const BEGIN_TIME: Duration = Duration::from_secs(1);
@@ -40,14 +40,15 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// A run that ends before the probation does has shown what it had to, if it had so many records.
 const PROVEN_RECORDS: u64 = 1_000;
 
-/// Pipelines that a rollback may lead back to.
-const KNOWN_MAX: usize = 4;
-
 /// How many dead letters of a generation that was rolled back are looked for.
 const LETTERS_MAX: u64 = 10_000;
 
-pub(super) enum Served {
-    Restart(Arc<Pipeline>),
+/// The pipeline has to begin anew.
+pub(super) struct Restart {
+    /// As it is written now.
+    pub next: Arc<Pipeline>,
+    /// What ran so far.
+    pub before: Arc<Pipeline>,
 }
 
 /// How far something came, what it said on the way, and why it was refused: with its digest, if it has one.
@@ -74,13 +75,15 @@ pub(super) struct Swapper {
     /// As it was written when it was last taken over.
     written: Arc<Pipeline>,
     running: Arc<Pipeline>,
-    /// What generations were made of, the latest last.
+    /// What the generation that cleans was made of, and those that a rollback may lead back to.
     known: Vec<(Digest, Arc<Pipeline>)>,
     generations: Arc<Generations>,
     maker: LiveMaker,
     sandbox: Sandbox,
     stats: Arc<Stats>,
     unwritten: VecDeque<Judgement>,
+    /// When the next try is to write them.
+    writes: Instant,
     /// The generation that is on probation, and until when.
     probation: Option<(Arc<Live>, Instant)>,
     attempt: Option<Attempt>,
@@ -131,6 +134,7 @@ impl Swapper {
             sandbox,
             stats,
             unwritten: judgement.into_iter().collect(),
+            writes: Instant::now(),
             probation: None,
             attempt: None,
             waiting: VecDeque::new(),
@@ -149,7 +153,7 @@ impl Swapper {
         watch: &mut Watch,
         events: &mut mpsc::UnboundedReceiver<GenerationEvent>,
         requests: &mut mpsc::Receiver<Request>,
-    ) -> Served {
+    ) -> Restart {
         loop {
             if self.attempt.is_none() && std::mem::take(&mut self.has_changed) {
                 self.try_out(What::Written, false, None);
@@ -163,7 +167,7 @@ impl Swapper {
             let next = tokio::select! {
                 biased;
                 Some(event) = events.recv() => Next::Event(event),
-                () = async {}, if !self.unwritten.is_empty() => Next::Write,
+                () = sleep_until(self.writes.into()), if !self.unwritten.is_empty() => Next::Write,
                 outcome = passing(&mut self.attempt) => Next::Passed(outcome),
                 files = watch.changed() => Next::Changed(files),
                 Some(request) = requests.recv() => Next::Asked(request),
@@ -185,7 +189,7 @@ impl Swapper {
                     let attempt = self.attempt.take();
                     let attempt = attempt.expect("what has passed was on its way");
                     if let Some(next) = self.passed(attempt, outcome, watch).await {
-                        return Served::Restart(next);
+                        return Restart { next, before: Arc::clone(&self.running) };
                     }
                 }
                 Next::Proven => self.proven("its probation is over").await,
@@ -205,14 +209,14 @@ impl Swapper {
     pub(super) async fn end(
         &mut self,
         events: &mut mpsc::UnboundedReceiver<GenerationEvent>,
-        is_well: bool,
+        has_read_all: bool,
     ) {
         while let Ok(event) = events.try_recv() {
             self.heard(event).await;
         }
         let is_proven = |(live, _): &(Arc<Live>, Instant)| {
             let conduct = live.conduct();
-            is_well && conduct.records >= PROVEN_RECORDS && live.before().is_some()
+            has_read_all && conduct.records >= PROVEN_RECORDS && live.before().is_some()
         };
         if self.probation.as_ref().is_some_and(is_proven) {
             self.proven("the run is over").await;
@@ -239,25 +243,25 @@ impl Swapper {
     }
 
     /// Looks what other processes found out about the generation that cleans here, and gives it up if
-    /// that is bad.
-    async fn heed(&mut self) -> bool {
+    /// that is bad. None if the sink does not tell.
+    async fn heed(&mut self) -> Option<bool> {
         self.heeds = Instant::now() + HEED;
         let live = self.generations.current();
         let judgements = match timeout(HEED_TIME, live.sink.judgements()).await {
             Ok(Ok(judgements)) => judgements,
             Ok(Err(error)) => {
                 tracing::debug!(pipeline = %self.running.name, "verdicts cannot be read: {error}");
-                return false;
+                return None;
             }
             // The next look is soon.
-            Err(_) => return false,
+            Err(_) => return None,
         };
-        let is_bad = start::last_verdict(live.generation, &judgements) == Some(Verdict::RolledBack);
-        if is_bad {
-            let why = start::last_reason(live.generation, &judgements);
-            self.generations.unwanted(&live, &why);
+        let known = judgement_of(live.generation, &judgements);
+        let bad = known.filter(|known| known.verdict == Verdict::RolledBack);
+        if let Some(bad) = bad {
+            self.generations.unwanted(&live, bad.reason.as_deref().unwrap_or_default());
         }
-        is_bad
+        Some(bad.is_some())
     }
 
     async fn proven(&mut self, why: &str) {
@@ -268,10 +272,15 @@ impl Swapper {
             self.watch_over(&live);
             return;
         }
-        if self.heed().await {
-            return;
+        match self.heed().await {
+            Some(false) => {}
+            Some(true) => return,
+            None => {
+                self.probation = Some((live, self.heeds));
+                return;
+            }
         }
-        live.end_probation();
+        self.generations.end_probation(&live);
         self.unwritten.push_back(gates::judged(live.generation, Verdict::Live, None));
         tracing::info!(
             pipeline = %self.running.name,
@@ -289,7 +298,7 @@ impl Swapper {
                     pipeline = %self.running.name,
                     "a verdict is not written down yet, trying again: {error}"
                 );
-                sleep(AGAIN).await;
+                self.writes = Instant::now() + AGAIN;
                 return;
             }
             self.unwritten.pop_front();
@@ -305,6 +314,8 @@ impl Swapper {
                 {
                     self.running = Arc::clone(running);
                 }
+                // What it was made of is not run again.
+                self.known.retain(|(digest, _)| *digest != bad.generation);
                 let (name, digest) = (&self.running.name, bad.generation);
                 let place = at.map(|(lane, at)| format!(" at {lane}@{}", at.place()));
                 let said = format!(
@@ -494,11 +505,9 @@ impl Swapper {
         if let Some(PluginSwap { step, .. }) = plugin {
             told.tell(format!("step {step} is {} now", pipeline.plugin_of(step)));
         }
-        self.known.retain(|(known, _)| *known != next.generation);
+        let before_next: Vec<_> = next.all_before().map(|it| it.generation).collect();
+        self.known.retain(|(known, _)| before_next.contains(known) && *known != next.generation);
         self.known.push((next.generation, Arc::clone(&pipeline)));
-        if self.known.len() > KNOWN_MAX {
-            self.known.remove(0);
-        }
         if plugin.is_none() && undoes.is_none() {
             self.written = Arc::clone(&pipeline);
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::ObjectsSinkError;
@@ -27,11 +28,13 @@ enum VerdictEvent {
 #[derive(Debug)]
 pub(super) struct Verdicts {
     log: Log<VerdictEvent>,
+    /// What was read before: it is asked for every few seconds, and nothing of it changes.
+    known: Mutex<Vec<Judgement>>,
 }
 
 impl Verdicts {
     pub fn new(store: Arc<Store>, keys: LogKeys) -> Self {
-        Self { log: Log::new(store, keys) }
+        Self { log: Log::new(store, keys), known: Mutex::default() }
     }
 
     pub async fn add(&self, judgement: &Judgement) -> Result<(), ObjectsSinkError> {
@@ -39,7 +42,8 @@ impl Verdicts {
         let attempt = Uuid::new_v4();
         let event = VerdictEvent::Judged { generation, verdict, reason };
         let record = Record::new(attempt, attempt, event);
-        let mut next = self.log.end(0).await?;
+        let known = self.known.lock().await.len();
+        let mut next = self.log.end(known as u64).await?;
         while let Appended::Theirs(_) = self.log.append(next, &record).await? {
             next += 1;
         }
@@ -47,13 +51,15 @@ impl Verdicts {
     }
 
     pub async fn all(&self) -> Result<Vec<Judgement>, ObjectsSinkError> {
-        let end = self.log.end(0).await?;
-        let records = self.log.read_all(0, end).await?;
-        let told = records.into_iter().map(|record| {
+        let mut known = self.known.lock().await;
+        let from = known.len() as u64;
+        let end = self.log.end(from).await?;
+        let records = self.log.read_all(from, end).await?;
+        known.extend(records.into_iter().map(|record| {
             let VerdictEvent::Judged { generation, verdict, reason } = record.event;
             Judgement { generation, verdict, reason, time: record.time.into() }
-        });
-        Ok(told.collect())
+        }));
+        Ok(known.clone())
     }
 }
 

@@ -28,7 +28,7 @@ use super::pool::{CleanResult, Pool, Uncleanable};
 use crate::observe::{LaneHealth, Stats, UnitFigures};
 use crate::record::lift::{Move, PipelineArgs, Resume};
 use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch, Unit};
-use crate::sink::{Claim, Committed, Sink, Stored, Verdict, judgement_of};
+use crate::sink::{Claim, Committed, Sink, Stored};
 use crate::source::{Journal, Most, Source};
 
 /// What part of a unit is cleaned ahead while the one before it waits for the sink.
@@ -184,10 +184,7 @@ async fn claim(shared: &Shared, lane: &Lane) -> Result<Claim, Halt> {
 async fn heed(shared: &Shared) -> Result<(), Halt> {
     let live = shared.generations.current();
     let judgements = live.sink.judgements().await.map_err(Halt::Sink)?;
-    let known = judgement_of(live.generation, &judgements);
-    if let Some(bad) = known.filter(|it| it.verdict == Verdict::RolledBack) {
-        shared.generations.unwanted(&live, bad.reason.as_deref().unwrap_or("it was rolled back"));
-    }
+    shared.generations.heed(&live, &judgements);
     Ok(())
 }
 

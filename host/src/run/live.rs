@@ -20,7 +20,7 @@ use crate::pipeline::config::ProbationConfig;
 use crate::pipeline::{Pipeline, Rule, Tombstones};
 use crate::plugin::ConfigureError;
 use crate::record::{ConnectorError, Digest, Field, Generation, Lane, Position};
-use crate::sink::Sink;
+use crate::sink::{Judgement, Sink, Verdict, judgement_of};
 
 /// A generation at work: a rule as it is, for a sink.
 #[derive(Debug)]
@@ -365,12 +365,17 @@ impl Generations {
         });
     }
 
-    /// Another process found the generation that cleans to be bad.
-    pub fn unwanted(&self, bad: &Arc<Live>, why: &str) {
-        if !self.roll_back(bad, Trouble::Elsewhere(why.to_owned()), None) {
-            let (bad, why) = (Arc::clone(bad), why.to_owned());
-            let _ = self.events.send(GenerationEvent::Unwanted { bad, why });
+    /// Gives the generation that cleans up if another process found it to be bad; says whether it did.
+    pub fn heed(&self, live: &Arc<Live>, judgements: &[Judgement]) -> bool {
+        let known = judgement_of(live.generation, judgements);
+        let Some(bad) = known.filter(|known| known.verdict == Verdict::RolledBack) else {
+            return false;
+        };
+        let why = bad.reason.as_deref().unwrap_or("it was rolled back").to_owned();
+        if !self.roll_back(live, Trouble::Elsewhere(why.clone()), None) {
+            let _ = self.events.send(GenerationEvent::Unwanted { bad: Arc::clone(live), why });
         }
+        true
     }
 }
 

@@ -74,7 +74,7 @@ fn verdict(generation: Digest, judgements: &[Judgement]) -> Option<Verdict> {
     judgement_of(generation, judgements).map(|judgement| judgement.verdict)
 }
 
-pub(super) fn reason(generation: Digest, judgements: &[Judgement]) -> String {
+fn reason(generation: Digest, judgements: &[Judgement]) -> String {
     let last = judgement_of(generation, judgements);
     last.and_then(|judgement| judgement.reason.clone()).unwrap_or_default()
 }
@@ -256,7 +256,6 @@ mod tests {
         let kept = Choice::Kept { good: one, verdict: RolledBack };
         let others = [("one", Live), ("written", RolledBack), ("written", Refused)];
         assert_eq!(chosen(&others), kept, "what another process found does not make it better");
-        let kept = Choice::Kept { good: one, verdict: RolledBack };
         assert_eq!(chosen(&[("one", Live), ("written", RolledBack)]), kept);
         assert_eq!(chosen(&[("written", Live), ("one", Live), ("written", RolledBack)]), kept);
         assert_eq!(

@@ -22,7 +22,7 @@ use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest};
 use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble, closed};
-use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict, judgement_of, trace};
+use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict, trace};
 
 /// How long lanes are waited for that have nothing to read, to say where a generation took over.
 const BEGIN_TIME: Duration = Duration::from_secs(1);
@@ -256,12 +256,7 @@ impl Swapper {
             // The next look is soon.
             Err(_) => return None,
         };
-        let known = judgement_of(live.generation, &judgements);
-        let bad = known.filter(|known| known.verdict == Verdict::RolledBack);
-        if let Some(bad) = bad {
-            self.generations.unwanted(&live, bad.reason.as_deref().unwrap_or_default());
-        }
-        Some(bad.is_some())
+        Some(self.generations.heed(&live, &judgements))
     }
 
     async fn proven(&mut self, why: &str) {

@@ -23,7 +23,7 @@ fn posts() -> Batch {
     let texts = ["title", "description", "follower_count", "tag_list", "save_location"];
     let fields: Vec<_> = texts.iter().map(|name| DeclaredField::new(*name, Kind::Text)).collect();
     let mut decoder = Decoder::new(&fields, DecodeLimits::default());
-    for post in include_str!("../data/pin.ndjson").lines() {
+    for post in include_str!("../../data/pin.ndjson").lines() {
         let record = Record { value: Some(post.as_bytes()), ..Record::default() };
         decoder.push(&record).expect("a real post");
     }

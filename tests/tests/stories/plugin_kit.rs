@@ -254,7 +254,7 @@ fn without_cases_there_is_nothing_to_pass() {
 /// Pairs of a case file and what is said about it. `PINHOST_UPDATE=1` writes the latter.
 #[test]
 fn a_broken_case_file_is_told_with_place_and_remedy() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugin_kit");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories/plugin_kit");
     let mut checked = 0;
     for entry in fs::read_dir(&folder).expect("the golden files") {
         let path = entry.expect("an entry").path();

@@ -1,6 +1,6 @@
 //! Killed at any moment and started again, a pipeline leaves what one clean run leaves (invariants 1 to 4).
 //!
-//! `PINHOST_KILLS=200 cargo test --release -p pinhost-tests --test kill` is the long version.
+//! `PINHOST_KILLS=200 cargo test --release -p pinhost-tests --test stories kill::` is the long version.
 
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,20 @@
+//! All black-box tests, in one binary: what they are built from is linked once. A module is a story, and
+//! `cargo test -p pinhost-tests --test stories swap::` runs one.
+
+mod analytics;
+mod archive;
+mod dead_letters;
+mod diff;
+mod hostile;
+mod kafka_postgres;
+mod kafka_source;
+mod kill;
+mod lanes;
+mod pipe;
+mod pipeline_files;
+mod plugin_kit;
+mod replay;
+mod s3;
+mod sandbox;
+mod secrets;
+mod swap;

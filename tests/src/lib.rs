@@ -3,6 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
+pub mod alone;
 pub mod answers;
 pub mod command;
 pub mod guests;

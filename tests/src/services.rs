@@ -1,40 +1,116 @@
 //! Real servers, started by the tests themselves and ended with them.
 //!
+//! One of each kind is shared by all tests of a process, which give their topics, databases and buckets
+//! names that nobody else has. A test that does a server harm takes its [turn] and owns the server.
 //! What a server needs is kept in `target/services` once it was fetched; `tests/services` says how.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::{env, fs};
 
 use object_store::aws::AmazonS3Builder;
 
 use crate::objects::Objects;
 
-/// A server that ends with this process, however that ends.
+/// How many tests may own servers at a time: more of these would only wait for each other.
+const TURNS: usize = 2;
+
+static TURNS_LEFT: Mutex<usize> = Mutex::new(TURNS);
+static TURN_IS_OVER: Condvar = Condvar::new();
+
+/// A test's leave to own servers. It is over when the last of them is dropped.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    _place: Arc<Place>,
+}
+
 #[derive(Debug)]
-pub struct Server {
+struct Place;
+
+/// Waits until a test may own servers. One turn is enough for all that it owns.
+///
+/// # Panics
+/// If a thread panicked while it counted.
+pub fn turn() -> Turn {
+    let left = TURNS_LEFT.lock().expect("nobody panics while counting");
+    let mut left = TURN_IS_OVER.wait_while(left, |left| *left == 0).expect("the same");
+    *left -= 1;
+    Turn { _place: Arc::new(Place) }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *TURNS_LEFT.lock().expect("nobody panics while counting") += 1;
+        TURN_IS_OVER.notify_one();
+    }
+}
+
+impl Turn {
+    /// A PostgreSQL of its own for a test that does it harm.
+    pub fn postgres(&self) -> Server {
+        self.owned(&ServerKind::POSTGRES)
+    }
+
+    /// A Kafka broker of its own for a test that does it harm.
+    pub fn kafka(&self) -> Server {
+        self.owned(&ServerKind::KAFKA)
+    }
+
+    /// A Kafka broker that lets clients in as brokers of Amazon MSK do.
+    pub fn kafka_with_iam(&self) -> Server {
+        self.owned(&ServerKind::KAFKA_WITH_IAM)
+    }
+
+    fn owned(&self, kind: &'static ServerKind) -> Server {
+        let mut server = Server::start(kind);
+        server.owner = Some(self.clone());
+        server
+    }
+}
+
+/// How a server is started.
+#[derive(Debug)]
+struct ServerKind {
     script: &'static str,
     prefix: &'static str,
+    environment: &'static [(&'static str, &'static str)],
+}
+
+impl ServerKind {
+    const POSTGRES: Self = Self { script: "start-postgres.sh", prefix: "PG", environment: &[] };
+    const KAFKA: Self = Self { script: "start-kafka.sh", prefix: "KAFKA", environment: &[] };
+    const KAFKA_WITH_IAM: Self = Self { environment: &[("KAFKA_IAM", "1")], ..Self::KAFKA };
+    const S3: Self = Self { script: "start-s3.sh", prefix: "S3", environment: &[] };
+}
+
+/// A server that ends with this process, however that ends; or with the test that owns it.
+#[derive(Debug)]
+pub struct Server {
+    kind: &'static ServerKind,
     pub pid: u32,
     said: BTreeMap<String, String>,
+    /// None if it is shared.
+    owner: Option<Turn>,
 }
 
 impl Server {
     /// # Panics
     /// If the server does not start: its script says why on stderr.
-    fn start(script: &'static str, prefix: &'static str) -> Self {
-        Self::start_in(script, prefix, None)
+    fn start(kind: &'static ServerKind) -> Self {
+        Self::start_in(kind, None)
     }
 
     /// With data that are there already, and under the address that it had; or anew.
-    fn start_in(script: &'static str, prefix: &'static str, data: Option<&str>) -> Self {
+    fn start_in(kind: &'static ServerKind, data: Option<&str>) -> Self {
+        let ServerKind { script, prefix, environment } = kind;
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("services");
         let output = Command::new("bash")
             .arg(scripts.join(script))
             .arg(folder())
             .args(data)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
@@ -47,25 +123,18 @@ impl Server {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let pid = said[&format!("{prefix}_PID")].parse().expect("a process id");
-        let server = Self { script, prefix, pid, said };
+        let server = Self { kind, pid, said, owner: None };
         server.leash();
         server
-    }
-
-    /// A PostgreSQL of its own for a test that does it harm.
-    pub fn postgres() -> Self {
-        Self::start("start-postgres.sh", "PG")
-    }
-
-    /// A Kafka broker of its own for a test that does it harm.
-    pub fn kafka() -> Self {
-        Self::start("start-kafka.sh", "KAFKA")
     }
 
     /// Kills it, and starts it again as it was.
     pub fn restart(&mut self) {
         signal(self.pid, "KILL");
-        *self = Self::start_in(self.script, self.prefix, Some(self.data()));
+        let mut again = Self::start_in(self.kind, Some(self.data()));
+        // What is dropped in its place is nobody's, and is dead already.
+        again.owner = self.owner.take();
+        *self = again;
     }
 
     /// Stops it where it stands, with every process that it has, until what this gives is dropped.
@@ -83,16 +152,17 @@ impl Server {
     }
 
     fn data(&self) -> &str {
-        self.said(&format!("{}_DATA", self.prefix))
+        self.said(&format!("{}_DATA", self.kind.prefix))
     }
 
     /// Ends the server when this process is gone, and its data with it. A test's statics are never dropped,
     /// and a test may be killed.
     fn leash(&self) {
         let (tests, server, data) = (process::id(), self.pid, self.data());
-        // Its children live on for a moment.
+        // Whoever ends the server sooner sees to its data. Its children live on for a moment.
         let watch = format!(
-            "while kill -0 {tests}; do sleep 0.2; done; kill -9 {server}; sleep 1; rm -rf '{data}'"
+            "while kill -0 {tests}; do kill -0 {server} || exit 0; sleep 1; done
+             kill -9 {server}; sleep 1; rm -rf '{data}'"
         );
         Command::new("setsid")
             .args(["--fork", "sh", "-c", &watch])
@@ -106,6 +176,17 @@ impl Server {
     /// What its script said: `PG_URL`, `KAFKA_BOOTSTRAP`.
     pub fn said(&self, name: &str) -> &str {
         &self.said[name]
+    }
+}
+
+impl Drop for Server {
+    /// The process goes on, and needs the room for the servers of other tests.
+    fn drop(&mut self) {
+        if self.owner.is_some() {
+            // Its children live on for a moment.
+            let end = format!("kill -9 {}; sleep 1; rm -rf '{}'", self.pid, self.data());
+            let _ = Command::new("setsid").args(["--fork", "sh", "-c", &end]).status();
+        }
     }
 }
 
@@ -141,8 +222,8 @@ fn folder() -> PathBuf {
 
 /// A PostgreSQL that the tests of one process share.
 pub fn postgres() -> &'static str {
-    static POSTGRES: LazyLock<Server> = LazyLock::new(|| Server::start("start-postgres.sh", "PG"));
-    POSTGRES.said("PG_URL")
+    static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(&ServerKind::POSTGRES));
+    SHARED.said("PG_URL")
 }
 
 /// An S3-compatible server that the tests of one process share.
@@ -152,8 +233,8 @@ pub struct S3 {
 }
 
 pub fn s3() -> &'static S3 {
-    static S3: LazyLock<S3> = LazyLock::new(|| S3 { server: Server::start("start-s3.sh", "S3") });
-    &S3
+    static SHARED: LazyLock<S3> = LazyLock::new(|| S3 { server: Server::start(&ServerKind::S3) });
+    &SHARED
 }
 
 impl S3 {
@@ -169,12 +250,13 @@ impl S3 {
         ]
     }
 
-    /// Makes a bucket, which is a folder of the server's.
+    /// Makes a bucket, which is a folder of the server's; its name, and what lies in it.
     ///
     /// # Panics
-    /// If there is one of this name.
-    pub fn bucket(&self, name: &str) -> Objects {
-        let folder = Path::new(self.server.said("S3_DATA")).join(name);
+    /// If the folder cannot be made.
+    pub fn bucket(&self, prefix: &str) -> (String, Objects) {
+        let name = format!("{prefix}-{:016x}", fastrand::u64(..));
+        let folder = Path::new(self.server.said("S3_DATA")).join(&name);
         fs::create_dir(&folder).expect("a new folder");
         let [(_, id), (_, secret)] = self.credentials();
         let bucket = AmazonS3Builder::new()
@@ -182,9 +264,9 @@ impl S3 {
             .with_allow_http(true)
             .with_access_key_id(id)
             .with_secret_access_key(secret)
-            .with_bucket_name(name)
+            .with_bucket_name(&name)
             .build();
-        Objects::of(bucket.expect("a bucket"))
+        (name, Objects::of(bucket.expect("a bucket")))
     }
 }
 
@@ -199,10 +281,10 @@ pub struct Kafka {
 }
 
 pub fn kafka() -> Kafka {
-    static KAFKA: LazyLock<Server> = LazyLock::new(|| Server::start("start-kafka.sh", "KAFKA"));
+    static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(&ServerKind::KAFKA));
     Kafka {
-        brokers: KAFKA.said("KAFKA_BOOTSTRAP"),
-        secure: KAFKA.said("KAFKA_SECURE"),
-        ca: KAFKA.said("KAFKA_CA"),
+        brokers: SHARED.said("KAFKA_BOOTSTRAP"),
+        secure: SHARED.said("KAFKA_SECURE"),
+        ca: SHARED.said("KAFKA_CA"),
     }
 }

@@ -41,12 +41,13 @@ struct Scene {
     s3: &'static S3,
     /// Through which the server is asked.
     endpoint: String,
+    bucket_name: String,
     bucket: Objects,
     url: String,
 }
 
 impl Scene {
-    fn new(bucket: &str) -> Self {
+    fn new() -> Self {
         // One after the other: whoever comes first starts them.
         static SERVERS: Once = Once::new();
         SERVERS.call_once(|| {
@@ -66,8 +67,9 @@ impl Scene {
         let (server, _) = postgres().rsplit_once('/').expect("a URL with a database");
         let url = format!("{server}/{name}");
         let folder = TempDir::new().expect("a folder");
-        let (s3, bucket) = (s3(), s3().bucket(bucket));
-        Self { runtime, folder, topic, s3, endpoint: s3.endpoint().to_owned(), bucket, url }
+        let (s3, endpoint) = (s3(), s3().endpoint().to_owned());
+        let (bucket_name, bucket) = s3.bucket("pins");
+        Self { runtime, folder, topic, s3, endpoint, bucket_name, bucket, url }
     }
 
     /// A pipeline between the topic and this sink. Its units are small, so that there is always one in the
@@ -268,7 +270,7 @@ impl Scene {
     }
 
     fn write_archive(&self, name: &str, folder: &str) {
-        let sink = format!("{{ objects: {{ url: s3://story/{folder}, compression: zstd }} }}");
+        let sink = format!("{{ objects: {{ url: s3://{}/{folder}, compression: zstd }} }}", self.bucket_name);
         self.write(name, "", &sink);
     }
 
@@ -304,7 +306,7 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
         sleep(LATENCY);
         Fate::Passes
     });
-    let scene = Scene { endpoint: far.endpoint.clone(), ..Scene::new("story") };
+    let scene = Scene { endpoint: far.endpoint.clone(), ..Scene::new() };
     scene.send();
     scene.write_cleaning("");
     scene.run(&["run", "--until-end", "upserted.yaml", "appended.yaml", "posts.yaml"]).done();
@@ -321,7 +323,8 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
     scene.run(&["run", "--until-end", "undisturbed.yaml"]).done();
     // Whoever goes on looks at what is there first.
     let archiving = far.requests() * 5 / 4;
-    let from = |folder: &str| format!("s3://story/{folder}/topics/{}", scene.topic.name);
+    let (bucket, topic) = (&scene.bucket_name, &scene.topic.name);
+    let from = |folder: &str| format!("s3://{bucket}/{folder}/topics/{topic}");
     let (undisturbed, to) = (from("undisturbed"), "upserted_undisturbed.yaml");
     let replaying = scene.takes(&["replay", "upserted.yaml", "--from", &undisturbed, "--to", to]);
     assert_eq!(scene.upserted("upserted_undisturbed.db"), live.upserted);
@@ -369,7 +372,7 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
 /// Whoever has only what the shipped pipelines leave has everything.
 #[test]
 fn the_published_answers_are_found_in_the_archive() {
-    let scene = Scene::new("pins");
+    let scene = Scene::new();
     let kinds = [("pin", "KAFKA_TOPIC"), ("geo", "KAFKA_TOPIC_GEO"), ("user", "KAFKA_TOPIC_USER")];
     let topics = kinds.map(|(kind, variable)| {
         let topic = scene.runtime.block_on(Topic::new(PARTITIONS));
@@ -381,7 +384,10 @@ fn the_published_answers_are_found_in_the_archive() {
         }
         (variable, topic.name)
     });
+    let (archived, cleaned) =
+        (format!("s3://{}/archive", scene.bucket_name), format!("s3://{}/clean", scene.bucket_name));
     let shipped = |command: &mut Command| {
+        command.env("ARCHIVE", &archived).env("CLEAN", &cleaned);
         command.env("KAFKA_BROKERS", kafka().brokers).env("DATABASE_URL", &scene.url);
         command.envs(topics.iter().map(|(variable, topic)| (*variable, topic)));
         said(command)
@@ -395,7 +401,7 @@ fn the_published_answers_are_found_in_the_archive() {
         "kafka-to-postgres-geo.yaml",
         "kafka-to-postgres-user.yaml",
     ]) {
-        let from = format!("s3://pins/archive/topics/{topic}");
+        let from = format!("{archived}/topics/{topic}");
         shipped(&mut scene.command(&["replay", &file(pipeline), "--from", &from])).done();
     }
     compare(|query| scene.postgres(query));

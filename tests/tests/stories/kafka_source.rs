@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use pinhost::record::{ErrorClass, Lane, Position};
 use pinhost::source::{LaneChange, Most, Source};
+use pinhost_tests::alone::is_alone;
 use pinhost_tests::command::{command, said};
 use pinhost_tests::kafka::{
     MOST, RECORD_BYTES_MAX, Topic, assigned, begin, changed, moved, offset, open, place, read,
@@ -534,8 +535,15 @@ fn a_broker_that_is_away_and_a_topic_that_is_not_there_are_told_apart() {
 #[test]
 fn what_nobody_reads_yet_stays_with_the_broker() {
     const RECORDS: i64 = 100_000;
+    const BROKERS: &str = "PINHOST_TEST_BROKERS";
+    // The other process is given those of this one.
+    let brokers = std::env::var(BROKERS).unwrap_or_else(|_| kafka().brokers.to_owned());
+    let test = "kafka_source::what_nobody_reads_yet_stays_with_the_broker";
+    if !is_alone(test, &[(BROKERS, &brokers)]) {
+        return;
+    }
     run(async {
-        let topic = Topic::new(1).await;
+        let topic = Topic::on(&brokers, 1).await;
         let filling = "z".repeat(1000);
         topic.send(0, (0..RECORDS).map(|_| &filling)).await;
         let source = topic.limited("slow", false, &json!({}), 4 << 20);

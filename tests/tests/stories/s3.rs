@@ -30,7 +30,8 @@ struct Scene {
 impl Scene {
     fn new(name: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
-        Self { folder, name: name.to_owned(), bucket: s3().bucket(name), s3: s3() }
+        let (name, bucket) = s3().bucket(name);
+        Self { folder, name, bucket, s3: s3() }
     }
 
     fn path(&self) -> &Path {
@@ -255,7 +256,7 @@ endpoint_url = {0}
     );
     fs::write(scene.path().join("config"), config).unwrap();
     for profile in ["keys", "process"] {
-        let sink = format!("{{ objects: {{ url: s3://profiles/{profile} }} }}");
+        let sink = format!("{{ objects: {{ url: s3://{}/{profile} }} }}", scene.name);
         scene.write("out.yaml", &generate(&sink));
         let mut command = command(pinhost!(), scene.path());
         command.args(["run", "out.yaml"]).env("AWS_PROFILE", profile);
@@ -277,8 +278,8 @@ fn an_archive_in_a_bucket_is_replayed() {
     let indexes = scene.bucket.below("pins/_pinhost/archive/index");
     assert_eq!(indexes.len(), scene.objects().len());
 
-    let endpoint = scene.s3.endpoint();
-    let replay = ["replay", "live.yaml", "--from", "s3://archive/pins", "--to", "other.yaml"];
+    let (endpoint, from) = (scene.s3.endpoint(), format!("s3://{}/pins", scene.name));
+    let replay = ["replay", "live.yaml", "--from", &from, "--to", "other.yaml"];
     scene.run(&[&replay[..], &["--endpoint", endpoint]].concat()).done();
     let rows = |file: &str| {
         let query = "SELECT ind, title, hex(_pinhost_version) FROM pin ORDER BY ind";

@@ -3,13 +3,14 @@
 use std::thread::sleep;
 use std::time::Instant;
 
-use pinhost_tests::services::Server;
+use pinhost_tests::services::{kafka, turn};
 
 use super::story::{Mode, SESSION, Story};
 
 #[test]
 fn servers_that_are_killed_are_waited_for() {
-    let (mut broker, mut database) = (Server::kafka(), Server::postgres());
+    let turn = turn();
+    let (mut broker, mut database) = (turn.kafka(), turn.postgres());
     let brokers = broker.said("KAFKA_BOOTSTRAP").to_owned();
     let story = Story::between(&brokers, database.said("PG_URL"), Mode::Append, 2);
     let feed = story.ledger().feed(story.runtime.handle(), 300);
@@ -34,8 +35,8 @@ fn servers_that_are_killed_are_waited_for() {
 #[test]
 fn nothing_piles_up_before_a_database_that_is_stopped() {
     const FILLING: usize = 5_000;
-    let database = Server::postgres();
-    let brokers = pinhost_tests::services::kafka().brokers;
+    let database = turn().postgres();
+    let brokers = kafka().brokers;
     let story = Story::between(brokers, database.said("PG_URL"), Mode::Upsert, 2);
     story.change("unit:", "limits: { memory: 32MiB }\nunit:");
     let mut ledger = story.ledger();

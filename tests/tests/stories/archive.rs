@@ -270,7 +270,10 @@ impl Scene {
     }
 
     fn write_archive(&self, name: &str, folder: &str) {
-        let sink = format!("{{ objects: {{ url: s3://{}/{folder}, compression: zstd }} }}", self.bucket_name);
+        let sink = format!(
+            "{{ objects: {{ url: s3://{}/{folder}, compression: zstd }} }}",
+            self.bucket_name
+        );
         self.write(name, "", &sink);
     }
 
@@ -384,8 +387,10 @@ fn the_published_answers_are_found_in_the_archive() {
         }
         (variable, topic.name)
     });
-    let (archived, cleaned) =
-        (format!("s3://{}/archive", scene.bucket_name), format!("s3://{}/clean", scene.bucket_name));
+    let (archived, cleaned) = (
+        format!("s3://{}/archive", scene.bucket_name),
+        format!("s3://{}/clean", scene.bucket_name),
+    );
     let shipped = |command: &mut Command| {
         command.env("ARCHIVE", &archived).env("CLEAN", &cleaned);
         command.env("KAFKA_BROKERS", kafka().brokers).env("DATABASE_URL", &scene.url);

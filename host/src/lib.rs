@@ -8,7 +8,9 @@
 //! | [`swap`] | another rule takes over while a pipeline runs, or the one before takes over again |
 //! | [`run`] | lanes, cleaning threads, units; what becomes of calls that fail |
 //! | [`source`] | where records come from |
-//! | [`sink`] | where rows go, with the positions of lanes |
+//! | [`sink`] | where rows go |
+//! | [`connect`] | what a connector implements |
+//! | [`ledger`] | what a pipeline knows of itself: claims, positions, generations, lineage, dead letters, members |
 //! | [`objects`] | folders and buckets behind one kind of URL, for both |
 //! | [`pipeline`] | what was written becomes what will run; findings with line, column and advice |
 //! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
@@ -16,7 +18,7 @@
 //! | [`diff`] | what two rules make otherwise of the same records |
 //! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
-//! Dependencies point downwards only: `cli → swap → run → source, sink → pipeline → plugin, decode, diff → record`.
+//! Dependencies point downwards only: `cli → swap → run → source, sink → connect, ledger → pipeline → plugin, decode, diff → record`.
 //! `record`, `diff`, and the decisions in `run`, are pure functions of plain values.
 //!
 //! # Invariants
@@ -37,9 +39,11 @@
 //! 10. Secrets never leave: not in logs, plans, errors, metrics.
 
 pub mod cli;
+pub mod connect;
 pub mod decode;
 pub mod diff;
 pub mod guest_build;
+pub mod ledger;
 pub mod objects;
 pub mod observe;
 pub mod pipeline;

@@ -12,9 +12,10 @@ use clap::{Args, Subcommand};
 use super::output::{FAINT, STRONG};
 use super::which::Which;
 use super::{CliError, Exit, output, sinks, threads};
+use crate::connect::Sink;
+use crate::ledger::{DeadLetterFilter, DeadLetterState, Letters, StoredDeadLetter};
 use crate::pipeline::Pipeline;
 use crate::run::{Live, Retried, retry};
-use crate::sink::{DeadLetterFilter, DeadLetterState, Sink, StoredDeadLetter};
 
 #[derive(Debug, Args)]
 pub(super) struct DeadLettersArgs {
@@ -77,7 +78,7 @@ fn found(
     filter: &DeadLetterFilter,
 ) -> Result<Vec<StoredDeadLetter>, CliError> {
     sinks::small_runtime()?.block_on(async {
-        sinks::open(pipeline).await?.dead_letters(filter).await.map_err(sinks::told)
+        sinks::open(pipeline).await?.ledger().letters.list(filter).await.map_err(sinks::told)
     })
 }
 
@@ -166,26 +167,23 @@ fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
 
 /// Dead letters, the oldest first, as many in memory as the sink gives at a time.
 struct Pages {
-    sink: Arc<dyn Sink>,
+    letters: Arc<dyn Letters>,
     filter: DeadLetterFilter,
     is_last: bool,
 }
 
 impl Pages {
     fn new(sink: &Arc<dyn Sink>, filter: DeadLetterFilter) -> Self {
-        let limit = sink.dead_letters_at_a_time();
-        Self {
-            sink: Arc::clone(sink),
-            filter: DeadLetterFilter { limit, ..filter },
-            is_last: false,
-        }
+        let letters = Arc::clone(&sink.ledger().letters);
+        let limit = letters.at_a_time();
+        Self { letters, filter: DeadLetterFilter { limit, ..filter }, is_last: false }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<StoredDeadLetter>>, CliError> {
         if self.is_last {
             return Ok(None);
         }
-        let letters = self.sink.dead_letters(&self.filter).await.map_err(sinks::told)?;
+        let letters = self.letters.list(&self.filter).await.map_err(sinks::told)?;
         self.is_last = self.filter.limit.is_none_or(|limit| (letters.len() as u64) < limit);
         self.filter.after = letters.last().map(|last| last.id.clone());
         Ok(Some(letters))
@@ -265,21 +263,22 @@ fn retry_all(
         let filter = DeadLetterFilter {
             ids: ids.to_vec(),
             state: Some(DeadLetterState::Dead),
+            generation: generation.map(str::to_owned),
             ..DeadLetterFilter::default()
         };
         if !ids.is_empty() {
-            check_all_there(pipeline, &*sink, &filter).await?;
+            check_all_there(pipeline, &*sink.ledger().letters, &filter).await?;
         }
         sink.prepare().await.map_err(sinks::told)?;
+        let columns = pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns()));
+        let writer = sink.writer(columns, false).await.map_err(sinks::told)?;
         let current = pipeline.generation();
-        sink.keep(&current).await.map_err(sinks::told)?;
-        let live = Arc::new(Live::new(pipeline, current.digest, Arc::clone(&sink), 0));
+        sink.ledger().archive.keep(&current).await.map_err(sinks::told)?;
+        let ends = (Arc::clone(&sink), writer);
+        let live = Arc::new(Live::new(pipeline, current.digest, ends, 0));
         let mut pages = Pages::new(&sink, filter);
         let (mut tried, mut retried) = (0, Retried::default());
-        while let Some(mut letters) = pages.next().await? {
-            if let Some(digest) = generation {
-                letters.retain(|letter| letter.generation.to_string().starts_with(digest));
-            }
+        while let Some(letters) = pages.next().await? {
             retried += retry(&live, &pool, &letters).await.map_err(|halt| {
                 let error = CliError::failed("").because(&halt);
                 match halt.help_of_connector() {
@@ -297,10 +296,12 @@ fn retry_all(
 /// Before any of them is tried: somebody has typed their ids.
 async fn check_all_there(
     pipeline: &Pipeline,
-    sink: &dyn Sink,
+    letters: &dyn Letters,
     named: &DeadLetterFilter,
 ) -> Result<(), CliError> {
-    let letters = sink.dead_letters(named).await.map_err(sinks::told)?;
+    // Another generation's are no mistake of whoever has typed them.
+    let named = &DeadLetterFilter { generation: None, ..named.clone() };
+    let letters = letters.list(named).await.map_err(sinks::told)?;
     let is_there = |id: &&String| letters.iter().any(|letter| letter.id == **id);
     match named.ids.iter().find(|id| !is_there(id)) {
         Some(missing) => Err(no_such_letter(pipeline, missing)),

@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 
 use super::which::{OfReplay, Which};
 use super::{CliError, Exit, output, sinks};
+use crate::ledger::{Claims, LaneState};
 use crate::pipeline::Pipeline;
 use crate::record::{Lane, Position, PositionError};
-use crate::sink::{LaneState, Sink};
 use crate::source::{self, SourceOptions};
 
 #[derive(Debug, Args)]
@@ -93,8 +93,9 @@ pub(super) fn run(args: &LanesArgs) -> Result<Exit, CliError> {
 }
 
 fn list(pipeline: &Pipeline, as_json: bool) -> Result<Exit, CliError> {
-    let lanes = sinks::small_runtime()?
-        .block_on(async { sinks::open(pipeline).await?.lanes().await.map_err(sinks::told) })?;
+    let lanes = sinks::small_runtime()?.block_on(async {
+        sinks::open(pipeline).await?.ledger().claims.lanes().await.map_err(sinks::told)
+    })?;
     if as_json {
         output::json(&lanes)?;
     } else if lanes.is_empty() {
@@ -136,10 +137,10 @@ fn move_lane(args: &MoveArgs) -> Result<Exit, CliError> {
     let pipeline = args.which.load()?;
     sinks::small_runtime()?.block_on(async {
         let sink = sinks::open(&pipeline).await?;
-        let lanes = sink.lanes().await.map_err(sinks::told)?;
+        let lanes = sink.ledger().claims.lanes().await.map_err(sinks::told)?;
         let known = find(&pipeline, &args.lane, &lanes)?;
         let to = resolved(&pipeline, known, args.to).await?;
-        moved(&*sink, known, to).await
+        moved(&*sink.ledger().claims, known, to).await
     })
 }
 
@@ -179,9 +180,15 @@ fn resume(args: &ResumeArgs) -> Result<Exit, CliError> {
     let pipeline = args.which.load()?;
     sinks::small_runtime()?.block_on(async {
         let sink = sinks::open(&pipeline).await?;
-        let lanes = sink.lanes().await.map_err(sinks::told)?;
+        let lanes = sink.ledger().claims.lanes().await.map_err(sinks::told)?;
         let lane = &find(&pipeline, &args.lane, &lanes)?.lane;
-        if !sink.accept_rejects(lane, args.accept_rejects).await.map_err(sinks::told)? {
+        if !sink
+            .ledger()
+            .claims
+            .accept_rejects(lane, args.accept_rejects)
+            .await
+            .map_err(sinks::told)?
+        {
             return Err(no_lane(&pipeline, &args.lane, &[]));
         }
         let rejects = output::count(args.accept_rejects as usize, "more dead letter");
@@ -190,9 +197,9 @@ fn resume(args: &ResumeArgs) -> Result<Exit, CliError> {
     })
 }
 
-async fn moved(sink: &dyn Sink, known: &LaneState, to: Position) -> Result<Exit, CliError> {
+async fn moved(claims: &dyn Claims, known: &LaneState, to: Position) -> Result<Exit, CliError> {
     let lane = Lane::new(known.lane.name());
-    if !sink.move_lane(&lane, known.position, to).await.map_err(sinks::told)? {
+    if !claims.move_lane(&lane, known.position, to).await.map_err(sinks::told)? {
         return Err(CliError::failed(format!(
             "lane {lane} moved on by itself in the meantime: a process runs this pipeline"
         ))

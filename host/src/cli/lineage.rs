@@ -7,7 +7,8 @@ use clap::Args;
 use super::output::{FAINT, STRONG};
 use super::which::Which;
 use super::{CliError, Exit, output, sinks};
-use crate::sink::{LineageRange, Trace, TracedRow, trace};
+use crate::ledger::LineageRange;
+use crate::sink::{Trace, TracedRow, trace};
 use crate::source::objects::LANE;
 use crate::swap::{Answer, Asked};
 
@@ -55,8 +56,9 @@ pub(super) fn run(args: &LineageArgs) -> Result<Exit, CliError> {
 
 fn ranges(args: &LineageArgs) -> Result<Vec<LineageRange>, CliError> {
     let pipeline = args.of.load_to_look()?;
-    sinks::small_runtime()?
-        .block_on(async { sinks::open(&pipeline).await?.lineage().await.map_err(sinks::told) })
+    sinks::small_runtime()?.block_on(async {
+        sinks::open(&pipeline).await?.ledger().archive.lineage().await.map_err(sinks::told)
+    })
 }
 
 fn traced(args: &LineageArgs, column: &str, value: &str) -> Result<Option<Trace>, CliError> {
@@ -66,11 +68,11 @@ fn traced(args: &LineageArgs, column: &str, value: &str) -> Result<Option<Trace>
         let mut ranges = match pipeline.replay_into() {
             Some(into) => {
                 let other = sinks::open_of(&pipeline, into).await?;
-                other.lineage().await.map_err(sinks::told)?
+                other.ledger().archive.lineage().await.map_err(sinks::told)?
             }
             None => Vec::new(),
         };
-        ranges.extend(sink.lineage().await.map_err(sinks::told)?);
+        ranges.extend(sink.ledger().archive.lineage().await.map_err(sinks::told)?);
         trace(&*sink, &ranges, column, value).await.map_err(sinks::told)
     })
 }

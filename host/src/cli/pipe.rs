@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::run::{by_cause, is_closed};
 use super::signals::drain_on_signal;
 use super::{CliError, Exit, output, threads};
+use crate::connect::{Sink, SinkContext};
 use crate::observe::{Stats, Totals};
 use crate::pipeline::config::SourceConfig;
 use crate::pipeline::{Document, Pipeline};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::run::{Halt, PipelineRun, Pool};
-use crate::sink::stdout::{Letters, StdoutFormat, StdoutSink, StdoutSinkError};
-use crate::sink::{Sink, SinkContext};
+use crate::sink::stdout::{LetterOutput, StdoutFormat, StdoutSink, StdoutSinkError};
 use crate::source::Source;
 use crate::source::arrow::ArrowSource;
 use crate::source::stdin::StdinSource;
@@ -75,8 +75,8 @@ pub(super) fn run(args: &PipeArgs) -> Result<Exit, CliError> {
 
 async fn pipe(args: &PipeArgs, pipeline: Arc<Pipeline>, pool: Pool) -> Result<Exit, CliError> {
     let letters = match &args.dead_letters {
-        Some(path) => Letters::Written(BufWriter::new(created(path)?)),
-        None => Letters::Counted,
+        Some(path) => LetterOutput::Written(BufWriter::new(created(path)?)),
+        None => LetterOutput::Counted,
     };
     let drain = CancellationToken::new();
     let signalled = drain_on_signal(drain.clone())?;
@@ -140,7 +140,7 @@ async fn source(format: Format, pipeline: &Pipeline) -> Result<Arc<dyn Source>, 
 
 fn sink(
     format: Format,
-    letters: Letters,
+    letters: LetterOutput,
     pipeline: &Pipeline,
 ) -> Result<StdoutSink, StdoutSinkError> {
     let format = match format {
@@ -150,12 +150,14 @@ fn sink(
     let context = SinkContext {
         pipeline: Arc::clone(&pipeline.name),
         source: None,
-        columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
+        has_rule: pipeline.rule.is_some(),
         keep_dead_letters: None,
         replaces: false,
         replay_into: None,
     };
-    StdoutSink::of(format, letters, context)
+    let columns = pipeline.rule.as_ref().map(|rule| rule.columns());
+    let columns = columns.map_or(&[][..], |columns| columns);
+    StdoutSink::of(format, columns, letters, context)
 }
 
 /// What did not come out, if anything.

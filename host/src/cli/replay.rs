@@ -161,8 +161,9 @@ async fn replay(
 
 /// What a generation has cleaned, as the pipeline's own sink knows it.
 fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, CliError> {
-    let lineage = sinks::small_runtime()?
-        .block_on(async { sinks::open(pipeline).await?.lineage().await.map_err(sinks::told) })?;
+    let lineage = sinks::small_runtime()?.block_on(async {
+        sinks::open(pipeline).await?.ledger().archive.lineage().await.map_err(sinks::told)
+    })?;
     let of_it = lineage.iter().filter(|range| {
         range.generation.is_some_and(|generation| generation.to_string().starts_with(digest))
     });
@@ -203,7 +204,7 @@ async fn refuse_repeats(pipeline: &Pipeline, run_id: &str) -> Result<(), CliErro
         return Ok(());
     }
     let sink = sinks::open(pipeline).await?;
-    let writers = sink.writers().await.map_err(sinks::told)?;
+    let writers = sink.ledger().claims.pipelines().await.map_err(sinks::told)?;
     let (own, replays) = (&*pipeline.name, pipeline.replay_name(""));
     let name = pipeline.replay_name(run_id);
     let is_ours = |writer: &&String| **writer == own || writer.starts_with(&replays);

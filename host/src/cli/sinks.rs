@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::runtime::{self, Runtime};
 
 use super::CliError;
+use crate::connect::{Sink, SinkContext};
 use crate::pipeline::Pipeline;
 use crate::record::ConnectorError;
-use crate::sink::{self, Sink, SinkContext};
+use crate::sink;
 
 /// For commands that ask a few questions and end.
 pub(super) fn small_runtime() -> Result<Runtime, CliError> {
@@ -30,7 +31,7 @@ pub(super) async fn open_of(
     let context = SinkContext {
         pipeline: name,
         source: None,
-        columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
+        has_rule: pipeline.rule.is_some(),
         keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
         replaces: false,
         replay_into: None,

@@ -152,6 +152,6 @@ fn kept(file: &Path) -> Result<Vec<KnownGeneration>, CliError> {
     let pipeline = pipeline.map_err(|found| which::state_elsewhere(found.into()))?;
     sinks::small_runtime()?.block_on(async {
         let sink = sinks::open(&pipeline).await?;
-        known(&*sink, Vec::new()).await.map_err(sinks::told)
+        known(&*sink.ledger().archive, Vec::new()).await.map_err(sinks::told)
     })
 }

@@ -192,9 +192,9 @@ impl fmt::Display for Server {
 
 #[cfg(test)]
 mod tests {
+    use crate::connect::Stored;
     use crate::observe::UnitFigures;
     use crate::record::{Lane, Position};
-    use crate::sink::Stored;
 
     use super::*;
 

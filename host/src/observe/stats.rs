@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::connect::Stored;
 use crate::record::{Digest, Lane, Position};
 use crate::run::Example;
-use crate::sink::Stored;
 
 #[derive(Debug)]
 pub struct Stats {

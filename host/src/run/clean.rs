@@ -143,7 +143,7 @@ impl Worker {
             tallies,
             examples,
         } = self.rows(raw)?;
-        let sink = &self.live.sink;
+        let writer = &self.live.writer;
         let steps = self.by_rule.iter().flat_map(|by_rule| &by_rule.rule.steps);
         let by_step = steps.map(|step| {
             let is_its = |record: &&DroppedRecord| Arc::ptr_eq(&record.step, &step.id);
@@ -152,9 +152,9 @@ impl Worker {
         let by_step = by_step.collect();
         let part = UnitPart {
             raw: Arc::clone(raw),
-            rows: rows.map_or(Rows::Raw, |rows| sink.encode(rows)),
+            rows: rows.map_or(Rows::Raw, |rows| writer.encode(rows)),
             origins,
-            deletes: deletes.map(|(keys, origins)| Deletes { keys: sink.encode(keys), origins }),
+            deletes: deletes.map(|(keys, origins)| Deletes { keys: writer.encode(keys), origins }),
             dropped: dropped.len() as u64,
             dead_letters,
         };
@@ -358,16 +358,18 @@ fn passed_on(raw: &RawBatch) -> CleanRows {
 mod tests {
     use std::fs;
 
+    use async_trait::async_trait;
     use bytes::Bytes;
+    use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::connect::{CommitOutcome, Retry, Sink as _, SinkContext, Writer};
+    use crate::ledger::Claim;
     use crate::pipeline::Pipeline;
-    use crate::pipeline::config::SinkConfig;
+    use crate::pipeline::config::{SinkConfig, StdoutSinkConfig};
     use crate::plugin::{CacheFolder, Sandbox};
-    use crate::record::{Digest, Position, RawRecord, Span, ndjson};
-    use crate::sink::sqlite::SqliteSink;
+    use crate::record::{ConnectorError, Digest, Position, RawRecord, Span, Unit, ndjson};
     use crate::sink::stdout::StdoutSink;
-    use crate::sink::{Sink, SinkContext};
 
     /// Of a rule with these lines, a sink with these.
     fn live(rule: &str, sink: &str) -> Arc<Live> {
@@ -383,17 +385,32 @@ mod tests {
         let context = SinkContext {
             pipeline: "a".into(),
             source: None,
-            columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
+            has_rule: true,
             keep_dead_letters: None,
             replaces: false,
             replay_into: None,
         };
-        let sink: Arc<dyn Sink> = match &pipeline.sink {
-            SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context).unwrap()),
-            SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context).unwrap()),
-            SinkConfig::Postgres(_) | SinkConfig::Objects(_) => unreachable!(),
+        let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
+        let writer: Arc<dyn Writer> = match &pipeline.sink {
+            SinkConfig::Stdout(_) => sink.writer(None, false).now_or_never().unwrap().unwrap(),
+            _ => Arc::new(ColumnWriter),
         };
-        Arc::new(Live::new(&pipeline, Digest::of(b"test"), sink, 0))
+        Arc::new(Live::new(&pipeline, Digest::of(b"test"), (Arc::new(sink), writer), 0))
+    }
+
+    /// Takes rows as they are, and is not asked to write them.
+    #[derive(Debug)]
+    struct ColumnWriter;
+
+    #[async_trait]
+    impl Writer for ColumnWriter {
+        async fn commit(&self, _: &Claim, _: &Unit) -> Result<CommitOutcome, ConnectorError> {
+            unreachable!("nothing is committed")
+        }
+
+        async fn commit_retry(&self, _: &Retry) -> Result<CommitOutcome, ConnectorError> {
+            unreachable!("nothing is committed")
+        }
     }
 
     /// A record for each pair of a key and a value.

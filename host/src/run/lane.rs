@@ -25,10 +25,11 @@ use super::cut::{Gauge, UnitLimits};
 use super::live::{Generations, Live};
 use super::patience::Patience;
 use super::pool::{CleanResult, Pool, Uncleanable};
+use crate::connect::{CommitOutcome, Stored};
+use crate::ledger::{Archive, Claim, Ledger};
 use crate::observe::{LaneHealth, Stats, UnitFigures};
 use crate::record::lift::{Move, PipelineArgs, Resume};
 use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch, Unit};
-use crate::sink::{Claim, Committed, Sink, Stored};
 use crate::source::{Journal, Most, Source};
 
 /// What part of a unit is cleaned ahead while the one before it waits for the sink.
@@ -38,8 +39,7 @@ const AHEAD_SHARE: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub source: Arc<dyn Source>,
-    /// For what is no row: claims, journals.
-    pub sink: Arc<dyn Sink>,
+    pub ledger: Ledger,
     pub generations: Arc<Generations>,
     pub pool: Pool,
     pub budget: Budget,
@@ -168,14 +168,14 @@ async fn note(shared: &Shared, claim: &Claim, halt: &Halt) {
     if matches!(halt, Halt::Sink(_)) {
         return;
     }
-    if let Err(error) = shared.sink.note_halt(claim, &halt.to_string()).await {
+    if let Err(error) = shared.ledger.claims.note_halt(claim, &halt.to_string()).await {
         tracing::debug!(lane = %claim.lane, "the sink does not note why the lane is halted: {error}");
     }
 }
 
 async fn claim(shared: &Shared, lane: &Lane) -> Result<Claim, Halt> {
     let start = shared.source.start(lane).await.map_err(Halt::Source)?;
-    let claim = shared.sink.claim(lane, start).await.map_err(Halt::Sink)?;
+    let claim = shared.ledger.claims.claim(lane, start).await.map_err(Halt::Sink)?;
     heed(shared).await?;
     Ok(claim)
 }
@@ -183,7 +183,7 @@ async fn claim(shared: &Shared, lane: &Lane) -> Result<Claim, Halt> {
 /// What another process found out about the generation that cleans here.
 async fn heed(shared: &Shared) -> Result<(), Halt> {
     let live = shared.generations.current();
-    let judgements = live.sink.judgements().await.map_err(Halt::Sink)?;
+    let judgements = shared.ledger.archive.judgements().await.map_err(Halt::Sink)?;
     shared.generations.heed(&live, &judgements);
     Ok(())
 }
@@ -277,7 +277,7 @@ impl<'a> Run<'a> {
             pool: self.shared.pool.clone(),
             budget: self.shared.budget.clone(),
             journal: Arc::new(LaneJournal {
-                sink: Arc::clone(&self.shared.sink),
+                archive: Arc::clone(&self.shared.ledger.archive),
                 claim: self.claim.clone(),
             }),
             stats: Arc::clone(&self.shared.stats),
@@ -527,9 +527,11 @@ impl<'a> Run<'a> {
             let committed = offered.to_the_sink(&claim).await?;
             drop(held);
             Ok(match committed {
-                Committed::Done(stored) => Some(Done { to, figures, stored, live: offered.live }),
-                Committed::Fenced => None,
-                Committed::Refused(reasons) => {
+                CommitOutcome::Done(stored) => {
+                    Some(Done { to, figures, stored, live: offered.live })
+                }
+                CommitOutcome::Fenced => None,
+                CommitOutcome::Refused(reasons) => {
                     return Err(Halt::TooManyRefused { records, reasons, generation });
                 }
             })
@@ -598,7 +600,7 @@ impl Offered {
     /// Offers the unit until there is an answer, for ever if need be: what it waits for holds back everything
     /// behind it. It is given up, to be cleaned again, where another attempt is of no use: its generation was
     /// rolled back, another one has taken over whose rows the sink may take, or the lane is to end.
-    async fn to_the_sink(&self, claim: &Claim) -> Result<Committed, Halt> {
+    async fn to_the_sink(&self, claim: &Claim) -> Result<CommitOutcome, Halt> {
         let Self { live, unit, stats, generations, drain } = self;
         let mut patience = Patience::new(Duration::from_secs(10));
         let mut changes = generations.follow();
@@ -606,7 +608,7 @@ impl Offered {
         loop {
             let committed = async {
                 live.keep().await?;
-                live.sink.commit(claim, unit).await
+                live.writer.commit(claim, unit).await
             };
             let error = match committed.await {
                 Ok(committed) => {
@@ -775,18 +777,18 @@ fn weight(raw: &RawBatch) -> usize {
 /// A lane's journal for its owner.
 #[derive(Debug)]
 struct LaneJournal {
-    sink: Arc<dyn Sink>,
+    archive: Arc<dyn Archive>,
     claim: Claim,
 }
 
 #[async_trait]
 impl Journal for LaneJournal {
     async fn entries(&self) -> Result<Vec<Bytes>, ConnectorError> {
-        self.sink.journal(&self.claim.lane).await
+        self.archive.journal(&self.claim.lane).await
     }
 
     async fn append(&self, number: u64, entry: Bytes) -> Result<(), ConnectorError> {
-        if self.sink.append(&self.claim, number, entry).await? {
+        if self.archive.append(&self.claim, number, entry).await? {
             return Ok(());
         }
         Err(ConnectorError::new(ErrorClass::Fenced, "another process has the lane"))

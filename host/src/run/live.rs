@@ -15,12 +15,13 @@ use tokio::sync::{mpsc, watch};
 use super::conduct::{Account, Conduct, Trouble, Watched};
 use super::examples::Examples;
 use super::ring::Ring;
+use crate::connect::{Sink, Writer};
 use crate::decode::DecodeLimits;
+use crate::ledger::{Judgement, Verdict, judgement_of};
 use crate::pipeline::config::ProbationConfig;
 use crate::pipeline::{Pipeline, Rule, Tombstones};
 use crate::plugin::ConfigureError;
 use crate::record::{ConnectorError, Digest, Field, Generation, Lane, Position};
-use crate::sink::{Judgement, Sink, Verdict, judgement_of};
 
 /// A generation at work: a rule as it is, for a sink.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Live {
     pub generation: Digest,
     pub limits: DecodeLimits,
     pub sink: Arc<dyn Sink>,
+    /// Takes its rows.
+    pub writer: Arc<dyn Writer>,
     pub examples: Examples,
     life: Life,
 }
@@ -72,7 +75,7 @@ impl Live {
     pub fn new(
         pipeline: &Pipeline,
         generation: Digest,
-        sink: Arc<dyn Sink>,
+        (sink, writer): (Arc<dyn Sink>, Arc<dyn Writer>),
         example_batches: u32,
     ) -> Self {
         Self {
@@ -82,6 +85,7 @@ impl Live {
             generation,
             limits: pipeline.limits.to_decode_limits(),
             sink,
+            writer,
             examples: Examples::of_batches(example_batches),
             life: Life::default(),
         }
@@ -99,7 +103,7 @@ impl Live {
     pub(super) async fn keep(&self) -> Result<(), ConnectorError> {
         let mut to_keep = self.life.to_keep.lock().await;
         if let Some(generation) = &*to_keep {
-            self.sink.keep(generation).await?;
+            self.sink.ledger().archive.keep(generation).await?;
             *to_keep = None;
         }
         Ok(())
@@ -127,6 +131,7 @@ impl Live {
             generation: self.generation,
             limits: self.limits,
             sink: Arc::clone(&self.sink),
+            writer: Arc::clone(&self.writer),
             examples: Examples::of_batches(0),
             life: Life::default(),
         }))
@@ -381,27 +386,31 @@ impl Generations {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+    use crate::connect::SinkContext;
     use crate::pipeline::config::StdoutSinkConfig;
-    use crate::sink::SinkContext;
     use crate::sink::stdout::StdoutSink;
 
     fn live(name: &str) -> Live {
         let context = SinkContext {
             pipeline: "a".into(),
             source: None,
-            columns: None,
+            has_rule: false,
             keep_dead_letters: None,
             replaces: false,
             replay_into: None,
         };
+        let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
         Live {
             rule: None,
             tombstones: None,
             unwrap: None,
             generation: Digest::of(name.as_bytes()),
             limits: DecodeLimits::default(),
-            sink: Arc::new(StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap()),
+            writer: sink.writer(None, false).now_or_never().unwrap().unwrap(),
+            sink: Arc::new(sink),
             examples: Examples::of_batches(0),
             life: Life::default(),
         }

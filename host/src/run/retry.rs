@@ -9,8 +9,9 @@ use bytes::{Bytes, BytesMut};
 use super::lane::Halt;
 use super::live::Live;
 use super::pool::{Pool, Uncleanable};
+use crate::connect::{CommitOutcome, RetriedLetter, Retry, Stored};
+use crate::ledger::StoredDeadLetter;
 use crate::record::{RawBatch, RawHeader, RawRecord, Span};
-use crate::sink::{Committed, RetriedLetter, Retry, Stored, StoredDeadLetter};
 
 /// Letters of one commit.
 const LETTERS_MAX: usize = 500;
@@ -68,9 +69,9 @@ pub async fn retry(
             *still_dead.entry(dead.reason.clone()).or_default() += 1;
         }
         let retry = Retry { generation: live.generation, letters: again };
-        retried += match live.sink.commit_retry(&retry).await.map_err(Halt::Sink)? {
-            Committed::Done(stored) => Retried { stored, dropped, still_dead, missed: 0 },
-            Committed::Fenced | Committed::Refused(_) => {
+        retried += match live.writer.commit_retry(&retry).await.map_err(Halt::Sink)? {
+            CommitOutcome::Done(stored) => Retried { stored, dropped, still_dead, missed: 0 },
+            CommitOutcome::Fenced | CommitOutcome::Refused(_) => {
                 Retried { missed: letters.len() as u64, ..Retried::default() }
             }
         };

@@ -15,12 +15,12 @@ use super::lane::{self, Halt, LaneEnd, Shared};
 use super::live::{GenerationEvent, Generations, Live};
 use super::patience::Patience;
 use super::pool::Pool;
+use crate::connect::{Sink, SinkContext, Writer};
+use crate::ledger::Ledger;
 use crate::observe::{LaneHealth, Phase, Stats};
 use crate::pipeline::Pipeline;
-use crate::pipeline::config::SinkConfig;
 use crate::record::lift::PipelineArgs;
-use crate::record::{ConnectorError, ErrorClass, Lane};
-use crate::sink::{self, Sink, SinkContext};
+use crate::record::{ConnectorError, ErrorClass, Field, Lane};
 use crate::source::{self, LaneChange, Most, Source, SourceOptions};
 
 /// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
@@ -123,9 +123,12 @@ impl PipelineRun {
         sink: Arc<dyn Sink>,
     ) -> Result<(), PipelineError> {
         let generation = self.pipeline.generation().digest;
-        let live = Live::new(&self.pipeline, generation, Arc::clone(&sink), EXAMPLE_BATCHES);
+        let writer = sink.writer(columns(&self.pipeline), false).await;
+        let writer = writer.map_err(|error| PipelineError::NotStarted { cause: Halt::Sink(error) });
+        let ends = (Arc::clone(&sink), writer?);
+        let live = Live::new(&self.pipeline, generation, ends, EXAMPLE_BATCHES);
         let (generations, _events) = Generations::new(Arc::new(live));
-        let ends = (source, sink);
+        let ends = (source, sink.ledger().clone());
         self.keep_lanes(ends, generations, Instant::now(), Some(Duration::ZERO)).await
     }
 
@@ -139,33 +142,33 @@ impl PipelineRun {
             None => self.patiently(began, Halt::Source, open).await?,
         };
         let identity = self.patiently(began, Halt::Source, || source.identity()).await?;
-        let maker = LiveMaker {
-            sink: pipeline.sink.clone(),
-            context: SinkContext {
-                pipeline: Arc::clone(&pipeline.name),
-                source: Some(identity),
-                columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
-                keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
-                replaces: self.replaces,
-                replay_into: pipeline.replay_into(),
-            },
+        let context = SinkContext {
+            pipeline: Arc::clone(&pipeline.name),
+            source: Some(identity),
+            has_rule: pipeline.rule.is_some(),
+            keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
+            replaces: self.replaces,
+            replay_into: pipeline.replay_into(),
         };
-        let context = &maker.context;
         let sink = self
-            .patiently(began, Halt::Sink, || sink::open(&pipeline.sink, context.clone()))
+            .patiently(began, Halt::Sink, || crate::sink::open(&pipeline.sink, context.clone()))
             .await?;
         self.patiently(began, Halt::Sink, || sink.prepare()).await?;
-        let known = self.patiently(began, Halt::Sink, || sink.lanes()).await?;
+        let writer = || sink.writer(columns(pipeline), false);
+        let writer = self.patiently(began, Halt::Sink, writer).await?;
+        let Ledger { claims, archive, .. } = sink.ledger();
+        let known = self.patiently(began, Halt::Sink, || claims.lanes()).await?;
         let known: Vec<_> = known.into_iter().map(|state| state.lane).collect();
         self.patiently(began, Halt::Source, || source.resume(&known)).await?;
         let generation = &pipeline.generation();
-        self.patiently(began, Halt::Sink, || sink.keep(generation)).await?;
-        Ok(Connected { run: self, source, sink, maker, began })
+        self.patiently(began, Halt::Sink, || archive.keep(generation)).await?;
+        let maker = LiveMaker { sink: Arc::clone(&sink) };
+        Ok(Connected { run: self, source, sink, writer, maker, began })
     }
 
     async fn keep_lanes(
         self,
-        (source, sink): (Arc<dyn Source>, Arc<dyn Sink>),
+        (source, ledger): (Arc<dyn Source>, Ledger),
         generations: Arc<Generations>,
         began: Instant,
         halt_time: Option<Duration>,
@@ -173,7 +176,7 @@ impl PipelineRun {
         let Self { pipeline, stats, pool, source: _, replaces: _, until_end: _, drain } = self;
         let shared = Shared {
             source,
-            sink,
+            ledger,
             generations,
             pool,
             budget: Budget::new(pipeline.limits.memory.0),
@@ -230,6 +233,7 @@ pub struct Connected {
     run: PipelineRun,
     source: Arc<dyn Source>,
     pub sink: Arc<dyn Sink>,
+    writer: Arc<dyn Writer>,
     pub maker: LiveMaker,
     began: Instant,
 }
@@ -248,7 +252,8 @@ impl Connected {
     pub fn live(&self) -> Live {
         let pipeline = &self.run.pipeline;
         let generation = pipeline.generation().digest;
-        Live::new(pipeline, generation, Arc::clone(&self.sink), EXAMPLE_BATCHES)
+        let ends = (Arc::clone(&self.sink), Arc::clone(&self.writer));
+        Live::new(pipeline, generation, ends, EXAMPLE_BATCHES)
     }
 
     /// Begins with a generation, which need not be the one that is written.
@@ -256,10 +261,15 @@ impl Connected {
         self,
         first: Arc<Live>,
     ) -> Running<impl Future<Output = Result<(), PipelineError>> + Send> {
-        let Self { run, source, sink, began, maker: _ } = self;
+        let Self { run, source, sink, began, writer: _, maker: _ } = self;
         let (generations, events) = Generations::new(first);
         let halt_time = run.until_end.then_some(run.pipeline.limits.halt_time.0);
-        let lanes = run.keep_lanes((source, sink), Arc::clone(&generations), began, halt_time);
+        let lanes = run.keep_lanes(
+            (source, sink.ledger().clone()),
+            Arc::clone(&generations),
+            began,
+            halt_time,
+        );
         Running { generations, events, lanes }
     }
 }
@@ -267,24 +277,32 @@ impl Connected {
 /// Makes generations ready for work beside one that is at work.
 #[derive(Debug, Clone)]
 pub struct LiveMaker {
-    sink: SinkConfig,
-    context: SinkContext,
+    sink: Arc<dyn Sink>,
 }
 
 impl LiveMaker {
-    /// With the sink that is open, if its rows have the same columns.
+    /// With the writer of the one that is at work, if its rows have the same columns. Otherwise with one that
+    /// has looked whether rows would find their place, and has made nothing yet.
     pub async fn live(&self, pipeline: &Pipeline, beside: &Live) -> Result<Live, ConnectorError> {
-        let columns = pipeline.rule.as_ref().map(|rule| rule.columns());
-        // What stdout knows of its lanes is in the sink itself; and it takes rows of any columns.
-        let is_same = columns == beside.columns() || matches!(self.sink, SinkConfig::Stdout(_));
-        let sink = if is_same {
-            Arc::clone(&beside.sink)
+        let columns = columns(pipeline);
+        let writer = if columns.as_ref() == beside.columns() {
+            Arc::clone(&beside.writer)
         } else {
-            let context = SinkContext { columns: columns.cloned(), ..self.context.clone() };
-            sink::open(&self.sink, context).await?
+            self.sink.writer(columns, true).await?
         };
-        Ok(Live::new(pipeline, pipeline.generation().digest, sink, 0))
+        let ends = (Arc::clone(&self.sink), writer);
+        Ok(Live::new(pipeline, pipeline.generation().digest, ends, 0))
     }
+
+    /// Has the place made where rows of a generation go.
+    pub async fn make_place(&self, live: &mut Live) -> Result<(), ConnectorError> {
+        live.writer = self.sink.writer(live.columns().cloned(), false).await?;
+        Ok(())
+    }
+}
+
+fn columns(pipeline: &Pipeline) -> Option<Arc<[Field]>> {
+    pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns()))
 }
 
 /// A lane that holds its position.
@@ -453,7 +471,7 @@ impl Keeper {
         self.shared.stats.health(lane, LaneHealth::Standby);
         loop {
             self.drain.run_until_cancelled(patience.wait()).await?;
-            let Ok(lanes) = self.shared.sink.lanes().await else { continue };
+            let Ok(lanes) = self.shared.ledger.claims.lanes().await else { continue };
             let state = lanes.iter().find(|state| state.lane == *lane);
             let moved = state.map(|state| state.moved.max(state.claimed));
             let is_quiet = moved.is_none_or(|moved| {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::letter::id;
-use super::{DeadLetterFilter, DeadLetterState, LineageRange, RowOrigin, Sink};
+use crate::connect::Sink;
+use crate::ledger::letter::id;
+use crate::ledger::{DeadLetterFilter, DeadLetterState, Letters, LineageRange, RowOrigin};
 use crate::record::{ConnectorError, Digest, Position};
 
 /// Rows, and what made each of them.
@@ -38,10 +39,11 @@ pub async fn trace(
     value: &str,
 ) -> Result<Option<Trace>, ConnectorError> {
     let Some(origins) = sink.origins(column, value).await? else { return Ok(None) };
-    let writers = sink.writers().await?;
-    let replays = writers.iter().filter_map(|writer| writer.rsplit_once(".replay-"));
+    let ledger = sink.ledger();
+    let pipelines = ledger.claims.pipelines().await?;
+    let replays = pipelines.iter().filter_map(|name| name.rsplit_once(".replay-"));
     let replays = replays.map(|(_, id)| id.to_owned()).collect();
-    let retried = retried(sink, &origins).await?;
+    let retried = retried(&*ledger.letters, &origins).await?;
     let mut trace = Trace { rows: Vec::new(), generations: BTreeMap::new(), replays };
     for row in origins {
         // What was read twice, or replayed: what came last has made the row.
@@ -54,7 +56,7 @@ pub async fn trace(
         if let Some((digest, name)) = digest.zip(generation.clone())
             && !trace.generations.contains_key(&name)
         {
-            let kept = sink.generation(digest).await?;
+            let kept = ledger.archive.generation(digest).await?;
             let resolved = kept.and_then(|kept| serde_json::from_str(&kept.resolved).ok());
             trace.generations.insert(name, resolved);
         }
@@ -66,7 +68,7 @@ pub async fn trace(
 
 /// Of records that were dead letters: what made rows of them when they were tried again.
 async fn retried(
-    sink: &dyn Sink,
+    letters: &dyn Letters,
     rows: &[RowOrigin],
 ) -> Result<BTreeMap<String, Digest>, ConnectorError> {
     if rows.is_empty() {
@@ -77,7 +79,7 @@ async fn retried(
         state: Some(DeadLetterState::Retried),
         ..DeadLetterFilter::default()
     };
-    let letters = sink.dead_letters(&filter).await?;
+    let letters = letters.list(&filter).await?;
     Ok(letters.into_iter().map(|letter| (letter.id, letter.generation)).collect())
 }
 

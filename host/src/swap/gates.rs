@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::trial::{TrialFault, Tried, trial};
+use crate::ledger::{Judgement, Verdict, judgement_of};
 use crate::pipeline::{Change, Findings, Pipeline, PluginSwap, Workshop};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, ErrorClass, Generation};
 use crate::run::{Difference, Generations, Live, LiveMaker, RuleTestError, RuleTests};
-use crate::sink::{Judgement, Verdict, judgement_of};
 
 /// Why what is written does not take over.
 #[derive(Debug, thiserror::Error)]
@@ -166,8 +166,8 @@ impl Wanted {
     /// Asks every gate. What is refused comes with its generation, if that is judged by it.
     pub(super) async fn pass(self, told: &mut Told) -> Result<Passed, (Refusal, Option<Digest>)> {
         // The sink may be busy with the stream for a while.
-        let sink = Arc::clone(&self.generations.current().sink);
-        let (loaded, judgements) = tokio::join!(self.loaded(told), sink.judgements());
+        let archive = Arc::clone(&self.generations.current().sink.ledger().archive);
+        let (loaded, judgements) = tokio::join!(self.loaded(told), archive.judgements());
         let pipeline = loaded.map_err(|refusal| (refusal, None))?;
         let generation = pipeline.generation();
         // What is only looked at, or has run before, is not judged; nor what begins anew, by the rule alone.
@@ -244,12 +244,8 @@ impl Wanted {
         let live = self.generations.current();
         let next = self.maker.live(&pipeline, &live).await.map_err(Refusal::Columns)?;
         let next = next.to_be_kept(generation);
-        let sink = Arc::clone(&next.sink);
-        let has_other_columns = !Arc::ptr_eq(&sink, &live.sink);
-        let would_take = async || if has_other_columns { sink.would_take().await } else { Ok(()) };
-        let (would_take, tested) = tokio::join!(would_take(), self.tested(&pipeline, &live, next));
-        would_take.map_err(Refusal::Columns)?;
-        let Tested { next, lines } = tested?;
+        let has_other_columns = !Arc::ptr_eq(&next.writer, &live.writer);
+        let Tested { mut next, lines } = self.tested(&pipeline, &live, next).await?;
         if has_other_columns {
             told.tell("the sink takes the new columns");
         }
@@ -258,7 +254,7 @@ impl Wanted {
             return Ok(Passed::Tried);
         }
         if has_other_columns {
-            sink.prepare().await.map_err(Refusal::Columns)?;
+            self.maker.make_place(&mut next).await.map_err(Refusal::Columns)?;
         }
         let was_refused = before == Some(Verdict::Refused);
         Ok(Passed::Ready(Box::new(Ready { pipeline, live: next, was_refused })))

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::request::GenerationStatus;
+use crate::ledger::{Archive, Judgement, LineageSums, Verdict, judgement_of};
 use crate::record::ConnectorError;
-use crate::sink::{Judgement, LineageSums, Sink, Verdict, judgement_of};
 
 /// What is known of a generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,10 +31,10 @@ pub struct Known {
 
 /// All generations that the sink has heard of, and those that run; in the order in which they came.
 pub async fn known(
-    sink: &dyn Sink,
+    archive: &dyn Archive,
     running: Vec<GenerationStatus>,
 ) -> Result<Vec<KnownGeneration>, ConnectorError> {
-    let (judgements, lineage) = (sink.judgements().await?, sink.lineage().await?);
+    let (judgements, lineage) = (archive.judgements().await?, archive.lineage().await?);
     let mut all = All::default();
     for range in &lineage {
         if let Some(generation) = range.generation {

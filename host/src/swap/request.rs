@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::known::KnownGeneration;
-use crate::sink::{LineageRange, Trace};
+use crate::ledger::LineageRange;
+use crate::sink::Trace;
 
 /// Something that is asked, and where the answer goes.
 #[derive(Debug)]

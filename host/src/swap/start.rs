@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use crate::ledger::{Archive, Judgement, Verdict, judgement_of};
 use crate::pipeline::{Pipeline, RestoreError};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, ErrorClass};
 use crate::run::{Conduct, Connected, Live};
-use crate::sink::{Judgement, Sink, Verdict, judgement_of};
 
 use super::gates::{self, Refusal};
 
@@ -84,7 +84,7 @@ pub(super) async fn first(
     connected: &Connected,
     sandbox: &Sandbox,
 ) -> Result<First, ConnectorError> {
-    let judgements = connected.sink.judgements().await?;
+    let judgements = connected.sink.ledger().archive.judgements().await?;
     let digest = written.generation().digest;
     let live = connected.live();
     let as_written = |live: Live, judgement: Option<Judgement>| First {
@@ -169,31 +169,32 @@ async fn kept(
     digest: Digest,
     beside: &Live,
 ) -> Result<(Live, Arc<Pipeline>), KeptError> {
-    let pipeline = restored(written, &connected.sink, sandbox, digest).await?;
-    let live = connected.maker.live(&pipeline, beside).await?;
-    if !Arc::ptr_eq(&live.sink, &beside.sink) {
-        live.sink.prepare().await?;
+    let archive = &connected.sink.ledger().archive;
+    let pipeline = restored(written, archive, sandbox, digest).await?;
+    let mut live = connected.maker.live(&pipeline, beside).await?;
+    if !Arc::ptr_eq(&live.writer, &beside.writer) {
+        connected.maker.make_place(&mut live).await?;
     }
-    live.remember(&conduct(&*connected.sink, digest).await?);
+    live.remember(&conduct(&**archive, digest).await?);
     Ok((live, pipeline))
 }
 
 async fn restored(
     written: &Arc<Pipeline>,
-    sink: &Arc<dyn Sink>,
+    archive: &Arc<dyn Archive>,
     sandbox: &Sandbox,
     digest: Digest,
 ) -> Result<Arc<Pipeline>, KeptError> {
-    let kept = sink.generation(digest).await?.ok_or(KeptError::NotKept)?;
+    let kept = archive.generation(digest).await?.ok_or(KeptError::NotKept)?;
     let (written, sandbox) = (Arc::clone(written), sandbox.clone());
     let restored = gates::aside(move || written.restored(&kept, &sandbox)).await?;
     Ok(Arc::new(restored))
 }
 
 /// What the sink knows of how it did.
-async fn conduct(sink: &dyn Sink, digest: Digest) -> Result<Conduct, ConnectorError> {
+async fn conduct(archive: &dyn Archive, digest: Digest) -> Result<Conduct, ConnectorError> {
     let mut conduct = Conduct::default();
-    for range in sink.lineage().await?.iter().filter(|range| range.generation == Some(digest)) {
+    for range in archive.lineage().await?.iter().filter(|range| range.generation == Some(digest)) {
         conduct +=
             Conduct { records: range.sums.read, rejects: range.sums.dead, ..Conduct::default() };
     }
@@ -203,13 +204,13 @@ async fn conduct(sink: &dyn Sink, digest: Digest) -> Result<Conduct, ConnectorEr
 /// The last generation that did well and is not `bad`, from the sink: for a process that has none of its own.
 pub(super) async fn last_good(
     written: &Arc<Pipeline>,
-    sink: &Arc<dyn Sink>,
+    archive: &Arc<dyn Archive>,
     sandbox: &Sandbox,
     bad: Digest,
 ) -> Result<Arc<Pipeline>, Refusal> {
-    let judgements = sink.judgements().await.map_err(Refusal::Sink)?;
+    let judgements = archive.judgements().await.map_err(Refusal::Sink)?;
     let good = good_beside(bad, &judgements).ok_or(Refusal::NoneBefore)?;
-    restored(written, sink, sandbox, good).await.map_err(|error| match error {
+    restored(written, archive, sandbox, good).await.map_err(|error| match error {
         KeptError::Connector(error) => Refusal::Sink(error),
         error @ (KeptError::NotKept | KeptError::Restore(_)) => {
             Refusal::Gone { generation: good, why: error.to_string() }

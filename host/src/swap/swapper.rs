@@ -17,12 +17,13 @@ use super::known::known;
 use super::request::{Answer, Asked, GenerationStatus, Request, Standing};
 use super::start::{self, First};
 use super::watch::Watch;
+use crate::ledger::{DeadLetterFilter, DeadLetterState, Judgement, Verdict};
 use crate::observe::{Stats, SwapResult};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest};
-use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble, closed};
-use crate::sink::{DeadLetterFilter, DeadLetterState, Judgement, Verdict, trace};
+use crate::run::{GenerationEvent, Generations, Live, LiveMaker, Trouble};
+use crate::sink::trace;
 
 /// How long lanes are waited for that have nothing to read, to say where a generation took over.
 const BEGIN_TIME: Duration = Duration::from_secs(1);
@@ -39,9 +40,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// A run that ends before the probation does has shown what it had to, if it had so many records.
 const PROVEN_RECORDS: u64 = 1_000;
-
-/// How many dead letters of a generation that was rolled back are looked for.
-const LETTERS_MAX: u64 = 10_000;
 
 /// The pipeline has to begin anew.
 pub(super) struct Restart {
@@ -205,7 +203,7 @@ impl Swapper {
         }
     }
 
-    /// The lanes have ended, and the sink of what ran last with them.
+    /// The lanes have ended.
     pub(super) async fn end(
         &mut self,
         events: &mut mpsc::UnboundedReceiver<GenerationEvent>,
@@ -222,8 +220,8 @@ impl Swapper {
             self.proven("the run is over").await;
         }
         for judgement in &self.unwritten {
-            let sink = self.generations.current();
-            if let Err(error) = sink.sink.judge(judgement).await {
+            let live = self.generations.current();
+            if let Err(error) = live.sink.ledger().archive.judge(judgement).await {
                 tracing::error!(
                     pipeline = %self.running.name,
                     "that generation {} is {} is not written down: {error}",
@@ -231,7 +229,6 @@ impl Swapper {
                 );
             }
         }
-        closed(&*self.generations.current().sink).await;
     }
 
     fn watch_over(&mut self, live: &Arc<Live>) {
@@ -247,7 +244,7 @@ impl Swapper {
     async fn heed(&mut self) -> Option<bool> {
         self.heeds = Instant::now() + HEED;
         let live = self.generations.current();
-        let judgements = match timeout(HEED_TIME, live.sink.judgements()).await {
+        let judgements = match timeout(HEED_TIME, live.sink.ledger().archive.judgements()).await {
             Ok(Ok(judgements)) => judgements,
             Ok(Err(error)) => {
                 tracing::debug!(pipeline = %self.running.name, "verdicts cannot be read: {error}");
@@ -288,7 +285,7 @@ impl Swapper {
     async fn write(&mut self) {
         while let Some(judgement) = self.unwritten.front() {
             let live = self.generations.current();
-            if let Err(error) = live.sink.judge(judgement).await {
+            if let Err(error) = live.sink.ledger().archive.judge(judgement).await {
                 tracing::warn!(
                     pipeline = %self.running.name,
                     "a verdict is not written down yet, trying again: {error}"
@@ -349,8 +346,8 @@ impl Swapper {
             "generation {} was rolled back in another process: {why}", bad.generation.short()
         );
         let (written, sandbox) = (Arc::clone(&self.written), self.sandbox.clone());
-        let (sink, digest) = (Arc::clone(&bad.sink), bad.generation);
-        let find = async move { start::last_good(&written, &sink, &sandbox, digest).await };
+        let (archive, digest) = (Arc::clone(&bad.sink.ledger().archive), bad.generation);
+        let find = async move { start::last_good(&written, &archive, &sandbox, digest).await };
         let why = Trouble::Elsewhere(why.to_owned());
         self.go_back(find.boxed(), Undone { bad: Arc::clone(bad), why }, None);
     }
@@ -549,16 +546,16 @@ impl Swapper {
             Asked::Generations => {
                 let statuses = self.statuses();
                 tell(answer, async move {
-                    let generations = known(&*sink, statuses).await?;
+                    let generations = known(&*sink.ledger().archive, statuses).await?;
                     Ok(Answer::Generations { generations })
                 });
             }
             Asked::Lineage => tell(answer, async move {
-                let ranges = sink.lineage().await?;
+                let ranges = sink.ledger().archive.lineage().await?;
                 Ok(Answer::Lineage { ranges })
             }),
             Asked::Trace { column, value } => tell(answer, async move {
-                let ranges = sink.lineage().await?;
+                let ranges = sink.ledger().archive.lineage().await?;
                 let trace = trace(&*sink, &ranges, &column, &value).await?;
                 Ok(Answer::Traced { trace })
             }),
@@ -582,10 +579,10 @@ impl Swapper {
             return;
         }
         let (written, sandbox) = (Arc::clone(&self.written), self.sandbox.clone());
-        let (sink, digest) = (Arc::clone(&live.sink), live.generation);
+        let (archive, digest) = (Arc::clone(&live.sink.ledger().archive), live.generation);
         let running = Arc::clone(&self.running);
         let find = async move {
-            let good = start::last_good(&written, &sink, &sandbox, digest).await?;
+            let good = start::last_good(&written, &archive, &sandbox, digest).await?;
             if good.plugin_of(&step) == running.plugin_of(&step) {
                 return Err(Refusal::SameStep { step });
             }
@@ -635,11 +632,10 @@ fn tell(
 async fn tell_letters(pipeline: &Pipeline, live: &Live, bad: Digest) {
     let filter = DeadLetterFilter {
         state: Some(DeadLetterState::Dead),
-        limit: Some(LETTERS_MAX),
+        generation: Some(bad.to_string()),
         ..DeadLetterFilter::default()
     };
-    let Ok(letters) = live.sink.dead_letters(&filter).await else { return };
-    let of_it = letters.iter().filter(|letter| letter.generation == bad).count();
+    let Ok(of_it) = live.sink.ledger().letters.count(&filter).await else { return };
     if of_it > 0 {
         tracing::warn!(
             pipeline = %pipeline.name,

@@ -13,13 +13,13 @@ use tokio::task::spawn_blocking;
 use super::report::{Read, Sampled};
 use super::sample::Sample;
 use crate::cli::{CliError, sinks};
+use crate::connect::Stored;
 use crate::diff::Diff;
 use crate::observe::{Progress, Stats, UnitFigures};
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::{ConnectorError, Lane, Past, Position, RawBatch};
 use crate::run::{BATCH, Beside, BesideError, Compared, Which};
-use crate::sink::Stored;
 use crate::source::objects::{Meant, ObjectsSource, ObjectsSourceError, ReplayPlan};
 use crate::source::{Journal, LaneChange, Source as _, SourceOptions};
 

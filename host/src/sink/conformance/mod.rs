@@ -5,12 +5,14 @@
 //! name `another_target_under_the_same_name_is_refused` too.
 
 mod claims;
+mod columns;
 mod letters;
+mod members;
 mod units;
 mod upserts;
 mod writer;
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
@@ -18,11 +20,14 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 pub(crate) use self::claims::*;
+pub(crate) use self::columns::*;
 pub(crate) use self::letters::*;
+pub(crate) use self::members::*;
 pub(crate) use self::units::*;
 pub(crate) use self::upserts::*;
 pub(crate) use self::writer::*;
-use super::{Claim, Committed, Sink, SinkContext, Stored};
+use crate::connect::{CommitOutcome, Sink, SinkContext, Stored, Writer};
+use crate::ledger::{Claim, Ledger};
 use crate::record::{
     Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawHeader, RawRecord,
     SourceId, Span, Unit, UnitPart,
@@ -36,6 +41,9 @@ macro_rules! conformance_tests {
             an_empty_store_says_so
             a_first_claim_is_durable
             of_two_first_claimers_the_stored_start_counts
+            a_first_run_is_decided_once
+            of_two_first_runs_the_stored_one_counts
+            whoever_beats_is_a_member_until_it_leaves
             a_zombie_commits_nothing
             claimers_that_race_store_everything_once
             another_source_under_the_same_name_is_refused
@@ -56,6 +64,9 @@ macro_rules! conformance_tests {
             who_judge_at_once_are_all_heard
             a_letter_keeps_all_of_its_record
             letters_are_listed_in_pieces
+            letters_are_counted_by_generation
+            a_change_of_columns_makes_another_writer_and_no_other_owner
+            a_dry_look_makes_nothing
             a_letter_is_retried_once
             a_letter_that_fails_again_stays_dead
             a_retry_is_all_or_nothing
@@ -72,14 +83,50 @@ macro_rules! conformance_tests {
 }
 pub(crate) use conformance_tests;
 
+/// A sink as a process has it open: its ledger, and a writer for some columns.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) writer: Arc<dyn Writer>,
+    pub(crate) columns: Arc<[Field]>,
+}
+
+impl Opened {
+    pub(crate) async fn of(sink: impl Sink + 'static, columns: Arc<[Field]>) -> Self {
+        sink.prepare().await.unwrap();
+        let writer = sink.writer(Some(Arc::clone(&columns)), false).await.unwrap();
+        Self { sink: Arc::new(sink), writer, columns }
+    }
+
+    pub(crate) async fn without_columns(sink: impl Sink + 'static) -> Self {
+        sink.prepare().await.unwrap();
+        let writer = sink.writer(None, false).await.unwrap();
+        Self { sink: Arc::new(sink), writer, columns: [].into() }
+    }
+}
+
+impl Deref for Opened {
+    type Target = Ledger;
+
+    fn deref(&self) -> &Ledger {
+        self.sink.ledger()
+    }
+}
+
 /// What sinks of one kind write to, and read by somebody else.
 #[async_trait]
 pub(crate) trait Store: Sync {
     /// A sink as another process would open it, ready to be claimed.
-    async fn open(&self, opening: Opening) -> Arc<dyn Sink>;
+    async fn open(&self, opening: Opening) -> Opened;
 
     /// Column `id` of what a reader of the target sees, ascending.
     async fn ids(&self, target: &str) -> Vec<i64>;
+
+    /// What the target is like: the columns of a table.
+    async fn shape(&self, target: &str) -> Vec<String> {
+        let _ = target;
+        Vec::new()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +144,7 @@ impl Opening {
         SinkContext {
             pipeline: self.pipeline.into(),
             source: Some(SourceId::new(self.source)),
-            columns: Some(fields()),
+            has_rule: true,
             keep_dead_letters: None,
             replaces: false,
             replay_into: None,
@@ -105,7 +152,7 @@ impl Opening {
     }
 }
 
-fn fields() -> Arc<[Field]> {
+pub(crate) fn fields() -> Arc<[Field]> {
     [Field::new("id", Kind::Integer), Field::new("word", Kind::Text)].into()
 }
 
@@ -126,7 +173,7 @@ enum Fate {
 }
 
 /// A unit of the records `range`: rows, but for `fates`. Row and record have one number.
-fn unit_of(sink: &dyn Sink, range: Range<u64>, generation: &str, fates: &[(u64, Fate)]) -> Unit {
+fn unit_of(sink: &Opened, range: Range<u64>, generation: &str, fates: &[(u64, Fate)]) -> Unit {
     let fate =
         |record: u64| fates.iter().find(|(at, _)| *at == record).map_or(Fate::Row, |it| it.1);
     // Two batches, as most units have several.
@@ -142,11 +189,11 @@ fn unit_of(sink: &dyn Sink, range: Range<u64>, generation: &str, fates: &[(u64, 
     }
 }
 
-fn unit(sink: &dyn Sink, range: Range<u64>) -> Unit {
+fn unit(sink: &Opened, range: Range<u64>) -> Unit {
     unit_of(sink, range, "one", &[])
 }
 
-fn part(sink: &dyn Sink, range: Range<u64>, fate: impl Fn(u64) -> Fate) -> UnitPart {
+fn part(sink: &Opened, range: Range<u64>, fate: impl Fn(u64) -> Fate) -> UnitPart {
     let mut origins = Vec::new();
     let mut dead_letters = Vec::new();
     let mut dropped = 0;
@@ -164,7 +211,7 @@ fn part(sink: &dyn Sink, range: Range<u64>, fate: impl Fn(u64) -> Fate) -> UnitP
     }
     let ids: Vec<i64> =
         origins.iter().map(|index| range.start.cast_signed() + i64::from(*index)).collect();
-    let rows = sink.encode(batch(&ids));
+    let rows = sink.writer.encode(batch(&ids));
     UnitPart { raw: Arc::new(raw(range)), rows, origins, deletes: None, dropped, dead_letters }
 }
 
@@ -213,17 +260,17 @@ fn raw(range: Range<u64>) -> RawBatch {
     }
 }
 
-async fn claim(sink: &dyn Sink) -> Claim {
-    sink.claim(&lane(), at(0)).await.unwrap()
+async fn claim(sink: &Opened) -> Claim {
+    sink.claims.claim(&lane(), at(0)).await.unwrap()
 }
 
-async fn position(sink: &dyn Sink) -> Position {
-    let lanes = sink.lanes().await.unwrap();
+async fn position(sink: &Opened) -> Position {
+    let lanes = sink.claims.lanes().await.unwrap();
     let states: Vec<_> = lanes.iter().filter(|state| state.lane == lane()).collect();
     assert_eq!(states.len(), 1, "a lane is listed once: {lanes:?}");
     states[0].position
 }
 
-fn done(rows: u64) -> Committed {
-    Committed::Done(Stored { rows, ..Stored::default() })
+fn done(rows: u64) -> CommitOutcome {
+    CommitOutcome::Done(Stored { rows, ..Stored::default() })
 }

@@ -6,9 +6,8 @@ use proptest::sample::subsequence;
 use proptest::test_runner::TestRunner;
 
 use super::Change::{Delete, Put};
-use super::{TestSink, Writer, stored};
+use super::{LaneWriter, Opened, stored};
 use crate::record::{Kind, Lane, Position};
-use crate::sink::Sink as _;
 
 const FIELDS: [(&str, Kind); 3] =
     [("id", Kind::Integer), ("word", Kind::Text), ("seen", Kind::Timestamp)];
@@ -52,8 +51,6 @@ pub(crate) use upsert_tests;
 /// A database that can be made as often as one is needed.
 #[async_trait]
 pub(crate) trait TableStore: Sync + Sized {
-    type Sink: TestSink;
-
     /// Where versions are kept of rows in tables that have no column for them.
     const VERSIONS: &str;
 
@@ -63,7 +60,7 @@ pub(crate) trait TableStore: Sync + Sized {
     async fn make() -> Self;
 
     /// A sink of table `t` with the key `id`.
-    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Self::Sink;
+    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Opened;
 
     async fn execute(&self, sql: &str);
 
@@ -104,7 +101,8 @@ pub(crate) async fn an_older_version_never_takes_the_place_of_a_newer<S: TableSt
     for upserts in BOTH {
         let store = S::make().await;
         let sink = store.upsert(upserts, &FIELDS).await;
-        let (mut one, mut two) = (Writer::new(&sink, "1").await, Writer::new(&sink, "2").await);
+        let (mut one, mut two) =
+            (LaneWriter::new(&sink, "1").await, LaneWriter::new(&sink, "2").await);
 
         // Within a unit, by time and not by place; of one time, by place.
         let rows = [row(1, "late"), row(1, "early"), row(2, "first"), row(2, "second")];
@@ -131,7 +129,7 @@ pub(crate) async fn an_older_version_never_takes_the_place_of_a_newer<S: TableSt
 pub(crate) async fn a_column_may_tell_what_is_newest<S: TableStore>() {
     let store = S::make().await;
     let sink = store.upsert(Upserts { newest: Some("seen"), ..KEYED }, &FIELDS).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let seen = |word: &str, seen: Option<&str>| {
         serde_json::json!({ "id": 1, "word": word, "seen": seen }).to_string()
     };
@@ -154,11 +152,17 @@ pub(crate) async fn the_same_records_again_change_nothing<S: TableStore>() {
         let sink = store.upsert(upserts, &FIELDS).await;
         let rows: Vec<_> = (0..2000).map(|at| row(at % 700, &format!("word {at}"))).collect();
         let rows: Vec<_> = rows.iter().map(String::as_str).collect();
-        assert_eq!(Writer::new(&sink, "a").await.write_rows(&rows).await, stored(700, 1300, &[]));
+        assert_eq!(
+            LaneWriter::new(&sink, "a").await.write_rows(&rows).await,
+            stored(700, 1300, &[])
+        );
         let before = words(&store).await;
         let (lane, from, to) = (Lane::new("a"), Position::Record(2000), Position::Record(0));
-        assert!(sink.move_lane(&lane, from, to).await.unwrap());
-        assert_eq!(Writer::new(&sink, "a").await.write_rows(&rows).await, stored(700, 1300, &[]));
+        assert!(sink.claims.move_lane(&lane, from, to).await.unwrap());
+        assert_eq!(
+            LaneWriter::new(&sink, "a").await.write_rows(&rows).await,
+            stored(700, 1300, &[])
+        );
         assert_eq!(words(&store).await, before);
         assert_eq!(before[699], "699 word 1399");
     }
@@ -168,10 +172,10 @@ pub(crate) async fn the_same_records_again_change_nothing<S: TableStore>() {
 pub(crate) async fn the_same_record_takes_the_place_of_what_was_made_of_it_before<S: TableStore>() {
     let store = S::make().await;
     let sink = store.upsert(KEYED, &FIELDS).await;
-    Writer::new(&sink, "a").await.write_rows(&[&row(1, "as the rule was")]).await;
+    LaneWriter::new(&sink, "a").await.write_rows(&[&row(1, "as the rule was")]).await;
     let (lane, from, to) = (Lane::new("a"), Position::Record(1), Position::Record(0));
-    assert!(sink.move_lane(&lane, from, to).await.unwrap());
-    Writer::new(&sink, "a").await.write_rows(&[&row(1, "as the rule is")]).await;
+    assert!(sink.claims.move_lane(&lane, from, to).await.unwrap());
+    LaneWriter::new(&sink, "a").await.write_rows(&[&row(1, "as the rule is")]).await;
     assert_eq!(words(&store).await, ["1 as the rule is"]);
 }
 
@@ -186,7 +190,7 @@ pub(crate) async fn rows_of_a_table_that_is_not_ours_give_way_and_keep_their_ver
         )
         .await;
     let sink = store.upsert(KEYED, &FIELDS).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let rows = [row(1, "ours"), row(2, "ours")];
     let rows: Vec<_> = rows.iter().map(|row| (row.as_str(), Some(5))).collect();
     assert_eq!(writer.write(&rows).await, stored(2, 0, &[]));
@@ -202,7 +206,7 @@ pub(crate) async fn versions_outlive_a_change_of_provenance<S: TableStore>() {
     let store = S::make().await;
     for provenance in [true, false, true] {
         let sink = store.upsert(Upserts { provenance, ..KEYED }, &FIELDS).await;
-        let mut writer = Writer::new(&sink, "a").await;
+        let mut writer = LaneWriter::new(&sink, "a").await;
         let time = if provenance { 10 } else { 9 };
         let word = if provenance { "new" } else { "old" };
         writer.write(&[(&row(1, word), Some(time))]).await;
@@ -214,12 +218,12 @@ pub(crate) async fn a_row_may_be_nothing_but_its_key<S: TableStore>() {
     for upserts in BOTH {
         let store = S::make().await;
         let sink = store.upsert(upserts, &FIELDS[..1]).await;
-        let mut writer = Writer::new(&sink, "a").await;
+        let mut writer = LaneWriter::new(&sink, "a").await;
         let rows = [r#"{"id": 1}"#, r#"{"id": 1}"#, r#"{"id": 2}"#];
         writer.write_rows(&rows).await;
         writer.write_rows(&rows).await;
         assert_eq!(store.query("SELECT id AS v FROM t").await, ["1", "2"]);
-        assert!(sink.lineage().await.unwrap()[0].sums.is_balanced());
+        assert!(sink.archive.lineage().await.unwrap()[0].sums.is_balanced());
     }
 }
 
@@ -227,7 +231,8 @@ pub(crate) async fn a_delete_takes_its_row_and_no_newer_one<S: TableStore>() {
     for upserts in BOTH {
         let store = S::make().await;
         let sink = store.upsert(upserts, &FIELDS).await;
-        let (mut one, mut two) = (Writer::new(&sink, "1").await, Writer::new(&sink, "2").await);
+        let (mut one, mut two) =
+            (LaneWriter::new(&sink, "1").await, LaneWriter::new(&sink, "2").await);
         let rows: Vec<_> = (1..=5).map(|id| row(id, "old")).collect();
         let rows: Vec<_> = rows.iter().map(|row| (row.as_str(), Some(10))).collect();
         one.write(&rows).await;
@@ -246,7 +251,7 @@ pub(crate) async fn a_delete_takes_its_row_and_no_newer_one<S: TableStore>() {
         ];
         assert_eq!(two.change(&changes).await, stored(5, 3, &[]));
         assert_eq!(words(&store).await, ["3 old", "4 new"]);
-        let lineage = sink.lineage().await.unwrap();
+        let lineage = sink.archive.lineage().await.unwrap();
         assert!(lineage.iter().all(|range| range.sums.is_balanced()), "{lineage:?}");
     }
 }
@@ -255,7 +260,8 @@ pub(crate) async fn no_older_row_comes_back_after_a_delete<S: TableStore>() {
     for upserts in BOTH {
         let store = S::make().await;
         let sink = store.upsert(upserts, &FIELDS).await;
-        let (mut one, mut two) = (Writer::new(&sink, "1").await, Writer::new(&sink, "2").await);
+        let (mut one, mut two) =
+            (LaneWriter::new(&sink, "1").await, LaneWriter::new(&sink, "2").await);
         let changes = [(Delete(KEYS[1]), Some(10)), (Delete(KEYS[2]), Some(10))];
         assert_eq!(two.change(&changes).await, stored(2, 0, &[]));
 
@@ -280,7 +286,8 @@ pub(crate) async fn an_older_row_that_comes_at_the_same_time_is_deleted_too<S: T
     for upserts in BOTH {
         let store = S::make().await;
         let sink = store.upsert(upserts, &FIELDS).await;
-        let (mut one, mut two) = (Writer::new(&sink, "1").await, Writer::new(&sink, "2").await);
+        let (mut one, mut two) =
+            (LaneWriter::new(&sink, "1").await, LaneWriter::new(&sink, "2").await);
         let rows: Vec<_> = (0..6).map(|id| row(id, "older")).collect();
         for time in 0..30 {
             // Of an odd number, half of the rows were there before.
@@ -301,13 +308,13 @@ pub(crate) async fn the_same_delete_again_changes_nothing<S: TableStore>() {
         let put = row(1, "a");
         let changes = [(Put(&put), Some(1)), (Delete(KEYS[1]), Some(2))];
         for _ in 0..2 {
-            let mut writer = Writer::new(&sink, "a").await;
+            let mut writer = LaneWriter::new(&sink, "a").await;
             for change in changes {
                 assert_eq!(writer.change(&[change]).await.refused.len(), 0);
             }
             assert!(words(&store).await.is_empty());
             let (lane, from, to) = (Lane::new("a"), Position::Record(2), Position::Record(0));
-            assert!(sink.move_lane(&lane, from, to).await.unwrap());
+            assert!(sink.claims.move_lane(&lane, from, to).await.unwrap());
         }
     }
 }
@@ -318,7 +325,7 @@ pub(crate) async fn rows_of_a_table_that_is_not_ours_are_deleted_too<S: TableSto
                 INSERT INTO t VALUES (1, 'theirs', NULL), (2, 'theirs', NULL)";
     store.execute(make).await;
     let sink = store.upsert(KEYED, &FIELDS).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     assert_eq!(writer.change(&[(Delete(KEYS[1]), Some(5))]).await, stored(1, 0, &[]));
     assert_eq!(words(&store).await, ["2 theirs"]);
 }
@@ -327,7 +334,7 @@ pub(crate) async fn deletes_are_forgotten_in_the_end<S: TableStore>() {
     for upserts in BOTH {
         let store = S::make().await;
         let sink = store.upsert(upserts, &FIELDS).await;
-        let mut writer = Writer::new(&sink, "a").await;
+        let mut writer = LaneWriter::new(&sink, "a").await;
         let put = row(2, "a");
         writer.change(&[(Delete(KEYS[1]), Some(10)), (Put(&put), Some(10))]).await;
         let deletes = format!("SELECT count(deleted) AS v FROM {}", S::VERSIONS);
@@ -339,7 +346,7 @@ pub(crate) async fn deletes_are_forgotten_in_the_end<S: TableStore>() {
         );
         store.execute(&past).await;
         let sink = store.upsert(upserts, &FIELDS).await;
-        let mut writer = Writer::new(&sink, "a").await;
+        let mut writer = LaneWriter::new(&sink, "a").await;
         writer.write(&[(&row(3, "b"), Some(10))]).await;
         assert_eq!(store.query(&deletes).await, ["0"]);
         assert_eq!(words(&store).await, ["2 a", "3 b"]);
@@ -370,7 +377,7 @@ pub(crate) fn however_records_are_cut_the_newest_of_each_key_stays<S: TableStore
         let found = runtime.block_on(async {
             let store = S::make().await;
             let sink = store.upsert(Upserts { provenance, ..KEYED }, &FIELDS).await;
-            let mut writer = Writer::new(&sink, "a").await;
+            let mut writer = LaneWriter::new(&sink, "a").await;
             cuts.push(records.len());
             let mut from = 0;
             for to in cuts {
@@ -384,7 +391,7 @@ pub(crate) fn however_records_are_cut_the_newest_of_each_key_stays<S: TableStore
                 writer.change(&changes.collect::<Vec<_>>()).await;
                 from = to;
             }
-            let sums = sink.lineage().await.unwrap()[0].sums;
+            let sums = sink.archive.lineage().await.unwrap()[0].sums;
             assert_eq!(sums.read, records.len() as u64);
             words(&store).await
         });

@@ -3,26 +3,23 @@
 use std::sync::Arc;
 
 use self::Change::{Delete, Put};
+use super::Opened;
+use crate::connect::{CommitOutcome, SinkContext, Stored};
+use crate::ledger::Claim;
 use crate::record::json::{JsonRow, batch};
 use crate::record::{
     Deletes, Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, SourceId, Unit, UnitPart,
 };
-use crate::sink::{Claim, Committed, Sink, SinkContext, Stored};
-
-/// A sink, and the columns that it was opened for.
-pub(crate) trait TestSink: Sink {
-    fn columns(&self) -> Arc<[Field]>;
-}
 
 pub(crate) fn columns(columns: &[(&str, Kind)]) -> Arc<[Field]> {
     columns.iter().map(|(name, kind)| Field::new(*name, *kind)).collect()
 }
 
-pub(crate) fn context(columns: &Arc<[Field]>) -> SinkContext {
+pub(crate) fn context() -> SinkContext {
     SinkContext {
         pipeline: "test".into(),
         source: Some(SourceId::new("test")),
-        columns: Some(Arc::clone(columns)),
+        has_rule: true,
         keep_dead_letters: None,
         replaces: false,
         replay_into: None,
@@ -38,17 +35,15 @@ pub(crate) enum Change<'a> {
 }
 
 /// A lane that goes on where its last unit ended.
-pub(crate) struct Writer<'a, S> {
-    sink: &'a S,
-    columns: Arc<[Field]>,
+pub(crate) struct LaneWriter<'a> {
+    sink: &'a Opened,
     pub(crate) claim: Claim,
 }
 
-impl<'a, S: TestSink> Writer<'a, S> {
-    pub(crate) async fn new(sink: &'a S, lane: &str) -> Self {
-        let columns = sink.columns();
-        let claim = sink.claim(&Lane::new(lane), Position::Record(0)).await.unwrap();
-        Self { sink, columns, claim }
+impl<'a> LaneWriter<'a> {
+    pub(crate) async fn new(sink: &'a Opened, lane: &str) -> Self {
+        let claim = sink.claims.claim(&Lane::new(lane), Position::Record(0)).await.unwrap();
+        Self { sink, claim }
     }
 
     /// A row for each JSON object; `at` is its record's time.
@@ -85,12 +80,12 @@ impl<'a, S: TestSink> Writer<'a, S> {
             of.1.push(at);
         }
         let deletes = (!keys.is_empty()).then(|| Deletes {
-            keys: self.sink.encode(batch(&keys, &self.columns[..1].into()).unwrap()),
+            keys: self.sink.writer.encode(batch(&keys, &self.sink.columns[..1].into()).unwrap()),
             origins: deleted,
         });
         UnitPart {
             raw: Arc::new(raw),
-            rows: self.sink.encode(batch(&rows, &self.columns).unwrap()),
+            rows: self.sink.writer.encode(batch(&rows, &self.sink.columns).unwrap()),
             origins,
             deletes,
             dropped: 0,
@@ -125,8 +120,8 @@ impl<'a, S: TestSink> Writer<'a, S> {
     }
 
     async fn commit(&mut self, unit: Unit) -> Stored {
-        let committed = self.sink.commit(&self.claim, &unit).await.unwrap();
-        let Committed::Done(stored) = committed else { panic!("fenced") };
+        let committed = self.sink.writer.commit(&self.claim, &unit).await.unwrap();
+        let CommitOutcome::Done(stored) = committed else { panic!("fenced") };
         self.claim.position = unit.to;
         stored
     }

@@ -12,8 +12,9 @@ use super::lane::{LaneLog, Next};
 use super::rows::Shape;
 use super::stage::{Attempt, Staged};
 use super::store::Store;
+use crate::connect::{CommitOutcome, Stored};
+use crate::ledger::LineageSums;
 use crate::record::{Digest, Lane, Position, Unit};
-use crate::sink::{Committed, LineageSums, Stored};
 
 /// A lane that this process has claimed, and where its log stands as far as is known here.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ impl Held {
         log: &LaneLog,
         shape: &Shape,
         unit: &Unit,
-    ) -> Result<Committed, ObjectsSinkError> {
+    ) -> Result<CommitOutcome, ObjectsSinkError> {
         if !unit.is_balanced() {
             return Err(ObjectsSinkError::Unbalanced { lane: unit.lane.to_string() });
         }
@@ -97,7 +98,7 @@ impl Held {
             return Ok(ended);
         }
         if unit.records() == 0 && unit.from == unit.to {
-            return Ok(Committed::Done(Stored::default()));
+            return Ok(CommitOutcome::Done(Stored::default()));
         }
         let attempt =
             Attempt { keys: log.keys(), claimed_by: self.fold.claimed_by, id: Uuid::new_v4() };
@@ -110,7 +111,7 @@ impl Held {
             match self.append(log, attempt.id, LaneEvent::Committed(record)).await? {
                 Next::Ours => {
                     self.settle(log).await?;
-                    return Ok(Committed::Done(stored));
+                    return Ok(CommitOutcome::Done(stored));
                 }
                 Next::Theirs { claim } => {
                     let ended = if claim == self.token {
@@ -118,7 +119,7 @@ impl Held {
                         self.settle(log).await?;
                         self.ended(unit)
                     } else {
-                        Some(Committed::Fenced)
+                        Some(CommitOutcome::Fenced)
                     };
                     if let Some(ended) = ended {
                         staged.discard(store).await;
@@ -130,11 +131,11 @@ impl Held {
     }
 
     /// How a unit ended that cannot be the next one.
-    fn ended(&self, unit: &Unit) -> Option<Committed> {
+    fn ended(&self, unit: &Unit) -> Option<CommitOutcome> {
         let Unit { from, to, generation, .. } = *unit;
         match self.fold.is_last(from, to, generation) {
-            Some(last) => Some(Committed::Done(last.stored())),
-            None => (self.fold.position != from).then_some(Committed::Fenced),
+            Some(last) => Some(CommitOutcome::Done(last.stored())),
+            None => (self.fold.position != from).then_some(CommitOutcome::Fenced),
         }
     }
 

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::log::Record;
+use crate::connect::Stored;
+use crate::ledger::{LaneState, LineageRange, LineageSums};
 use crate::objects::as_text;
 use crate::record::{Digest, Lane, Position, SourceId};
-use crate::sink::{LaneState, LineageRange, LineageSums, Stored};
 
 /// What happens to a lane.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -236,6 +237,7 @@ impl LaneFold {
             source: SourceId::new(self.source.as_str()),
             position: self.position,
             owner: self.owner,
+            member: None,
             claimed: self.claimed.into(),
             moved: self.moved.into(),
             accepted_rejects: self.accepted_rejects,

@@ -87,6 +87,18 @@ impl Keys {
         format!("{OWN}/{folder}/pipeline.json")
     }
 
+    pub fn first_run(&self) -> String {
+        format!("{}/first_run.json", self.own())
+    }
+
+    pub fn members(&self) -> String {
+        format!("{}/members", self.own())
+    }
+
+    pub fn member(&self, id: Uuid) -> String {
+        format!("{}/{id}", self.members())
+    }
+
     pub fn generation(&self, digest: Digest) -> String {
         format!("{}/generations/{digest}.json", self.own())
     }

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fold::StagedObject;
+use crate::ledger::letter::{id, stored_text};
+use crate::ledger::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 use crate::objects::{Data, as_text};
 use crate::record::{DeadLetter, Digest, Lane, Position, RawBatch, UnitPart};
-use crate::sink::letter::{id, stored_text};
-use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 /// A dead letter as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -210,11 +210,14 @@ impl LetterBook {
     pub fn select(self, which: &DeadLetterFilter) -> Vec<StoredDeadLetter> {
         let after = which.after.as_ref().and_then(|id| self.by_id.get(id)).map_or(0, |at| at + 1);
         let limit = which.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        let is_asked = |letter: &StoredDeadLetter| {
-            (which.ids.is_empty() || which.ids.contains(&letter.id))
-                && which.state.is_none_or(|state| letter.state == state)
-        };
-        self.letters.into_iter().skip(after).filter(is_asked).take(limit).collect()
+        let letters = self.letters.into_iter().skip(after);
+        letters.filter(|letter| which.asks_for(letter)).take(limit).collect()
+    }
+
+    pub fn count(&self, which: &DeadLetterFilter) -> u64 {
+        let after = which.after.as_ref().and_then(|id| self.by_id.get(id)).map_or(0, |at| at + 1);
+        let letters = self.letters.iter().skip(after);
+        letters.filter(|letter| which.asks_for(letter)).count() as u64
     }
 }
 

@@ -9,6 +9,7 @@
 //! <url>/_pinhost/<pipeline>/lanes/<lane>/checkpoint.json    a hint of what the log comes to
 //! <url>/_pinhost/<pipeline>/pipeline.json                   what it reads and writes, for ever
 //! <url>/_pinhost/<pipeline>/dead_letters/…, generations/…, retries/log/…, verdicts/log/…
+//! <url>/_pinhost/<pipeline>/first_run.json, members/<id>    how it began, and who is alive
 //! <url>/_pinhost/plugins/<digest>.wasm
 //! ```
 //!
@@ -29,6 +30,7 @@ mod key;
 mod lane;
 mod letters;
 mod log;
+mod members;
 mod parquet;
 mod partition;
 mod publish;
@@ -61,13 +63,14 @@ use self::retry::Retries;
 use self::rows::Shape;
 use self::store::Store;
 use self::verdicts::Verdicts;
-use super::{
-    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, Retry, Sink,
-    SinkContext, StoredDeadLetter,
+use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
+use crate::ledger::{
+    Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
+    LineageRange, Member, Members, StoredDeadLetter,
 };
 use crate::objects::OWN;
 use crate::pipeline::config::ObjectsSinkConfig;
-use crate::record::{Batch, ConnectorError, Digest, Generation, Lane, Position, Rows, Unit};
+use crate::record::{Batch, ConnectorError, Digest, Field, Generation, Lane, Position, Rows, Unit};
 
 /// Lanes that are read at a time.
 const IN_FLIGHT: usize = 8;
@@ -76,10 +79,27 @@ const FORGET_EVERY: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 pub struct ObjectsSink {
+    config: ObjectsSinkConfig,
+    logs: Arc<ObjectsLedger>,
+    ledger: Ledger,
+}
+
+/// Writes rows of given columns.
+#[derive(Debug)]
+struct ObjectsWriter {
+    logs: Arc<ObjectsLedger>,
+    shape: Shape,
+}
+
+/// What a pipeline knows of itself, in logs beside its rows.
+#[derive(Debug)]
+struct ObjectsLedger {
     context: SinkContext,
     store: Arc<Store>,
     keys: Keys,
-    shape: Shape,
+    /// What shape its rows have: readers of a folder meet one only.
+    target: String,
+    member: Uuid,
     retries: Retries,
     verdicts: Verdicts,
     /// What this process knows of its lanes. The log counts; this saves reading it.
@@ -106,30 +126,35 @@ impl ObjectsSink {
         config: &ObjectsSinkConfig,
         context: SinkContext,
     ) -> Result<Self, ObjectsSinkError> {
-        let shape = Shape::new(config, context.columns.as_deref())?;
+        let shape = Shape::new(config, None)?;
         // Those who only look need no columns.
-        if let (Some(_), None, Some(what)) =
-            (&context.source, &context.columns, shape.needs_columns())
+        if let (Some(_), false, Some(what)) =
+            (&context.source, context.has_rule, shape.needs_columns())
         {
             return Err(ObjectsSinkError::NoColumns { what });
         }
         let keys = Keys::new(&context.pipeline);
         let store = Arc::new(store);
-        Ok(Self {
+        let logs = Arc::new(ObjectsLedger {
             retries: Retries::new(Arc::clone(&store), keys.retries()),
             verdicts: Verdicts::new(Arc::clone(&store), keys.verdicts()),
+            target: shape.target(context.has_rule),
+            member: Uuid::new_v4(),
             context,
             store,
             keys,
-            shape,
             held: Mutex::default(),
             kept: Mutex::default(),
             identity: OnceCell::new(),
             orphan: OnceCell::new(),
             forgot: Mutex::default(),
-        })
+        });
+        let ledger = Ledger::of(&logs);
+        Ok(Self { config: config.clone(), logs, ledger })
     }
+}
 
+impl ObjectsLedger {
     fn log(&self, lane: &Lane) -> LaneLog {
         LaneLog::new(Arc::clone(&self.store), self.keys.lane(lane))
     }
@@ -161,21 +186,21 @@ impl ObjectsSink {
         let settle = async || {
             let source = self.context.source.as_ref().map_or_else(String::new, ToString::to_string);
             let pipeline = self.context.pipeline.to_string();
-            let identity = Identity::new(pipeline, source, self.shape.target());
+            let identity = Identity::new(pipeline, source, self.target.clone());
             identity.settle(&self.store, &self.keys.identity()).await?;
             Ok(identity)
         };
         self.identity.get_or_try_init(settle).await
     }
 
-    async fn all_writers(&self) -> Result<Vec<String>, ObjectsSinkError> {
+    async fn all_pipelines(&self) -> Result<Vec<String>, ObjectsSinkError> {
         let read = |folder: String| async {
             let stored = Identity::read(&self.store, &Keys::identity_in(&folder)).await?;
             Ok::<_, ObjectsSinkError>(stored.map(|stored| stored.pipeline.unwrap_or(folder)))
         };
         let folders = self.store.names(OWN).await?;
-        let writers = futures_util::stream::iter(folders).map(read).buffered(IN_FLIGHT);
-        writers.try_filter_map(async |writer| Ok(writer)).try_collect().await
+        let pipelines = futures_util::stream::iter(folders).map(read).buffered(IN_FLIGHT);
+        pipelines.try_filter_map(async |pipeline| Ok(pipeline)).try_collect().await
     }
 
     /// Rows without any log mean that somebody has deleted the log: reading their records again would
@@ -210,15 +235,20 @@ impl ObjectsSink {
         Ok(held.as_mut())
     }
 
-    async fn commit_unit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ObjectsSinkError> {
+    async fn commit_unit(
+        &self,
+        shape: &Shape,
+        claim: &Claim,
+        unit: &Unit,
+    ) -> Result<CommitOutcome, ObjectsSinkError> {
         let slot = self.held(&claim.lane);
         let mut slot = slot.lock().await;
         let log = self.log(&claim.lane);
         let Some(held) = self.hold(&mut slot, &log, claim).await? else {
-            return Ok(Committed::Fenced);
+            return Ok(CommitOutcome::Fenced);
         };
-        let committed = held.commit(&self.store, &log, &self.shape, unit).await?;
-        if committed == Committed::Fenced {
+        let committed = held.commit(&self.store, &log, shape, unit).await?;
+        if committed == CommitOutcome::Fenced {
             *slot = None;
         }
         Ok(committed)
@@ -309,17 +339,17 @@ impl ObjectsSink {
         self.retries.book(objects).await
     }
 
-    async fn retry(&self, retry: &Retry) -> Result<Committed, ObjectsSinkError> {
+    async fn retry(&self, shape: &Shape, retry: &Retry) -> Result<CommitOutcome, ObjectsSinkError> {
         let mut lanes: Vec<_> = retry.letters.iter().map(|letter| letter.lane.clone()).collect();
         lanes.sort_unstable();
         lanes.dedup();
         loop {
             let (book, number) = self.book(Some(&lanes)).await?;
             if !retry::is_current(&book, retry) {
-                return Ok(Committed::Fenced);
+                return Ok(CommitOutcome::Fenced);
             }
-            if let Some(stored) = self.retries.commit(&self.shape, retry, number).await? {
-                return Ok(Committed::Done(stored));
+            if let Some(stored) = self.retries.commit(shape, retry, number).await? {
+                return Ok(CommitOutcome::Done(stored));
             }
         }
     }
@@ -349,6 +379,21 @@ impl ObjectsSink {
         Ok(())
     }
 
+    /// What is stored of the first run; `decided`, if nothing was.
+    async fn first(&self, decided: Option<FirstRun>) -> Result<Option<FirstRun>, ObjectsSinkError> {
+        let key = self.keys.first_run();
+        if let Some(decided) = decided {
+            self.store.create_once(&key, Bytes::from(decided.to_json())).await?;
+        }
+        let Some(stored) = self.store.get(&key).await? else { return Ok(None) };
+        let read = std::str::from_utf8(&stored).ok().and_then(FirstRun::from_json);
+        let cause = || serde::de::Error::custom("it is no first run");
+        match read {
+            Some(first) => Ok(Some(first)),
+            None => Err(ObjectsSinkError::Unreadable { key, cause: cause() }),
+        }
+    }
+
     /// Deletes dead letters that are old enough, now and then.
     async fn forget(&self) {
         let Some(keep) = self.context.keep_dead_letters else { return };
@@ -372,12 +417,82 @@ impl ObjectsSink {
 
 #[async_trait]
 impl Sink for ObjectsSink {
-    async fn prepare(&self) -> Result<(), ConnectorError> {
-        self.store.make().await?;
-        self.store.prove(&self.keys.probe(Uuid::new_v4())).await?;
-        Ok(self.retries.settle().await?)
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
+    async fn prepare(&self) -> Result<(), ConnectorError> {
+        let ObjectsLedger { store, keys, retries, .. } = &*self.logs;
+        store.make().await?;
+        store.prove(&keys.probe(Uuid::new_v4())).await?;
+        Ok(retries.settle().await?)
+    }
+
+    async fn writer(
+        &self,
+        columns: Option<Arc<[Field]>>,
+        // Rows of any columns are objects; that their folders have columns is seen here.
+        _dry: bool,
+    ) -> Result<Arc<dyn Writer>, ConnectorError> {
+        let shape = Shape::new(&self.config, columns.as_deref())?;
+        Ok(Arc::new(ObjectsWriter { logs: Arc::clone(&self.logs), shape }))
+    }
+}
+
+#[async_trait]
+impl Writer for ObjectsWriter {
+    fn encode(&self, rows: Batch) -> Rows {
+        self.shape.encode(rows)
+    }
+
+    async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<CommitOutcome, ConnectorError> {
+        let committed = self.logs.commit_unit(&self.shape, claim, unit).await?;
+        self.logs.forget().await;
+        Ok(committed)
+    }
+
+    async fn commit_retry(&self, retry: &Retry) -> Result<CommitOutcome, ConnectorError> {
+        Ok(self.logs.retry(&self.shape, retry).await?)
+    }
+}
+
+#[async_trait]
+impl Claims for ObjectsLedger {
+    async fn first_run(
+        &self,
+        decided: Option<FirstRun>,
+    ) -> Result<Option<FirstRun>, ConnectorError> {
+        Ok(self.first(decided).await?)
+    }
+
+    async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
+        Ok(self.claim_lane(lane, start).await?)
+    }
+
+    async fn move_lane(
+        &self,
+        lane: &Lane,
+        from: Position,
+        to: Position,
+    ) -> Result<bool, ConnectorError> {
+        Ok(self.move_to(lane, from, to).await?)
+    }
+
+    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
+        Ok(self.accept(lane, records).await?)
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
+        Ok(self.folds().await?.iter().map(|(_, fold)| fold.state()).collect())
+    }
+
+    async fn pipelines(&self) -> Result<Vec<String>, ConnectorError> {
+        Ok(self.all_pipelines().await?)
+    }
+}
+
+#[async_trait]
+impl Archive for ObjectsLedger {
     async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
         Ok(self.keep_generation(generation).await?)
     }
@@ -394,23 +509,8 @@ impl Sink for ObjectsSink {
         Ok(self.verdicts.all().await?)
     }
 
-    async fn would_take(&self) -> Result<(), ConnectorError> {
-        // Rows of any columns are objects; that their folders have columns was seen when it was opened.
-        Ok(())
-    }
-
-    async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
-        Ok(self.claim_lane(lane, start).await?)
-    }
-
-    fn encode(&self, rows: Batch) -> Rows {
-        self.shape.encode(rows)
-    }
-
-    async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError> {
-        let committed = self.commit_unit(claim, unit).await?;
-        self.forget().await;
-        Ok(committed)
+    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
+        Ok(self.folds().await?.iter().flat_map(|(_, fold)| fold.lineage()).collect())
     }
 
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
@@ -425,33 +525,11 @@ impl Sink for ObjectsSink {
     ) -> Result<bool, ConnectorError> {
         Ok(self.append_entry(claim, number, entry).await?)
     }
+}
 
-    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
-        Ok(self.folds().await?.iter().map(|(_, fold)| fold.state()).collect())
-    }
-
-    async fn writers(&self) -> Result<Vec<String>, ConnectorError> {
-        Ok(self.all_writers().await?)
-    }
-
-    async fn move_lane(
-        &self,
-        lane: &Lane,
-        from: Position,
-        to: Position,
-    ) -> Result<bool, ConnectorError> {
-        Ok(self.move_to(lane, from, to).await?)
-    }
-
-    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
-        Ok(self.accept(lane, records).await?)
-    }
-
-    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
-        Ok(self.folds().await?.iter().flat_map(|(_, fold)| fold.lineage()).collect())
-    }
-
-    async fn dead_letters(
+#[async_trait]
+impl Letters for ObjectsLedger {
+    async fn list(
         &self,
         which: &DeadLetterFilter,
     ) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
@@ -459,11 +537,33 @@ impl Sink for ObjectsSink {
         Ok(book.select(which))
     }
 
-    fn dead_letters_at_a_time(&self) -> Option<u64> {
-        None
+    async fn count(&self, which: &DeadLetterFilter) -> Result<u64, ConnectorError> {
+        let (book, _) = self.book(None).await?;
+        Ok(book.count(which))
     }
 
-    async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError> {
-        Ok(self.retry(retry).await?)
+    fn at_a_time(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A beat is an object, and its time is the store's.
+#[async_trait]
+impl Members for ObjectsLedger {
+    fn own_id(&self) -> Uuid {
+        self.member
+    }
+
+    async fn beat(&self, note: &str) -> Result<(), ConnectorError> {
+        let key = self.keys.member(self.member);
+        Ok(self.store.put(&key, note.as_bytes().to_vec()).await?)
+    }
+
+    async fn members(&self) -> Result<Vec<Member>, ConnectorError> {
+        Ok(members::all(&self.store, &self.keys).await?)
+    }
+
+    async fn leave(&self) -> Result<(), ConnectorError> {
+        Ok(self.store.delete(vec![self.keys.member(self.member)]).await?)
     }
 }

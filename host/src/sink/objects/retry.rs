@@ -14,8 +14,9 @@ use super::publish::publish;
 use super::rows::Shape;
 use super::stage::Attempt;
 use super::store::Store;
+use crate::connect::{Retry, Stored};
+use crate::ledger::DeadLetterState;
 use crate::record::DeadLetter;
-use crate::sink::{DeadLetterState, Retry, Stored};
 
 /// Objects that are read at a time.
 const IN_FLIGHT: usize = 16;

@@ -139,8 +139,8 @@ impl Shape {
     }
 
     /// What stays the same for the life of a lane: readers of a folder meet rows of one shape.
-    pub fn target(&self) -> String {
-        if let Some(archive) = &self.archive {
+    pub fn target(&self, has_rule: bool) -> String {
+        if let (Some(archive), false) = (&self.archive, has_rule) {
             return archive.target();
         }
         let format = match self.format {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload,
+    CopyMode, CopyOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload,
 };
 
 use super::ObjectsSinkError;
@@ -176,6 +176,19 @@ impl Store {
             let prefix = self.path(folder)?;
             let objects = self.objects().list(Some(&prefix));
             objects.map_ok(|object| self.key(&object.location)).try_collect().await
+        };
+        listed.await.map_err(|cause| self.failed(cause))
+    }
+
+    /// The keys below a folder, each with the time at which it was written last, by the store's clock.
+    pub async fn times(&self, folder: &str) -> Result<Vec<(String, SystemTime)>, ObjectsSinkError> {
+        let listed = async {
+            let prefix = self.path(folder)?;
+            let objects = self.objects().list(Some(&prefix));
+            let timed = |object: ObjectMeta| {
+                (self.key(&object.location), SystemTime::from(object.last_modified))
+            };
+            objects.map_ok(timed).try_collect().await
         };
         listed.await.map_err(|cause| self.failed(cause))
     }

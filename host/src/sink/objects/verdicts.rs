@@ -10,9 +10,9 @@ use super::ObjectsSinkError;
 use super::key::{Keys, LogKeys};
 use super::log::{Appended, Log, Record};
 use super::store::Store;
+use crate::ledger::{Judgement, Verdict};
 use crate::objects::as_text;
 use crate::record::{Digest, Generation, PluginBytes};
-use crate::sink::{Judgement, Verdict};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

@@ -11,10 +11,11 @@ use super::session::{answered, begin};
 use super::table::Table;
 use super::versions;
 use super::write::Plan;
+use crate::connect::{CommitOutcome, Retry, Stored};
+use crate::ledger::Claim;
 use crate::record::Unit;
 use crate::sink::table::commit::{RowsToWrite, check, outcome};
 use crate::sink::table::{Keep, TableFault};
-use crate::sink::{Claim, Committed, Retry, Stored};
 
 /// A commit without an answer.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub(super) async fn commit(
     claim: &Claim,
     unit: &Unit,
     forget: Option<Keep>,
-) -> Result<Committed, CommitError> {
+) -> Result<CommitOutcome, CommitError> {
     check(claim, unit)?;
     let rows = RowsToWrite::of_unit(&table.target, unit)?;
     let mut transaction = begin(connection).await?;
@@ -52,13 +53,13 @@ pub(super) async fn commit(
     // transaction: what it wrote would be in the way of the same rows.
     if lanes.claimed(&mut transaction, claim).await? != Some(unit.from) {
         answered(transaction.rollback()).await?;
-        return Ok(Committed::Fenced);
+        return Ok(CommitOutcome::Fenced);
     }
     plan.clear(&mut transaction, unit).await?;
     let written = plan.write(&mut transaction, &rows).await?;
     if let Some(reasons) = written.too_many(unit) {
         answered(transaction.rollback()).await?;
-        return Ok(Committed::Refused(reasons));
+        return Ok(CommitOutcome::Refused(reasons));
     }
     let letters = rows.letters(unit, &written);
     letters::add(&mut transaction, lanes.pipeline, unit.generation, &letters).await?;
@@ -71,7 +72,7 @@ pub(super) async fn commit(
     lineage::add(&mut transaction, lanes, unit, written.sums(unit)).await?;
     if !lanes.advance(&mut transaction, claim, unit, written.rejects(unit)).await? {
         answered(transaction.rollback()).await?;
-        return Ok(Committed::Fenced);
+        return Ok(CommitOutcome::Fenced);
     }
     done(transaction, written.told()).await
 }
@@ -79,9 +80,9 @@ pub(super) async fn commit(
 async fn done(
     transaction: Transaction<'_, Postgres>,
     stored: Stored,
-) -> Result<Committed, CommitError> {
+) -> Result<CommitOutcome, CommitError> {
     match answered(transaction.commit()).await {
-        Ok(()) => Ok(Committed::Done(stored)),
+        Ok(()) => Ok(CommitOutcome::Done(stored)),
         Err(fault) => Err(CommitError::Unknown(fault, stored)),
     }
 }
@@ -115,7 +116,7 @@ pub(super) async fn retry(
     (table, plan): (&Table, &Plan),
     pipeline: &str,
     retry: &Retry,
-) -> Result<Committed, CommitError> {
+) -> Result<CommitOutcome, CommitError> {
     let rows = RowsToWrite::of_retry(&table.target, retry)?;
     let mut transaction = begin(connection).await?;
     let written = plan.write(&mut transaction, &rows).await?;
@@ -127,7 +128,7 @@ pub(super) async fn retry(
             letters::tried(&mut transaction, pipeline, id, attempts, generation, &outcome).await?;
         if !is_ours {
             answered(transaction.rollback()).await?;
-            return Ok(Committed::Fenced);
+            return Ok(CommitOutcome::Fenced);
         }
     }
     done(transaction, written.told()).await

@@ -7,9 +7,9 @@ use sqlx::postgres::PgConnection;
 
 use super::error::PostgresFault;
 use super::session::{answered, query};
+use crate::ledger::Judgement;
+use crate::ledger::letter::stored_text;
 use crate::record::{Digest, Generation};
-use crate::sink::Judgement;
-use crate::sink::letter::stored_text;
 use crate::sink::table::generation::{generation, judgement, plugins};
 
 const GENERATIONS: &str = "pinhost.generation";

@@ -6,8 +6,8 @@ use sqlx::postgres::PgConnection;
 use super::error::PostgresFault;
 use super::lane::Lanes;
 use super::session::{answered, query};
+use crate::ledger::Claim;
 use crate::record::Lane;
-use crate::sink::Claim;
 
 pub(super) async fn entries(
     connection: &mut PgConnection,

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::error::PostgresFault;
 use super::lineage;
 use super::session::{answered, query};
+use crate::ledger::letter::stored_text;
+use crate::ledger::{Claim, FirstRun, LaneState};
 use crate::record::{Lane, Position, SourceId, Unit};
-use crate::sink::letter::stored_text;
 use crate::sink::table::{TableFault, parsed};
-use crate::sink::{Claim, LaneState};
 
 const TABLE: &str = "pinhost.position";
 
@@ -31,22 +31,23 @@ impl Lanes<'_> {
     pub(super) async fn claim(
         &self,
         connection: &mut PgConnection,
-        source: &SourceId,
+        (source, member): (&SourceId, Uuid),
         lane: &Lane,
         start: Position,
     ) -> Result<Claim, PostgresFault> {
         self.check_identity(connection, source).await?;
         let token = Uuid::new_v4();
         let again = sqlx::query_as(
-            "UPDATE pinhost.position SET token = $1, claimed = clock_timestamp() \
+            "UPDATE pinhost.position SET token = $1, member = $4, claimed = clock_timestamp() \
              WHERE pipeline = $2 AND lane = $3 RETURNING position, accepted_rejects",
         );
         let again = again.persistent(false).bind(token).bind(self.pipeline).bind(lane.name());
+        let again = again.bind(member);
         let stored: Option<(String, i64)> =
             answered(again.fetch_optional(&mut *connection)).await?;
         let (stored, accepted) = match stored {
             Some(stored) => stored,
-            None => self.claim_first(connection, source, lane, start, token).await?,
+            None => self.claim_first(connection, source, lane, start, (token, member)).await?,
         };
         let position = position(&stored)?;
         let accepted_rejects = accepted.try_into().unwrap_or_default();
@@ -61,7 +62,7 @@ impl Lanes<'_> {
         source: &SourceId,
         lane: &Lane,
         start: Position,
-        token: Uuid,
+        (token, member): (Uuid, Uuid),
     ) -> Result<(String, i64), PostgresFault> {
         // One at a time: of two first claimers from other sources, the second meets the first. Not asked
         // for lanes that there are, one of which a stopped process may hold up.
@@ -70,10 +71,10 @@ impl Lanes<'_> {
         self.check_identity(connection, source).await?;
         let first = sqlx::query_as(
             "INSERT INTO pinhost.position \
-                 (pipeline, lane, source, target, position, token, claimed, moved) \
-             VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp()) \
+                 (pipeline, lane, source, target, position, token, member, claimed, moved) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), clock_timestamp()) \
              ON CONFLICT (pipeline, lane) DO UPDATE \
-                 SET token = excluded.token, claimed = excluded.claimed \
+                 SET token = excluded.token, member = excluded.member, claimed = excluded.claimed \
              RETURNING position, accepted_rejects",
         )
         .persistent(false)
@@ -82,7 +83,8 @@ impl Lanes<'_> {
         .bind(source.as_str())
         .bind(self.target)
         .bind(start.to_string())
-        .bind(token);
+        .bind(token)
+        .bind(member);
         answered(first.fetch_one(connection)).await
     }
 
@@ -112,6 +114,39 @@ impl Lanes<'_> {
             Some((_, known)) => {
                 let here = self.target.to_owned();
                 Err(TableFault::OtherTarget { pipeline, known, here }.into())
+            }
+        }
+    }
+
+    /// Stores what was decided, unless that was done before; what is stored.
+    pub(super) async fn keep_first_run(
+        &self,
+        connection: &mut PgConnection,
+        decided: &FirstRun,
+    ) -> Result<Option<FirstRun>, PostgresFault> {
+        let keep = query(
+            "INSERT INTO pinhost.first_run (pipeline, decided, time) \
+             VALUES ($1, $2, clock_timestamp()) ON CONFLICT (pipeline) DO NOTHING",
+        );
+        let keep = keep.bind(self.pipeline).bind(decided.to_json());
+        answered(keep.execute(&mut *connection)).await?;
+        self.first_run(connection).await
+    }
+
+    pub(super) async fn first_run(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Option<FirstRun>, PostgresFault> {
+        let stored =
+            sqlx::query_scalar("SELECT decided FROM pinhost.first_run WHERE pipeline = $1");
+        let stored = stored.persistent(false).bind(self.pipeline);
+        let stored: Option<String> = answered(stored.fetch_optional(connection)).await?;
+        let Some(stored) = stored else { return Ok(None) };
+        match FirstRun::from_json(&stored) {
+            Some(first) => Ok(Some(first)),
+            None => {
+                let (table, what) = ("pinhost.first_run", "first run");
+                Err(TableFault::State { table, what, value: stored }.into())
             }
         }
     }
@@ -218,27 +253,30 @@ impl Lanes<'_> {
     }
 
     /// All pipelines that write where this one does.
-    pub(super) async fn writers(
+    pub(super) async fn pipelines(
         &self,
         connection: &mut PgConnection,
     ) -> Result<Vec<String>, PostgresFault> {
-        let writers = sqlx::query_scalar(
+        let pipelines = sqlx::query_scalar(
             "SELECT DISTINCT pipeline FROM pinhost.position WHERE target = $1 ORDER BY pipeline",
         );
-        let writers = writers.persistent(false).bind(self.target);
-        answered(writers.fetch_all(connection)).await
+        let pipelines = pipelines.persistent(false).bind(self.target);
+        answered(pipelines.fetch_all(connection)).await
     }
 
     pub(super) async fn all(
         &self,
         connection: &mut PgConnection,
+        has_members: bool,
     ) -> Result<Vec<LaneState>, PostgresFault> {
-        let lanes = query(
-            "SELECT lane, source, position, token, accepted_rejects, halted, \
+        let member = if has_members { "member" } else { "NULL::uuid" };
+        let lanes = format!(
+            "SELECT lane, source, position, token, {member} AS member, accepted_rejects, halted, \
                  (extract(epoch FROM claimed) * 1000000)::int8 AS claimed, \
                  (extract(epoch FROM moved) * 1000000)::int8 AS moved \
              FROM pinhost.position WHERE pipeline = $1 ORDER BY lane COLLATE \"C\"",
         );
+        let lanes = sqlx::query(AssertSqlSafe(lanes)).persistent(false);
         let rows = answered(lanes.bind(self.pipeline).fetch_all(connection)).await?;
         rows.iter().map(state).collect()
     }
@@ -250,6 +288,7 @@ fn state(row: &PgRow) -> Result<LaneState, PostgresFault> {
         source: SourceId::new(row.try_get::<String, _>("source")?),
         position: position(row.try_get("position")?)?,
         owner: row.try_get("token")?,
+        member: row.try_get("member")?,
         claimed: time(row.try_get("claimed")?),
         moved: time(row.try_get("moved")?),
         accepted_rejects: row.try_get::<i64, _>("accepted_rejects")?.try_into().unwrap_or_default(),

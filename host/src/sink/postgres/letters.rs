@@ -9,11 +9,11 @@ use sqlx::{AssertSqlSafe, Postgres, Row as _};
 use super::error::PostgresFault;
 use super::lane::time;
 use super::session::{answered, query};
+use crate::ledger::letter::stored_text;
+use crate::ledger::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 use crate::record::Digest;
-use crate::sink::letter::stored_text;
 use crate::sink::table::FORGOTTEN_MAX;
 use crate::sink::table::letters::{LetterRow, NewLetter, Outcome, replaced, state_name};
-use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 const TABLE: &str = "pinhost.dead_letter";
 
@@ -121,22 +121,42 @@ pub(super) async fn list(
     which: &DeadLetterFilter,
 ) -> Result<Vec<StoredDeadLetter>, PostgresFault> {
     let limit = which.limit.and_then(|limit| i64::try_from(limit).ok());
-    let list = query(
+    let list = format!(
         "SELECT *, (extract(epoch FROM time) * 1000000)::int8 AS time_micros \
-         FROM pinhost.dead_letter \
-         WHERE pipeline = $1 AND ($2::text IS NULL OR state = $2) \
-           AND ($3::text[] IS NULL OR id = ANY ($3)) \
-           AND ($4::text IS NULL OR number > coalesce( \
-               (SELECT number FROM pinhost.dead_letter WHERE pipeline = $1 AND id = $4), 0)) \
-         ORDER BY number LIMIT $5",
-    )
-    .bind(pipeline)
-    .bind(which.state.map(state_name))
-    .bind((!which.ids.is_empty()).then_some(&which.ids))
-    .bind(&which.after)
-    .bind(limit);
-    let rows = answered(list.fetch_all(connection)).await?;
+         FROM pinhost.dead_letter WHERE {WHICH} ORDER BY number LIMIT $6"
+    );
+    let rows = answered(asked(&list, pipeline, which).bind(limit).fetch_all(connection)).await?;
     rows.iter().map(stored).collect()
+}
+
+pub(super) async fn count(
+    connection: &mut PgConnection,
+    pipeline: &str,
+    which: &DeadLetterFilter,
+) -> Result<u64, PostgresFault> {
+    let count = format!("SELECT count(*) FROM pinhost.dead_letter WHERE {WHICH}");
+    let row = answered(asked(&count, pipeline, which).fetch_one(connection)).await?;
+    Ok(row.try_get::<i64, _>(0)?.cast_unsigned())
+}
+
+const WHICH: &str = "pipeline = $1 AND ($2::text IS NULL OR state = $2) \
+    AND ($3::text[] IS NULL OR id = ANY ($3)) \
+    AND ($4::text IS NULL OR number > coalesce( \
+        (SELECT number FROM pinhost.dead_letter WHERE pipeline = $1 AND id = $4), 0)) \
+    AND ($5::text IS NULL OR starts_with(generation, $5))";
+
+fn asked<'a>(
+    sql: &'a str,
+    pipeline: &'a str,
+    which: &'a DeadLetterFilter,
+) -> Query<'a, Postgres, PgArguments> {
+    sqlx::query(AssertSqlSafe(sql))
+        .persistent(false)
+        .bind(pipeline)
+        .bind(which.state.map(state_name))
+        .bind((!which.ids.is_empty()).then_some(&which.ids))
+        .bind(&which.after)
+        .bind(&which.generation)
 }
 
 fn stored(row: &PgRow) -> Result<StoredDeadLetter, PostgresFault> {

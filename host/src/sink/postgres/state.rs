@@ -10,8 +10,12 @@ use super::session::{answered, query};
 use crate::sink::table::TableFault;
 
 /// Migration `n`, counted from 0, makes format `n + 1`.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("state/1.sql"), include_str!("state/2.sql"), include_str!("state/3.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("state/1.sql"),
+    include_str!("state/2.sql"),
+    include_str!("state/3.sql"),
+    include_str!("state/4.sql"),
+];
 
 /// `pinhost` as a number: whoever makes or changes tables holds this lock until the end of its
 /// transaction, so that several processes can start on an empty database.
@@ -37,10 +41,13 @@ pub(super) async fn is_there(connection: &mut PgConnection) -> Result<bool, Post
     answered(there.persistent(false).fetch_one(connection)).await
 }
 
-/// Whether a pinhost that knows verdicts has written to it.
-pub(super) async fn has_verdicts(connection: &mut PgConnection) -> Result<bool, PostgresFault> {
-    let there = sqlx::query_scalar("SELECT to_regclass('pinhost.verdict') IS NOT NULL");
-    answered(there.persistent(false).fetch_one(connection)).await
+/// Whether a pinhost that knows this table has written to it.
+pub(super) async fn has(
+    connection: &mut PgConnection,
+    table: &'static str,
+) -> Result<bool, PostgresFault> {
+    let there = sqlx::query_scalar("SELECT to_regclass('pinhost.' || $1) IS NOT NULL");
+    answered(there.persistent(false).bind(table).fetch_one(connection)).await
 }
 
 /// In the middle of a transaction that has the lock.

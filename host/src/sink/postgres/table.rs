@@ -10,9 +10,9 @@ use super::ddl::{POSTGRES, table_name};
 use super::error::PostgresFault;
 use super::session::{answered, query};
 use super::write::Plan;
+use crate::ledger::RowOrigin;
 use crate::pipeline::config::{PostgresSinkConfig, TableName};
 use crate::record::Field;
-use crate::sink::RowOrigin;
 use crate::sink::table::ddl::{quoted, unique_index};
 use crate::sink::table::{LANE, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig};
 
@@ -25,11 +25,11 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(
         config: &PostgresSinkConfig,
+        name: TableName,
         columns: Option<Arc<[Field]>>,
         replaces: bool,
     ) -> Result<Self, PostgresFault> {
         let PostgresSinkConfig { table, key, newest, create, provenance, .. } = config;
-        let name = TableName::read(table).map_err(TableFault::from)?;
         let newest = newest.as_deref();
         let (create, provenance) = (*create, *provenance);
         let config = TargetConfig { key, newest, create, provenance, replaces };
@@ -58,35 +58,6 @@ impl Table {
         }
         let fits = self.fits(&found)?;
         Ok(Plan::new(self, &found, &fits))
-    }
-
-    /// None if the table has no columns that tell.
-    pub(super) async fn origins(
-        &self,
-        connection: &mut PgConnection,
-        column: &str,
-        value: &str,
-    ) -> Result<Option<Vec<RowOrigin>>, PostgresFault> {
-        let Some(found) = catalog::look(connection, &self.name).await? else { return Ok(None) };
-        if ![LANE, POSITION].iter().all(|name| found.column(name).is_some()) {
-            return Ok(None);
-        }
-        if found.column(column).is_none() {
-            let (table, column) = (self.target.name.clone(), column.to_owned());
-            return Err(TableFault::UnknownColumn { table, column }.into());
-        }
-        let sql = format!(
-            "SELECT {LANE}, {POSITION} FROM {} WHERE {}::text = $1 LIMIT {ORIGINS_MAX}",
-            table_name(&self.name),
-            quoted(column)
-        );
-        let rows = sqlx::query_as(AssertSqlSafe(sql)).persistent(false).bind(value);
-        let rows: Vec<(Option<String>, Option<String>)> =
-            answered(rows.fetch_all(connection)).await?;
-        let origins = rows
-            .iter()
-            .filter_map(|(lane, place)| RowOrigin::new(lane.as_deref()?, place.as_deref()?));
-        Ok(Some(origins.collect()))
     }
 
     async fn make(&self, connection: &mut PgConnection) -> Result<Found, PostgresFault> {
@@ -177,4 +148,31 @@ impl Table {
     fn unfit(&self, why: String, ddl: String) -> PostgresFault {
         PostgresFault::Unfit { table: self.target.name.clone(), why, ddl }
     }
+}
+
+/// None if the table has no columns that tell. `shown` is its name as people know it.
+pub(super) async fn origins(
+    connection: &mut PgConnection,
+    (shown, name): (&str, &TableName),
+    column: &str,
+    value: &str,
+) -> Result<Option<Vec<RowOrigin>>, PostgresFault> {
+    let Some(found) = catalog::look(connection, name).await? else { return Ok(None) };
+    if ![LANE, POSITION].iter().all(|name| found.column(name).is_some()) {
+        return Ok(None);
+    }
+    if found.column(column).is_none() {
+        let (table, column) = (shown.to_owned(), column.to_owned());
+        return Err(TableFault::UnknownColumn { table, column }.into());
+    }
+    let sql = format!(
+        "SELECT {LANE}, {POSITION} FROM {} WHERE {}::text = $1 LIMIT {ORIGINS_MAX}",
+        table_name(name),
+        quoted(column)
+    );
+    let rows = sqlx::query_as(AssertSqlSafe(sql)).persistent(false).bind(value);
+    let rows: Vec<(Option<String>, Option<String>)> = answered(rows.fetch_all(connection)).await?;
+    let origins =
+        rows.iter().filter_map(|(lane, place)| RowOrigin::new(lane.as_deref()?, place.as_deref()?));
+    Ok(Some(origins.collect()))
 }

@@ -5,12 +5,13 @@ use super::lane::Lanes;
 use super::letters;
 use super::lineage;
 use super::session::Session;
-use super::table::Table;
 use super::versions;
+use super::write::Plan;
+use crate::connect::{CommitOutcome, Retry, Stored};
+use crate::ledger::Claim;
 use crate::record::Unit;
 use crate::sink::table::commit::{RowsToWrite, check, outcome};
-use crate::sink::table::{Keep, TableFault};
-use crate::sink::{Claim, Committed, Retry, Stored};
+use crate::sink::table::{Keep, TableFault, Target};
 
 /// A commit without an answer.
 #[derive(Debug)]
@@ -41,26 +42,25 @@ impl From<sqlx::Error> for CommitError {
 
 pub(super) async fn commit(
     session: &mut Session,
-    table: &Table,
+    (target, plan): (&Target, &Plan),
     lanes: &Lanes<'_>,
     claim: &Claim,
     unit: &Unit,
     forget: Option<Keep>,
-) -> Result<Committed, CommitError> {
+) -> Result<CommitOutcome, CommitError> {
     check(claim, unit)?;
-    let plan = session.plan(table).await?;
     let mut transaction = session.begin().await?;
     if lanes.claimed(&mut transaction, claim).await? != Some(unit.from) {
         transaction.rollback().await?;
-        return Ok(Committed::Fenced);
+        return Ok(CommitOutcome::Fenced);
     }
 
-    let rows = RowsToWrite::of_unit(&table.target, unit)?;
+    let rows = RowsToWrite::of_unit(target, unit)?;
     plan.clear(&mut transaction, unit).await?;
     let written = plan.write(&mut transaction, &rows).await?;
     if let Some(reasons) = written.too_many(unit) {
         transaction.rollback().await?;
-        return Ok(Committed::Refused(reasons));
+        return Ok(CommitOutcome::Refused(reasons));
     }
     let letters = rows.letters(unit, &written);
     letters::add(&mut transaction, lanes.pipeline, unit.generation, &letters).await?;
@@ -74,11 +74,11 @@ pub(super) async fn commit(
 
     if !lanes.advance(&mut transaction, claim, unit, written.rejects(unit)).await? {
         transaction.rollback().await?;
-        return Ok(Committed::Fenced);
+        return Ok(CommitOutcome::Fenced);
     }
     let stored = written.told();
     match transaction.commit().await {
-        Ok(()) => Ok(Committed::Done(stored)),
+        Ok(()) => Ok(CommitOutcome::Done(stored)),
         Err(error) => Err(CommitError::Unknown(error.into(), stored)),
     }
 }
@@ -92,14 +92,14 @@ pub(super) async fn settle(
     unit: &Unit,
     error: SqliteFault,
     stored: Stored,
-) -> Result<Committed, SqliteFault> {
+) -> Result<CommitOutcome, SqliteFault> {
     let mut transaction = session.begin().await?;
     let position = lanes.claimed(&mut transaction, claim).await?;
     transaction.rollback().await?;
     match position {
         Some(position) if position == unit.from && position != unit.to => Err(error),
-        Some(position) if position == unit.to => Ok(Committed::Done(stored)),
-        _ => Ok(Committed::Fenced),
+        Some(position) if position == unit.to => Ok(CommitOutcome::Done(stored)),
+        _ => Ok(CommitOutcome::Fenced),
     }
 }
 
@@ -107,13 +107,12 @@ pub(super) async fn settle(
 /// was read any more.
 pub(super) async fn retry(
     session: &mut Session,
-    table: &Table,
+    (target, plan): (&Target, &Plan),
     pipeline: &str,
     retry: &Retry,
-) -> Result<Committed, SqliteFault> {
-    let plan = session.plan(table).await?;
+) -> Result<CommitOutcome, SqliteFault> {
     let mut transaction = session.begin().await?;
-    let rows = RowsToWrite::of_retry(&table.target, retry)?;
+    let rows = RowsToWrite::of_retry(target, retry)?;
     let written = plan.write(&mut transaction, &rows).await?;
     let refused = rows.refused_again(&written);
     for (at, letter) in retry.letters.iter().enumerate() {
@@ -123,9 +122,9 @@ pub(super) async fn retry(
             letters::tried(&mut transaction, pipeline, id, attempts, generation, &outcome).await?;
         if !is_ours {
             transaction.rollback().await?;
-            return Ok(Committed::Fenced);
+            return Ok(CommitOutcome::Fenced);
         }
     }
     transaction.commit().await?;
-    Ok(Committed::Done(written.told()))
+    Ok(CommitOutcome::Done(written.told()))
 }

@@ -5,9 +5,9 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::error::SqliteFault;
 use super::time;
+use crate::ledger::Judgement;
+use crate::ledger::letter::stored_text;
 use crate::record::{Digest, Generation};
-use crate::sink::Judgement;
-use crate::sink::letter::stored_text;
 use crate::sink::table::generation::{StoredVerdict, generation, judgement, plugins};
 use crate::sink::table::parsed;
 

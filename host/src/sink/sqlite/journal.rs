@@ -5,8 +5,8 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::error::SqliteFault;
 use super::lane::Lanes;
+use crate::ledger::Claim;
 use crate::record::Lane;
-use crate::sink::Claim;
 
 pub(super) async fn entries(
     connection: &mut SqliteConnection,

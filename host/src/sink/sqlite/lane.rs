@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::error::SqliteFault;
 use super::{lineage, time};
+use crate::ledger::{Claim, FirstRun, LaneState};
 use crate::record::{Lane, Position, SourceId, Unit};
 use crate::sink::table::{TableFault, parsed};
-use crate::sink::{Claim, LaneState};
 
 const TABLE: &str = "pinhost_position";
 
@@ -29,7 +29,7 @@ impl Lanes<'_> {
     pub(super) async fn claim(
         &self,
         connection: &mut SqliteConnection,
-        source: &SourceId,
+        (source, member): (&SourceId, Uuid),
         lane: &Lane,
         start: Position,
     ) -> Result<Claim, SqliteFault> {
@@ -37,10 +37,10 @@ impl Lanes<'_> {
         let token = Uuid::new_v4();
         let (stored, accepted): (String, i64) = sqlx::query_as(
             "INSERT INTO pinhost_position \
-                 (pipeline, lane, source, target, position, token, claimed, moved) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) \
+                 (pipeline, lane, source, target, position, token, member, claimed, moved) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?8, ?7, ?7) \
              ON CONFLICT (pipeline, lane) DO UPDATE \
-                 SET token = excluded.token, claimed = excluded.claimed \
+                 SET token = excluded.token, member = excluded.member, claimed = excluded.claimed \
              RETURNING position, accepted_rejects",
         )
         .bind(self.pipeline)
@@ -50,6 +50,7 @@ impl Lanes<'_> {
         .bind(start.to_string())
         .bind(token.to_string())
         .bind(time::now())
+        .bind(member.to_string())
         .fetch_one(connection)
         .await?;
         let position = position(&stored)?;
@@ -83,6 +84,43 @@ impl Lanes<'_> {
             Some((_, known)) => {
                 let here = self.target.to_owned();
                 Err(TableFault::OtherTarget { pipeline, known, here }.into())
+            }
+        }
+    }
+
+    /// Stores what was decided, unless that was done before; what is stored.
+    pub(super) async fn keep_first_run(
+        &self,
+        connection: &mut SqliteConnection,
+        decided: &FirstRun,
+    ) -> Result<Option<FirstRun>, SqliteFault> {
+        sqlx::query(
+            "INSERT INTO pinhost_first_run (pipeline, decided, time) VALUES (?, ?, ?) \
+             ON CONFLICT (pipeline) DO NOTHING",
+        )
+        .bind(self.pipeline)
+        .bind(decided.to_json())
+        .bind(time::now())
+        .execute(&mut *connection)
+        .await?;
+        self.first_run(connection).await
+    }
+
+    pub(super) async fn first_run(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Option<FirstRun>, SqliteFault> {
+        let stored: Option<String> =
+            sqlx::query_scalar("SELECT decided FROM pinhost_first_run WHERE pipeline = ?")
+                .bind(self.pipeline)
+                .fetch_optional(connection)
+                .await?;
+        let Some(stored) = stored else { return Ok(None) };
+        match FirstRun::from_json(&stored) {
+            Some(first) => Ok(Some(first)),
+            None => {
+                let (table, what) = ("pinhost_first_run", "first run");
+                Err(TableFault::State { table, what, value: stored }.into())
             }
         }
     }
@@ -196,14 +234,14 @@ impl Lanes<'_> {
     }
 
     /// All pipelines that write where this one does.
-    pub(super) async fn writers(
+    pub(super) async fn pipelines(
         &self,
         connection: &mut SqliteConnection,
     ) -> Result<Vec<String>, SqliteFault> {
-        let writers = sqlx::query_scalar(
+        let pipelines = sqlx::query_scalar(
             "SELECT DISTINCT pipeline FROM pinhost_position WHERE target = ? ORDER BY pipeline",
         );
-        Ok(writers.bind(self.target).fetch_all(connection).await?)
+        Ok(pipelines.bind(self.target).fetch_all(connection).await?)
     }
 
     pub(super) async fn all(
@@ -211,7 +249,7 @@ impl Lanes<'_> {
         connection: &mut SqliteConnection,
     ) -> Result<Vec<LaneState>, SqliteFault> {
         let rows = sqlx::query(
-            "SELECT lane, source, position, token, claimed, moved, accepted_rejects, halted \
+            "SELECT lane, source, position, token, member, claimed, moved, accepted_rejects, halted \
              FROM pinhost_position WHERE pipeline = ? ORDER BY lane",
         )
         .bind(self.pipeline)
@@ -222,11 +260,13 @@ impl Lanes<'_> {
 }
 
 fn state(row: &SqliteRow) -> Result<LaneState, SqliteFault> {
+    let member: Option<String> = row.try_get("member")?;
     Ok(LaneState {
         lane: Lane::new(row.try_get::<String, _>("lane")?),
         source: SourceId::new(row.try_get::<String, _>("source")?),
         position: position(row.try_get("position")?)?,
         owner: parsed(TABLE, "token", row.try_get("token")?)?,
+        member: member.map(|member| parsed(TABLE, "member", &member)).transpose()?,
         claimed: read_time(row.try_get("claimed")?)?,
         moved: read_time(row.try_get("moved")?)?,
         accepted_rejects: row.try_get::<i64, _>("accepted_rejects")?.try_into().unwrap_or_default(),

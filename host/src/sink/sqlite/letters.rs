@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite};
 
 use super::error::SqliteFault;
 use super::insert::{Binder, Statement};
 use super::time;
+use crate::ledger::letter::stored_text;
+use crate::ledger::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 use crate::record::Digest;
-use crate::sink::letter::stored_text;
 use crate::sink::table::letters::{LetterRow, NewLetter, Outcome, replaced, state_name};
 use crate::sink::table::{FORGOTTEN_MAX, parsed};
-use crate::sink::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 
 const TABLE: &str = "pinhost_dead_letter";
 
@@ -98,25 +99,41 @@ pub(super) async fn list(
     pipeline: &str,
     which: &DeadLetterFilter,
 ) -> Result<Vec<StoredDeadLetter>, SqliteFault> {
-    let ids = (!which.ids.is_empty()).then(|| serde_json::json!(which.ids).to_string());
     let limit = which.limit.and_then(|limit| i64::try_from(limit).ok());
-    let rows = sqlx::query(
-        "SELECT * FROM pinhost_dead_letter \
-         WHERE pipeline = ?1 AND (?2 IS NULL OR state = ?2) \
-           AND (?3 IS NULL OR id IN (SELECT value FROM json_each(?3))) \
-           AND (?4 IS NULL OR number > coalesce( \
-               (SELECT number FROM pinhost_dead_letter WHERE pipeline = ?1 AND id = ?4), 0)) \
-         ORDER BY number LIMIT ?5",
-    )
-    .bind(pipeline)
-    .bind(which.state.map(state_name))
-    .bind(ids)
-    .bind(&which.after)
+    let list = format!("SELECT * FROM pinhost_dead_letter WHERE {WHICH} ORDER BY number LIMIT ?6");
     // Negative: all.
-    .bind(limit.unwrap_or(-1))
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(stored).collect()
+    let list = asked(&list, pipeline, which).bind(limit.unwrap_or(-1));
+    list.fetch_all(connection).await?.iter().map(stored).collect()
+}
+
+pub(super) async fn count(
+    connection: &mut SqliteConnection,
+    pipeline: &str,
+    which: &DeadLetterFilter,
+) -> Result<u64, SqliteFault> {
+    let count = format!("SELECT count(*) FROM pinhost_dead_letter WHERE {WHICH}");
+    let row = asked(&count, pipeline, which).fetch_one(connection).await?;
+    Ok(row.try_get::<i64, _>(0)?.cast_unsigned())
+}
+
+const WHICH: &str = "pipeline = ?1 AND (?2 IS NULL OR state = ?2) \
+    AND (?3 IS NULL OR id IN (SELECT value FROM json_each(?3))) \
+    AND (?4 IS NULL OR number > coalesce( \
+        (SELECT number FROM pinhost_dead_letter WHERE pipeline = ?1 AND id = ?4), 0)) \
+    AND (?5 IS NULL OR substr(generation, 1, length(?5)) = ?5)";
+
+fn asked<'a>(
+    sql: &'a str,
+    pipeline: &'a str,
+    which: &'a DeadLetterFilter,
+) -> Query<'a, Sqlite, SqliteArguments> {
+    let ids = (!which.ids.is_empty()).then(|| serde_json::json!(which.ids).to_string());
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(pipeline)
+        .bind(which.state.map(state_name))
+        .bind(ids)
+        .bind(&which.after)
+        .bind(&which.generation)
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredDeadLetter, SqliteFault> {

@@ -6,9 +6,9 @@ use sqlx::{FromRow as _, Row as _};
 use super::error::SqliteFault;
 use super::lane::Lanes;
 use super::time;
+use crate::ledger::{LineageRange, LineageSums};
 use crate::record::{Lane, Position, Unit};
 use crate::sink::table::lineage::{StoredRange, check, extended, own, range, replayed};
-use crate::sink::{LineageRange, LineageSums};
 
 const TABLE: &str = "pinhost_lineage";
 

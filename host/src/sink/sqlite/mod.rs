@@ -14,6 +14,7 @@ mod journal;
 mod lane;
 mod letters;
 mod lineage;
+mod member;
 mod session;
 mod state;
 mod table;
@@ -23,56 +24,83 @@ mod time;
 mod versions;
 mod write;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::sqlite::SqliteConnection;
+use uuid::Uuid;
 
 use self::commit::CommitError;
 pub use self::error::{SqliteFault, SqliteSinkError};
 use self::lane::Lanes;
-use self::session::{Database, Lease};
+use self::session::{Database, Lease, Session};
 use self::table::Table;
+use self::write::Plan;
 use super::table::{Forgetting, Keep, TableFault};
-use super::{
-    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, Retry, RowOrigin, Sink,
-    SinkContext, StoredDeadLetter,
+use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
+use crate::ledger::{
+    Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
+    LineageRange, Member, Members, RowOrigin, StoredDeadLetter,
 };
 use crate::pipeline::config::SqliteSinkConfig;
-use crate::record::{ConnectorError, Digest, Generation, Lane, Position, Unit};
+use crate::record::{ConnectorError, Digest, Field, Generation, Lane, Position, Unit};
 
 #[derive(Debug)]
 pub struct SqliteSink {
+    store: Arc<SqliteStore>,
+    ledger: Ledger,
+}
+
+/// The database, with the one connection for all that a pipeline does there; the ledger is kept in it.
+#[derive(Debug)]
+struct SqliteStore {
+    config: SqliteSinkConfig,
     context: SinkContext,
-    /// As the user wrote it.
-    path: String,
-    table: Table,
     database: Database,
     forgetting: Forgetting,
+    member: Uuid,
+}
+
+/// Writes rows of given columns into the table.
+#[derive(Debug)]
+struct SqliteWriter {
+    store: Arc<SqliteStore>,
+    table: Table,
+    /// How rows are written, once it is known what the table looks like.
+    plan: Mutex<Option<Arc<Plan>>>,
 }
 
 impl SqliteSink {
     /// Checks what can be checked without the database.
     pub fn open(config: &SqliteSinkConfig, context: SinkContext) -> Result<Self, ConnectorError> {
         let open = || {
-            let table = Table::new(config, context.columns.clone(), context.replaces)?;
-            Ok((table, Database::new(&config.path)?))
-        };
-        let path = config.path.clone();
-        match open() {
-            Ok((table, database)) => {
-                let keep =
-                    Keep { letters: context.keep_dead_letters, deletes: config.keep_deletes.0 };
-                let forgetting = Forgetting::new(keep);
-                Ok(Self { context, path, table, database, forgetting })
+            table::check_name(&config.table)?;
+            if context.source.is_some() && !context.has_rule {
+                return Err(TableFault::NoRule.into());
             }
-            Err(fault) => Err(SqliteSinkError { path, fault }.into()),
-        }
+            Database::new(&config.path)
+        };
+        let database =
+            open().map_err(|fault| SqliteSinkError { path: config.path.clone(), fault })?;
+        let keep = Keep { letters: context.keep_dead_letters, deletes: config.keep_deletes.0 };
+        let store = Arc::new(SqliteStore {
+            config: config.clone(),
+            context,
+            database,
+            forgetting: Forgetting::new(keep),
+            member: Uuid::new_v4(),
+        });
+        let ledger = Ledger::of(&store);
+        Ok(Self { store, ledger })
     }
+}
 
+impl SqliteStore {
     fn own_lanes(&self) -> Lanes<'_> {
         Lanes {
             pipeline: &self.context.pipeline,
-            target: self.table.name(),
+            target: &self.config.table,
             replay_into: self.context.replay_into.as_deref(),
         }
     }
@@ -81,7 +109,8 @@ impl SqliteSink {
         &self,
         work: impl Future<Output = Result<T, SqliteFault>>,
     ) -> Result<T, ConnectorError> {
-        work.await.map_err(|fault| SqliteSinkError { path: self.path.clone(), fault }.into())
+        let path = || self.config.path.clone();
+        work.await.map_err(|fault| SqliteSinkError { path: path(), fault }.into())
     }
 
     /// Does something in a transaction of its own.
@@ -128,121 +157,178 @@ async fn transacted<T>(
     Ok(done)
 }
 
+impl SqliteWriter {
+    /// Makes or checks the table, unless that was done.
+    async fn plan(&self, session: &mut Session) -> Result<Arc<Plan>, SqliteFault> {
+        let known = self.known_plan().clone();
+        if let Some(plan) = known {
+            return Ok(plan);
+        }
+        let layout = self.table.prepare(&mut session.connection).await?;
+        let plan = Arc::new(Plan::new(&self.table.target, layout));
+        *self.known_plan() = Some(Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn known_plan(&self) -> std::sync::MutexGuard<'_, Option<Arc<Plan>>> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn prepare(&self) -> Result<(), SqliteFault> {
+        let mut lease = self.store.database.session().await?;
+        self.plan(lease.session()).await?;
+        lease.keep();
+        Ok(())
+    }
+
+    /// Whether the table could be prepared; it stays as it is.
+    async fn would_fit(&self) -> Result<(), SqliteFault> {
+        let mut lease = self.store.database.session().await?;
+        self.table.would_fit(&mut lease.session().connection).await?;
+        lease.keep();
+        Ok(())
+    }
+
+    async fn committed(&self, claim: &Claim, unit: &Unit) -> Result<CommitOutcome, SqliteFault> {
+        let forget = self.store.forgetting.due();
+        let (lanes, target) = (self.store.own_lanes(), &self.table.target);
+        let mut lease = self.store.database.session().await?;
+        let session = lease.session();
+        let plan = self.plan(session).await?;
+        let (fault, stored) =
+            match commit::commit(session, (target, &plan), &lanes, claim, unit, forget).await {
+                Ok(outcome) => {
+                    lease.keep();
+                    return Ok(outcome);
+                }
+                Err(CommitError::Before(fault)) => return Err(fault),
+                Err(CommitError::Unknown(fault, stored)) => (fault, stored),
+            };
+        // Should this fail too, no harm is done: the unit, offered again, meets what is stored.
+        drop(lease);
+        let mut lease = self.store.database.session().await?;
+        let session = lease.session();
+        let settled = commit::settle(session, &lanes, claim, unit, fault, stored).await?;
+        lease.keep();
+        Ok(settled)
+    }
+
+    async fn retried(&self, retry: &Retry) -> Result<CommitOutcome, SqliteFault> {
+        let pipeline = &self.store.context.pipeline;
+        let mut lease = self.store.database.session().await?;
+        let session = lease.session();
+        let plan = self.plan(session).await?;
+        let into = (&self.table.target, &*plan);
+        let outcome = commit::retry(session, into, pipeline, retry).await?;
+        lease.keep();
+        Ok(outcome)
+    }
+
+    /// What went wrong may be that the table is another one by now: it is looked at again.
+    async fn told(
+        &self,
+        commit: impl Future<Output = Result<CommitOutcome, SqliteFault>>,
+    ) -> Result<CommitOutcome, ConnectorError> {
+        let outcome = self.store.told(commit).await;
+        if outcome.is_err() {
+            *self.known_plan() = None;
+        }
+        outcome
+    }
+}
+
 #[async_trait]
 impl Sink for SqliteSink {
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     async fn prepare(&self) -> Result<(), ConnectorError> {
-        let prepare = async {
-            let mut lease = self.database.session().await?;
-            lease.session().forget_plan();
-            lease.session().plan(&self.table).await?;
-            lease.keep();
-            Ok(())
+        // A session makes or checks the tables when it begins.
+        self.store.told(self.store.within(async |_| Ok(()))).await
+    }
+
+    async fn writer(
+        &self,
+        columns: Option<Arc<[Field]>>,
+        dry: bool,
+    ) -> Result<Arc<dyn Writer>, ConnectorError> {
+        let open = async {
+            let table = Table::new(&self.store.config, columns, self.store.context.replaces)?;
+            let plan = Mutex::default();
+            let writer = SqliteWriter { store: Arc::clone(&self.store), table, plan };
+            if dry {
+                writer.would_fit().await?;
+            } else {
+                writer.prepare().await?;
+            }
+            Ok(Arc::new(writer) as Arc<dyn Writer>)
         };
-        self.told(prepare).await
+        self.store.told(open).await
     }
 
-    async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
-        let keep = async |connection: &mut SqliteConnection| {
-            generation::keep(connection, generation).await
-        };
-        self.told(self.within(keep)).await
-    }
-
-    async fn generation(&self, digest: Digest) -> Result<Option<Generation>, ConnectorError> {
-        let look =
-            async |connection: &mut SqliteConnection| generation::find(connection, digest).await;
-        self.told(self.seen(look)).await
-    }
-
-    async fn judge(&self, judgement: &Judgement) -> Result<(), ConnectorError> {
-        let judge = async |connection: &mut SqliteConnection| {
-            generation::judge(connection, &self.context.pipeline, judgement).await
-        };
-        self.told(self.within(judge)).await
-    }
-
-    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
+    async fn origins(
+        &self,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, ConnectorError> {
         let look = async |connection: &mut SqliteConnection| {
-            generation::judgements(connection, &self.context.pipeline).await
+            table::origins(connection, &self.store.config.table, column, value).await
         };
-        self.told(self.seen(look)).await
+        self.store.told(self.store.seen(look)).await
     }
 
-    async fn would_take(&self) -> Result<(), ConnectorError> {
-        let look = async {
-            let mut lease = self.database.session().await?;
-            self.table.would_fit(&mut lease.session().connection).await?;
-            lease.keep();
-            Ok(())
+    /// Writes the log back into the database, so that the file alone is all of it.
+    async fn close(&self) -> Result<(), ConnectorError> {
+        self.store.told(self.store.database.close()).await
+    }
+}
+
+#[async_trait]
+impl Writer for SqliteWriter {
+    async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<CommitOutcome, ConnectorError> {
+        self.told(self.committed(claim, unit)).await
+    }
+
+    async fn commit_retry(&self, retry: &Retry) -> Result<CommitOutcome, ConnectorError> {
+        self.told(self.retried(retry)).await
+    }
+}
+
+#[async_trait]
+impl Claims for SqliteStore {
+    async fn first_run(
+        &self,
+        decided: Option<FirstRun>,
+    ) -> Result<Option<FirstRun>, ConnectorError> {
+        let work = async {
+            match decided {
+                Some(decided) => {
+                    let keep = async |connection: &mut SqliteConnection| {
+                        self.own_lanes().keep_first_run(connection, &decided).await
+                    };
+                    self.within(keep).await
+                }
+                None => {
+                    let look = async |connection: &mut SqliteConnection| {
+                        self.own_lanes().first_run(connection).await
+                    };
+                    self.seen(look).await
+                }
+            }
         };
-        self.told(look).await
+        self.told(work).await
     }
 
     async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
         let claim = async {
             let source = self.context.source.as_ref().ok_or(TableFault::NoSource)?;
             let claim = async |connection: &mut SqliteConnection| {
-                self.own_lanes().claim(connection, source, lane, start).await
+                self.own_lanes().claim(connection, (source, self.member), lane, start).await
             };
             self.within(claim).await
         };
         self.told(claim).await
-    }
-
-    async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError> {
-        let forget = self.forgetting.due();
-        let commit = async {
-            let (lanes, table) = (self.own_lanes(), &self.table);
-            let mut lease = self.database.session().await?;
-            let session = lease.session();
-            let (fault, stored) =
-                match commit::commit(session, table, &lanes, claim, unit, forget).await {
-                    Ok(committed) => {
-                        lease.keep();
-                        return Ok(committed);
-                    }
-                    Err(CommitError::Before(fault)) => return Err(fault),
-                    Err(CommitError::Unknown(fault, stored)) => (fault, stored),
-                };
-            // Should this fail too, no harm is done: the unit, offered again, meets what is stored.
-            drop(lease);
-            let mut lease = self.database.session().await?;
-            let session = lease.session();
-            let settled = commit::settle(session, &lanes, claim, unit, fault, stored).await?;
-            lease.keep();
-            Ok(settled)
-        };
-        self.told(commit).await
-    }
-
-    async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
-        let look = async |connection: &mut SqliteConnection| {
-            journal::entries(connection, &self.context.pipeline, lane).await
-        };
-        self.told(self.seen(look)).await
-    }
-
-    async fn append(
-        &self,
-        claim: &Claim,
-        number: u64,
-        entry: Bytes,
-    ) -> Result<bool, ConnectorError> {
-        let append = async |connection: &mut SqliteConnection| {
-            journal::append(connection, &self.own_lanes(), claim, number, &entry).await
-        };
-        self.told(self.within(append)).await
-    }
-
-    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
-        let look = async |connection: &mut SqliteConnection| self.own_lanes().all(connection).await;
-        self.told(self.seen(look)).await
-    }
-
-    async fn writers(&self) -> Result<Vec<String>, ConnectorError> {
-        let look =
-            async |connection: &mut SqliteConnection| self.own_lanes().writers(connection).await;
-        self.told(self.seen(look)).await
     }
 
     async fn move_lane(
@@ -279,13 +365,43 @@ impl Sink for SqliteSink {
         self.told(self.within(note)).await
     }
 
-    async fn origins(
-        &self,
-        column: &str,
-        value: &str,
-    ) -> Result<Option<Vec<RowOrigin>>, ConnectorError> {
+    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
+        let look = async |connection: &mut SqliteConnection| self.own_lanes().all(connection).await;
+        self.told(self.seen(look)).await
+    }
+
+    async fn pipelines(&self) -> Result<Vec<String>, ConnectorError> {
+        let look =
+            async |connection: &mut SqliteConnection| self.own_lanes().pipelines(connection).await;
+        self.told(self.seen(look)).await
+    }
+}
+
+#[async_trait]
+impl Archive for SqliteStore {
+    async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
+        let keep = async |connection: &mut SqliteConnection| {
+            generation::keep(connection, generation).await
+        };
+        self.told(self.within(keep)).await
+    }
+
+    async fn generation(&self, digest: Digest) -> Result<Option<Generation>, ConnectorError> {
+        let look =
+            async |connection: &mut SqliteConnection| generation::find(connection, digest).await;
+        self.told(self.seen(look)).await
+    }
+
+    async fn judge(&self, judgement: &Judgement) -> Result<(), ConnectorError> {
+        let judge = async |connection: &mut SqliteConnection| {
+            generation::judge(connection, &self.context.pipeline, judgement).await
+        };
+        self.told(self.within(judge)).await
+    }
+
+    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
         let look = async |connection: &mut SqliteConnection| {
-            self.table.origins(connection, column, value).await
+            generation::judgements(connection, &self.context.pipeline).await
         };
         self.told(self.seen(look)).await
     }
@@ -297,7 +413,29 @@ impl Sink for SqliteSink {
         self.told(self.seen(look)).await
     }
 
-    async fn dead_letters(
+    async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
+        let look = async |connection: &mut SqliteConnection| {
+            journal::entries(connection, &self.context.pipeline, lane).await
+        };
+        self.told(self.seen(look)).await
+    }
+
+    async fn append(
+        &self,
+        claim: &Claim,
+        number: u64,
+        entry: Bytes,
+    ) -> Result<bool, ConnectorError> {
+        let append = async |connection: &mut SqliteConnection| {
+            journal::append(connection, &self.own_lanes(), claim, number, &entry).await
+        };
+        self.told(self.within(append)).await
+    }
+}
+
+#[async_trait]
+impl Letters for SqliteStore {
+    async fn list(
         &self,
         which: &DeadLetterFilter,
     ) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
@@ -307,19 +445,38 @@ impl Sink for SqliteSink {
         self.told(self.seen(look)).await
     }
 
-    async fn commit_retry(&self, retry: &Retry) -> Result<Committed, ConnectorError> {
-        let pipeline = &self.context.pipeline;
-        let commit = async {
-            let mut lease = self.database.session().await?;
-            let committed = commit::retry(lease.session(), &self.table, pipeline, retry).await?;
-            lease.keep();
-            Ok(committed)
+    async fn count(&self, which: &DeadLetterFilter) -> Result<u64, ConnectorError> {
+        let look = async |connection: &mut SqliteConnection| {
+            letters::count(connection, &self.context.pipeline, which).await
         };
-        self.told(commit).await
+        self.told(self.seen(look)).await
+    }
+}
+
+#[async_trait]
+impl Members for SqliteStore {
+    fn own_id(&self) -> Uuid {
+        self.member
     }
 
-    /// Writes the log back into the database, so that the file alone is all of it.
-    async fn close(&self) -> Result<(), ConnectorError> {
-        self.told(self.database.close()).await
+    async fn beat(&self, note: &str) -> Result<(), ConnectorError> {
+        let beat = async |connection: &mut SqliteConnection| {
+            member::beat(connection, &self.context.pipeline, self.member, note).await
+        };
+        self.told(self.within(beat)).await
+    }
+
+    async fn members(&self) -> Result<Vec<Member>, ConnectorError> {
+        let look = async |connection: &mut SqliteConnection| {
+            member::all(connection, &self.context.pipeline).await
+        };
+        self.told(self.seen(look)).await
+    }
+
+    async fn leave(&self) -> Result<(), ConnectorError> {
+        let leave = async |connection: &mut SqliteConnection| {
+            member::leave(connection, &self.context.pipeline, self.member).await
+        };
+        self.told(self.within_state(leave)).await
     }
 }

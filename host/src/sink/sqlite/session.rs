@@ -1,11 +1,10 @@
-//! A connection to the database, and what is known of the database through it.
+//! A connection to the database.
 //!
 //! Whatever goes wrong, the connection is closed and the next call opens another: what was begun is
-//! rolled back, and what was known is looked up again.
+//! rolled back.
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
@@ -15,8 +14,6 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::{SqliteFault, is_busy};
 use super::state;
-use super::table::Table;
-use super::write::Plan;
 
 /// How long a statement waits for another process's transaction. Units are small; whoever takes longer
 /// is stopped, or is a person at a prompt.
@@ -37,8 +34,6 @@ pub(super) struct Database {
 
 pub(super) struct Session {
     pub(super) connection: SqliteConnection,
-    /// How rows are written, once it is known what the table looks like.
-    plan: Option<Arc<Plan>>,
 }
 
 /// A session in use. Dropped without [`Lease::keep`], as after an error, it is closed.
@@ -85,7 +80,7 @@ impl Database {
         // Out of its place until it is known to be sound: also if this future is dropped half way.
         let session = match place.take() {
             Some(session) => session,
-            None => Session { connection: self.connect().await?, plan: None },
+            None => Session { connection: self.connect().await? },
         };
         Ok(Lease { place, session })
     }
@@ -132,24 +127,6 @@ impl Lease<'_> {
 impl Session {
     pub(super) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
         begin(&mut self.connection).await
-    }
-
-    /// Makes or checks the table, unless this session has.
-    pub(super) async fn plan(&mut self, table: &Table) -> Result<Arc<Plan>, SqliteFault> {
-        let plan = match self.plan.take() {
-            Some(plan) => plan,
-            None => {
-                let layout = table.prepare(&mut self.connection).await?;
-                Arc::new(Plan::new(&table.target, layout))
-            }
-        };
-        self.plan = Some(Arc::clone(&plan));
-        Ok(plan)
-    }
-
-    /// As if this session had not seen the table yet.
-    pub(super) fn forget_plan(&mut self) {
-        self.plan = None;
     }
 }
 

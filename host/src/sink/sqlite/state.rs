@@ -9,8 +9,12 @@ use super::session::begin;
 use crate::sink::table::TableFault;
 
 /// Migration `n`, counted from 0, makes format `n + 1`.
-const MIGRATIONS: &[&str] =
-    &[include_str!("state/1.sql"), include_str!("state/2.sql"), include_str!("state/3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("state/1.sql"),
+    include_str!("state/2.sql"),
+    include_str!("state/3.sql"),
+    include_str!("state/4.sql"),
+];
 
 pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<(), SqliteFault> {
     migrate(connection, MIGRATIONS).await

@@ -9,9 +9,9 @@ use sqlx::sqlite::SqliteConnection;
 use super::ddl::SQLITE;
 use super::error::SqliteFault;
 use super::session::begin;
+use crate::ledger::RowOrigin;
 use crate::pipeline::config::SqliteSinkConfig;
 use crate::record::Field;
-use crate::sink::RowOrigin;
 use crate::sink::table::ddl::{quoted, unique_index};
 use crate::sink::table::{LANE, Layout, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig};
 
@@ -27,7 +27,6 @@ impl Table {
         replaces: bool,
     ) -> Result<Self, SqliteFault> {
         let SqliteSinkConfig { table, key, newest, create, provenance, .. } = config;
-        SQLITE.names.table(table).map_err(TableFault::from)?;
         let newest = newest.as_deref();
         let (create, provenance) = (*create, *provenance);
         let config = TargetConfig { key, newest, create, provenance, replaces };
@@ -82,35 +81,6 @@ impl Table {
         let layout = target.layout(has);
         target.check(layout)?;
         Ok(layout)
-    }
-
-    /// None if the table has no columns that tell.
-    pub(super) async fn origins(
-        &self,
-        connection: &mut SqliteConnection,
-        column: &str,
-        value: &str,
-    ) -> Result<Option<Vec<RowOrigin>>, SqliteFault> {
-        let found = columns(connection, self.name()).await?;
-        if ![LANE, POSITION].iter().all(|name| found.contains(*name)) {
-            return Ok(None);
-        }
-        if !found.contains(&column.to_ascii_lowercase()) {
-            let (table, column) = (self.target.name.clone(), column.to_owned());
-            return Err(TableFault::UnknownColumn { table, column }.into());
-        }
-        let rows: Vec<(Option<String>, Option<String>)> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT {LANE}, {POSITION} FROM {} WHERE CAST({} AS TEXT) = ? LIMIT {ORIGINS_MAX}",
-            quoted(self.name()),
-            quoted(column)
-        )))
-        .bind(value)
-        .fetch_all(connection)
-        .await?;
-        let origins = rows
-            .iter()
-            .filter_map(|(lane, place)| RowOrigin::new(lane.as_deref()?, place.as_deref()?));
-        Ok(Some(origins.collect()))
     }
 
     async fn make(&self, connection: &mut SqliteConnection) -> Result<(), SqliteFault> {
@@ -172,6 +142,38 @@ impl Table {
             index.len() == key.len() && index.iter().all(|(_, column)| key.contains(column))
         }))
     }
+}
+
+/// None if the table has no columns that tell.
+pub(super) async fn origins(
+    connection: &mut SqliteConnection,
+    table: &str,
+    column: &str,
+    value: &str,
+) -> Result<Option<Vec<RowOrigin>>, SqliteFault> {
+    let found = columns(connection, table).await?;
+    if ![LANE, POSITION].iter().all(|name| found.contains(*name)) {
+        return Ok(None);
+    }
+    if !found.contains(&column.to_ascii_lowercase()) {
+        let (table, column) = (table.to_owned(), column.to_owned());
+        return Err(TableFault::UnknownColumn { table, column }.into());
+    }
+    let rows: Vec<(Option<String>, Option<String>)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT {LANE}, {POSITION} FROM {} WHERE CAST({} AS TEXT) = ? LIMIT {ORIGINS_MAX}",
+        quoted(table),
+        quoted(column)
+    )))
+    .bind(value)
+    .fetch_all(connection)
+    .await?;
+    let origins =
+        rows.iter().filter_map(|(lane, place)| RowOrigin::new(lane.as_deref()?, place.as_deref()?));
+    Ok(Some(origins.collect()))
+}
+
+pub(super) fn check_name(table: &str) -> Result<(), SqliteFault> {
+    Ok(SQLITE.names.table(table).map_err(TableFault::from)?)
 }
 
 async fn kind_of(

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 
 use serde::Serialize;
 
-use super::super::letter::HeaderValue;
+use crate::ledger::letter::HeaderValue;
 use crate::record::ndjson::RowWriter;
 use crate::record::{DeadLetter, Unit, UnitPart};
 
@@ -14,7 +14,7 @@ const TOLD_MAX: usize = 5;
 
 /// What becomes of dead letters.
 #[derive(Debug)]
-pub enum Letters {
+pub enum LetterOutput {
     /// The first ones of each unit stand in the log.
     Told,
     /// They are counted, as everywhere.
@@ -34,7 +34,7 @@ struct Letter<'a> {
     generation: String,
 }
 
-impl Letters {
+impl LetterOutput {
     pub(super) fn take(&mut self, unit: &Unit) -> io::Result<()> {
         match self {
             Self::Told => {

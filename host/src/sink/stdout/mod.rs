@@ -9,23 +9,25 @@ mod rows;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{
-    Claim, Committed, DeadLetterFilter, Judgement, LaneState, LineageRange, LineageSums, Retry,
-    Sink, SinkContext, Stored, StoredDeadLetter,
+use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Stored, Writer};
+use crate::ledger::{
+    Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
+    LineageRange, LineageSums, Member, Members, StoredDeadLetter,
 };
 use crate::pipeline::config::StdoutSinkConfig;
 use crate::record::{
-    Batch, ConnectorError, Digest, ErrorClass, Generation, Lane, Position, Rows, SourceId, Unit,
+    Batch, ConnectorError, Digest, ErrorClass, Field, Generation, Lane, Position, Rows, SourceId,
+    Unit,
 };
 
-pub use letters::Letters;
+pub use letters::LetterOutput;
 use rows::RowWriter;
 pub use rows::StdoutFormat;
 
@@ -66,16 +68,31 @@ impl From<StdoutSinkError> for ConnectorError {
     }
 }
 
+/// Rows of any columns are lines: all writers are this one.
+#[derive(Debug)]
 pub struct StdoutSink {
-    source: Option<SourceId>,
+    ledger: Ledger,
+    writer: Arc<StdoutWriter>,
+}
+
+struct StdoutWriter {
     format: StdoutFormat,
     output: Arc<Mutex<Output>>,
+    memory: Arc<LedgerInMemory>,
+}
+
+/// Known as long as the process lives.
+#[derive(Debug)]
+struct LedgerInMemory {
+    source: Option<SourceId>,
+    member: Uuid,
+    first_run: Mutex<Option<FirstRun>>,
     lanes: Mutex<BTreeMap<Lane, LaneMemory>>,
 }
 
 struct Output {
     rows: RowWriter,
-    letters: Letters,
+    letters: LetterOutput,
 }
 
 #[derive(Debug)]
@@ -85,34 +102,50 @@ struct LaneMemory {
     lineage: Vec<LineageRange>,
 }
 
-impl fmt::Debug for StdoutSink {
+impl fmt::Debug for StdoutWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StdoutSink").field("lanes", &self.lanes).finish_non_exhaustive()
+        f.debug_struct("StdoutWriter").field("format", &self.format).finish_non_exhaustive()
     }
 }
 
 impl StdoutSink {
     pub fn open(_: &StdoutSinkConfig, context: SinkContext) -> Result<Self, StdoutSinkError> {
-        Self::of(StdoutFormat::Ndjson, Letters::Told, context)
+        Self::of(StdoutFormat::Ndjson, &[], LetterOutput::Told, context)
     }
 
+    /// Formats with a schema want to know the columns at once.
     pub fn of(
         format: StdoutFormat,
-        letters: Letters,
+        columns: &[Field],
+        letters: LetterOutput,
         context: SinkContext,
     ) -> Result<Self, StdoutSinkError> {
-        let columns = context.columns.as_deref().unwrap_or_default();
         let rows = RowWriter::open(format, columns, Box::new(io::stdout()))?;
         let output = Arc::new(Mutex::new(Output { rows, letters }));
-        Ok(Self { source: context.source, format, output, lanes: Mutex::default() })
+        let memory = Arc::new(LedgerInMemory {
+            source: context.source,
+            member: Uuid::new_v4(),
+            first_run: Mutex::default(),
+            lanes: Mutex::default(),
+        });
+        let ledger = Ledger::of(&memory);
+        Ok(Self { ledger, writer: Arc::new(StdoutWriter { format, output, memory }) })
+    }
+}
+
+impl LedgerInMemory {
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<Lane, LaneMemory>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of a lane, if the claim of it still holds.
     fn with<T>(&self, claim: &Claim, act: impl FnOnce(&mut LaneMemory) -> T) -> Option<T> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.lanes();
         lanes.get_mut(&claim.lane).filter(|lane| lane.state.owner == claim.token).map(act)
     }
+}
 
+impl StdoutWriter {
     /// On a thread where it may wait: a reader may be slow, and other tasks go on.
     async fn write(
         &self,
@@ -128,59 +161,36 @@ impl StdoutSink {
 
 #[async_trait]
 impl Sink for StdoutSink {
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     async fn prepare(&self) -> Result<(), ConnectorError> {
         Ok(())
     }
 
-    async fn keep(&self, _: &Generation) -> Result<(), ConnectorError> {
-        Ok(())
+    async fn writer(
+        &self,
+        _columns: Option<Arc<[Field]>>,
+        _dry: bool,
+    ) -> Result<Arc<dyn Writer>, ConnectorError> {
+        Ok(Arc::<StdoutWriter>::clone(&self.writer))
     }
 
-    async fn generation(&self, _: Digest) -> Result<Option<Generation>, ConnectorError> {
-        Ok(None)
+    async fn close(&self) -> Result<(), ConnectorError> {
+        Ok(self.writer.write(|output| Ok(output.rows.finish()?)).await?)
     }
+}
 
-    async fn judge(&self, _: &Judgement) -> Result<(), ConnectorError> {
-        Ok(())
-    }
-
-    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
-        Ok(Vec::new())
-    }
-
-    async fn would_take(&self) -> Result<(), ConnectorError> {
-        Ok(())
-    }
-
-    async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let (token, now) = (Uuid::new_v4(), SystemTime::now());
-        let memory = lanes.entry(lane.clone()).or_insert_with(|| LaneMemory {
-            state: LaneState {
-                lane: lane.clone(),
-                source: self.source.clone().unwrap_or_else(|| SourceId::new("")),
-                position: start,
-                owner: token,
-                claimed: now,
-                moved: now,
-                accepted_rejects: 0,
-                halted: None,
-            },
-            journal: Vec::new(),
-            lineage: Vec::new(),
-        });
-        (memory.state.owner, memory.state.claimed) = (token, now);
-        let LaneState { position, accepted_rejects, .. } = memory.state;
-        Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
-    }
-
+#[async_trait]
+impl Writer for StdoutWriter {
     fn encode(&self, rows: Batch) -> Rows {
         self.format.encode(&rows)
     }
 
-    async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<Committed, ConnectorError> {
-        if self.with(claim, |lane| lane.state.position == unit.from) != Some(true) {
-            return Ok(Committed::Fenced);
+    async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<CommitOutcome, ConnectorError> {
+        if self.memory.with(claim, |lane| lane.state.position == unit.from) != Some(true) {
+            return Ok(CommitOutcome::Fenced);
         }
         let written = unit.clone();
         self.write(move |output| {
@@ -189,7 +199,7 @@ impl Sink for StdoutSink {
             Ok(output.rows.flush()?)
         })
         .await?;
-        let moved = self.with(claim, |lane| {
+        let moved = self.memory.with(claim, |lane| {
             (lane.state.position, lane.state.moved) = (unit.to, SystemTime::now());
             let accepted = &mut lane.state.accepted_rejects;
             *accepted = accepted.saturating_sub(unit.accepted_rejects);
@@ -215,13 +225,113 @@ impl Sink for StdoutSink {
             }
         });
         Ok(match moved {
-            Some(()) => Committed::Done(Stored { rows: unit.rows(), ..Stored::default() }),
-            None => Committed::Fenced,
+            Some(()) => CommitOutcome::Done(Stored { rows: unit.rows(), ..Stored::default() }),
+            None => CommitOutcome::Fenced,
         })
     }
 
+    async fn commit_retry(&self, _: &Retry) -> Result<CommitOutcome, ConnectorError> {
+        Err(StdoutSinkError::Retry.into())
+    }
+}
+
+#[async_trait]
+impl Claims for LedgerInMemory {
+    async fn first_run(
+        &self,
+        decided: Option<FirstRun>,
+    ) -> Result<Option<FirstRun>, ConnectorError> {
+        let mut stored = self.first_run.lock().unwrap_or_else(PoisonError::into_inner);
+        if stored.is_none() {
+            *stored = decided;
+        }
+        Ok(stored.clone())
+    }
+
+    async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
+        let mut lanes = self.lanes();
+        let (token, now) = (Uuid::new_v4(), SystemTime::now());
+        let memory = lanes.entry(lane.clone()).or_insert_with(|| LaneMemory {
+            state: LaneState {
+                lane: lane.clone(),
+                source: self.source.clone().unwrap_or_else(|| SourceId::new("")),
+                position: start,
+                owner: token,
+                member: Some(self.member),
+                claimed: now,
+                moved: now,
+                accepted_rejects: 0,
+                halted: None,
+            },
+            journal: Vec::new(),
+            lineage: Vec::new(),
+        });
+        (memory.state.owner, memory.state.claimed) = (token, now);
+        let LaneState { position, accepted_rejects, .. } = memory.state;
+        Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
+    }
+
+    async fn move_lane(
+        &self,
+        lane: &Lane,
+        from: Position,
+        to: Position,
+    ) -> Result<bool, ConnectorError> {
+        let mut lanes = self.lanes();
+        let Some(memory) = lanes.get_mut(lane).filter(|lane| lane.state.position == from) else {
+            return Ok(false);
+        };
+        let now = SystemTime::now();
+        let state = &mut memory.state;
+        (state.position, state.moved, state.claimed, state.owner) = (to, now, now, Uuid::new_v4());
+        let sums = LineageSums::default();
+        let lane = lane.clone();
+        memory.lineage.push(LineageRange { lane, from, to, generation: None, sums });
+        Ok(true)
+    }
+
+    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
+        let mut lanes = self.lanes();
+        let Some(lane) = lanes.get_mut(lane) else { return Ok(false) };
+        lane.state.accepted_rejects += records;
+        Ok(true)
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
+        let lanes = self.lanes();
+        Ok(lanes.values().map(|lane| lane.state.clone()).collect())
+    }
+
+    async fn pipelines(&self) -> Result<Vec<String>, ConnectorError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Archive for LedgerInMemory {
+    async fn keep(&self, _: &Generation) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
+    async fn generation(&self, _: Digest) -> Result<Option<Generation>, ConnectorError> {
+        Ok(None)
+    }
+
+    async fn judge(&self, _: &Judgement) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
+    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
+        Ok(Vec::new())
+    }
+
+    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
+        let lanes = self.lanes();
+        Ok(lanes.values().flat_map(|lane| lane.lineage.iter().cloned()).collect())
+    }
+
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
-        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lanes = self.lanes();
         Ok(lanes.get(lane).map_or_else(Vec::new, |lane| lane.journal.clone()))
     }
 
@@ -238,59 +348,35 @@ impl Sink for StdoutSink {
         });
         Ok(appended == Some(true))
     }
+}
 
-    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
-        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(lanes.values().map(|lane| lane.state.clone()).collect())
-    }
-
-    async fn writers(&self) -> Result<Vec<String>, ConnectorError> {
+#[async_trait]
+impl Letters for LedgerInMemory {
+    async fn list(&self, _: &DeadLetterFilter) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
         Ok(Vec::new())
     }
 
-    async fn move_lane(
-        &self,
-        lane: &Lane,
-        from: Position,
-        to: Position,
-    ) -> Result<bool, ConnectorError> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(memory) = lanes.get_mut(lane).filter(|lane| lane.state.position == from) else {
-            return Ok(false);
-        };
-        let now = SystemTime::now();
-        let state = &mut memory.state;
-        (state.position, state.moved, state.claimed, state.owner) = (to, now, now, Uuid::new_v4());
-        let sums = LineageSums::default();
-        let lane = lane.clone();
-        memory.lineage.push(LineageRange { lane, from, to, generation: None, sums });
-        Ok(true)
+    async fn count(&self, _: &DeadLetterFilter) -> Result<u64, ConnectorError> {
+        Ok(0)
+    }
+}
+
+/// There is one process.
+#[async_trait]
+impl Members for LedgerInMemory {
+    fn own_id(&self) -> Uuid {
+        self.member
     }
 
-    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lane) = lanes.get_mut(lane) else { return Ok(false) };
-        lane.state.accepted_rejects += records;
-        Ok(true)
+    async fn beat(&self, _note: &str) -> Result<(), ConnectorError> {
+        Ok(())
     }
 
-    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
-        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(lanes.values().flat_map(|lane| lane.lineage.iter().cloned()).collect())
+    async fn members(&self) -> Result<Vec<Member>, ConnectorError> {
+        Ok(vec![Member { id: self.member, age: Duration::ZERO, note: String::new() }])
     }
 
-    async fn dead_letters(
-        &self,
-        _: &DeadLetterFilter,
-    ) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
-        Ok(Vec::new())
-    }
-
-    async fn commit_retry(&self, _: &Retry) -> Result<Committed, ConnectorError> {
-        Err(StdoutSinkError::Retry.into())
-    }
-
-    async fn close(&self) -> Result<(), ConnectorError> {
-        Ok(self.write(|output| Ok(output.rows.finish()?)).await?)
+    async fn leave(&self) -> Result<(), ConnectorError> {
+        Ok(())
     }
 }

@@ -6,8 +6,9 @@ use super::fault::TableFault;
 use super::letters::{NewLetter, Outcome};
 use super::rows::{Candidates, Refusal, RowPart};
 use super::target::Target;
+use crate::connect::{RetriedLetter, Retry, Stored};
+use crate::ledger::{Claim, LineageSums};
 use crate::record::{DeadLetter, Lane, Past, Unit, UnitPart};
-use crate::sink::{Claim, LineageSums, RetriedLetter, Retry, Stored};
 
 /// Rows that a transaction writes, and those that it deletes: of a unit, or of letters that are tried again.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{TableFault, parsed};
+use crate::ledger::Judgement;
 use crate::record::{Digest, Generation, PluginBytes};
-use crate::sink::Judgement;
 
 /// A plugin of a generation, as it is listed there.
 #[derive(Serialize, Deserialize)]

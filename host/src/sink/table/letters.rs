@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::fault::{TableFault, parsed};
+use crate::ledger::letter::{headers_from_json, headers_to_json, id};
+use crate::ledger::{DeadLetterState, StoredDeadLetter};
 use crate::record::{DeadLetter, Lane, Position, RawBatch, RawRecord};
-use crate::sink::letter::{headers_from_json, headers_to_json, id};
-use crate::sink::{DeadLetterState, StoredDeadLetter};
 
 /// A letter, and the record that it is about.
 #[derive(Debug)]

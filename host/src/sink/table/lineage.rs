@@ -1,8 +1,8 @@
 //! Which generation cleaned which range of a lane: when a unit extends a range, and what ranges hold.
 
 use super::fault::{TableFault, parsed};
+use crate::ledger::{LineageRange, LineageSums};
 use crate::record::{Lane, Past, Unit, UnitPart};
-use crate::sink::{LineageRange, LineageSums};
 
 /// A stored range: `from_position`, `to_position`, `generation`, and the sums in the order of their
 /// fields.

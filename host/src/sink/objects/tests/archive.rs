@@ -124,18 +124,17 @@ fn archive(raw: &Arc<RawBatch>) -> Unit {
     }
 }
 
-async fn sink_of(place: &Place, config: &ObjectsSinkConfig) -> ObjectsSink {
-    let context = SinkContext { columns: None, ..context() };
+async fn sink_of(place: &Place, config: &ObjectsSinkConfig) -> Opened {
+    let context = SinkContext { has_rule: false, ..context() };
     let sink = ObjectsSink::over(place.store("out"), config, context).unwrap();
-    sink.prepare().await.unwrap();
-    sink
+    Opened::without_columns(sink).await
 }
 
 async fn written(place: &Place, config: &ObjectsSinkConfig, raw: &Arc<RawBatch>) {
     let sink = sink_of(place, config).await;
     let unit = archive(raw);
-    let claim = sink.claim(&unit.lane, unit.from).await.unwrap();
-    assert_eq!(sink.commit(&claim, &unit).await.unwrap(), done(raw.records.len() as u64));
+    let claim = sink.claims.claim(&unit.lane, unit.from).await.unwrap();
+    assert_eq!(sink.writer.commit(&claim, &unit).await.unwrap(), done(raw.records.len() as u64));
 }
 
 #[derive(Debug, Default)]
@@ -273,8 +272,8 @@ async fn what_others_have_written_is_not_written_over() {
     store.put(key, Bytes::from_static(b"theirs")).await.unwrap();
     let sink = sink_of(&place, &config()).await;
     let unit = archive(&odd());
-    let claim = sink.claim(&unit.lane, unit.from).await.unwrap();
-    let error = sink.commit(&claim, &unit).await.unwrap_err();
+    let claim = sink.claims.claim(&unit.lane, unit.from).await.unwrap();
+    let error = sink.writer.commit(&claim, &unit).await.unwrap_err();
     assert_eq!(error.class, crate::record::ErrorClass::Systemic);
     assert_eq!(
         error.to_string(),

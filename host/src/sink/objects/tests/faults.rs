@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 
 use super::objects::{Fault, Faulty, Said};
 use super::*;
+use crate::ledger::DeadLetterFilter;
 use crate::record::{ConnectorError, ErrorClass};
-use crate::sink::DeadLetterFilter;
 
 /// Records of a run, and of each of its units.
 const END: u64 = 6;
@@ -46,8 +46,9 @@ async fn run(sink: &ObjectsSink, tries: u32) -> Result<bool, ConnectorError> {
     while let Err(error) = sink.prepare().await {
         again(error, &mut left).await?;
     }
+    let writer = sink.writer(Some(fields()), false).await?;
     let mut claim = loop {
-        match sink.claim(&lane(), at(0)).await {
+        match sink.ledger().claims.claim(&lane(), at(0)).await {
             Ok(claim) => break claim,
             Err(error) => again(error, &mut left).await?,
         }
@@ -55,11 +56,11 @@ async fn run(sink: &ObjectsSink, tries: u32) -> Result<bool, ConnectorError> {
     while let Position::Record(from) = claim.position
         && from < END
     {
-        let unit = unit(sink, from, from + STEP);
-        match sink.commit(&claim, &unit).await {
-            Ok(Committed::Done(_)) => claim.position = unit.to,
-            Ok(Committed::Fenced) => return Ok(false),
-            Ok(refused @ Committed::Refused(_)) => panic!("{refused:?}"),
+        let unit = unit(&*writer, from, from + STEP);
+        match writer.commit(&claim, &unit).await {
+            Ok(CommitOutcome::Done(_)) => claim.position = unit.to,
+            Ok(CommitOutcome::Fenced) => return Ok(false),
+            Ok(refused @ CommitOutcome::Refused(_)) => panic!("{refused:?}"),
             Err(error) => again(error, &mut left).await?,
         }
     }
@@ -70,10 +71,10 @@ async fn is_complete(place: &Place, told: &str) {
     assert_eq!(place.ids().await, [0, 1, 3, 4], "{told}");
     assert_eq!(place.staged().await, [""; 0], "{told}");
     let sink = place.sink_of(&partitioned(&["word"])).await;
-    let letters = sink.dead_letters(&DeadLetterFilter::default()).await.unwrap();
+    let letters = sink.letters.list(&DeadLetterFilter::default()).await.unwrap();
     let letters: Vec<_> = letters.iter().map(|letter| letter.position).collect();
     assert_eq!(letters, [at(2), at(5)], "{told}");
-    let lineage = sink.lineage().await.unwrap();
+    let lineage = sink.archive.lineage().await.unwrap();
     assert_eq!((lineage.len(), lineage[0].sums.read, lineage[0].sums.dead), (1, 6, 2), "{told}");
 }
 

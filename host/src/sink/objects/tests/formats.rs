@@ -9,21 +9,21 @@ use parquet::file::metadata::RowGroupMetaData;
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
+use crate::ledger::DeadLetterFilter;
 use crate::pipeline::config::SinkCompression;
-use crate::sink::DeadLetterFilter;
 
-async fn written(place: &Place, config: &ObjectsSinkConfig, rows: Vec<Value>) -> Committed {
+async fn written(place: &Place, config: &ObjectsSinkConfig, rows: Vec<Value>) -> CommitOutcome {
     let sink = place.sink_of(config).await;
     let claim = claim(&sink).await;
     // In two batches, as units are.
     let second = batch_of(rows[rows.len() / 2..].to_vec());
     let first = batch_of(rows[..rows.len() / 2].to_vec());
     let middle = first.rows() as u64;
-    let mut unit = unit_of(&sink, 0, first);
-    let rest = unit_of(&sink, middle, second);
+    let mut unit = unit_of(&*sink.writer, 0, first);
+    let rest = unit_of(&*sink.writer, middle, second);
     unit.to = rest.to;
     unit.parts.extend(rest.parts);
-    sink.commit(&claim, &unit).await.unwrap()
+    sink.writer.commit(&claim, &unit).await.unwrap()
 }
 
 #[tokio::test]
@@ -105,13 +105,13 @@ async fn a_row_without_a_folder_is_a_dead_letter() {
         let place = Place::folder();
         let config = ObjectsSinkConfig { format, ..partitioned(&["word"]) };
         let rows = vec![row(1), json!({ "id": 2, "word": "x".repeat(300) }), row(3)];
-        let Committed::Done(stored) = written(&place, &config, rows).await else { panic!() };
+        let CommitOutcome::Done(stored) = written(&place, &config, rows).await else { panic!() };
         assert_eq!((stored.rows, stored.refused.values().sum()), (2, 1));
         let sink = place.sink_of(&config).await;
-        let letters = sink.dead_letters(&DeadLetterFilter::default()).await.unwrap();
+        let letters = sink.letters.list(&DeadLetterFilter::default()).await.unwrap();
         assert_eq!((letters.len(), letters[0].position), (1, at(1)));
         assert_eq!(letters[0].value.as_deref(), Some(&b"record 1"[..]));
-        let sums = sink.lineage().await.unwrap()[0].sums;
+        let sums = sink.archive.lineage().await.unwrap()[0].sums;
         assert_eq!((sums.stored, sums.dead), (2, 1));
         assert!(sums.is_balanced());
     }
@@ -122,8 +122,8 @@ async fn a_column_with_too_many_values_is_told_of() {
     let place = Place::folder();
     let sink = place.sink_of(&partitioned(&["id"])).await;
     let claim = claim(&sink).await;
-    let unit = unit_of(&sink, 0, batch_of((0..1001).map(row).collect()));
-    let error = sink.commit(&claim, &unit).await.unwrap_err();
+    let unit = unit_of(&*sink.writer, 0, batch_of((0..1001).map(row).collect()));
+    let error = sink.writer.commit(&claim, &unit).await.unwrap_err();
     assert_eq!(error.to_string(), "a unit has rows for more than 1000 folders");
     assert!(place.staged().await.is_empty());
 }
@@ -146,13 +146,13 @@ async fn large_units_are_several_objects() {
 #[tokio::test]
 async fn records_without_a_rule_are_lines() {
     let place = Place::folder();
-    let context = SinkContext { columns: None, ..context() };
+    let context = SinkContext { has_rule: false, ..context() };
     let sink = ObjectsSink::over(place.store("out"), &config(), context).unwrap();
-    sink.prepare().await.unwrap();
+    let sink = Opened::without_columns(sink).await;
     let claim = claim(&sink).await;
-    let mut unit = unit_of(&sink, 0, batch_of(vec![row(0), row(1)]));
+    let mut unit = unit_of(&*sink.writer, 0, batch_of(vec![row(0), row(1)]));
     unit.parts[0].rows = Rows::Raw;
-    assert_eq!(sink.commit(&claim, &unit).await.unwrap(), done(2));
+    assert_eq!(sink.writer.commit(&claim, &unit).await.unwrap(), done(2));
     let files: Vec<_> = place.files("out").await.into_values().collect();
     assert_eq!(files, [b"record 0\nrecord 1\n"]);
 }
@@ -209,11 +209,11 @@ async fn parquet_takes_text_in_either_form() {
         _ => Arc::clone(column),
     });
     let views = Batch::new(6, fields(), columns.collect());
-    let mut unit = unit_of(&sink, 0, plain);
-    let rest = unit_of(&sink, 6, views);
+    let mut unit = unit_of(&*sink.writer, 0, plain);
+    let rest = unit_of(&*sink.writer, 6, views);
     unit.to = rest.to;
     unit.parts.extend(rest.parts);
-    assert_eq!(sink.commit(&claim, &unit).await.unwrap(), done(12));
+    assert_eq!(sink.writer.commit(&claim, &unit).await.unwrap(), done(12));
     let mut read = 0;
     for bytes in place.files("out").await.into_values() {
         let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
@@ -222,12 +222,15 @@ async fn parquet_takes_text_in_either_form() {
     assert_eq!(read, 12);
 }
 
-#[test]
-fn what_cannot_be_written_is_told_at_once() {
-    let said = |config: &ObjectsSinkConfig, columns: Option<Arc<[Field]>>| {
-        let context = SinkContext { columns, ..context() };
+#[tokio::test]
+async fn what_cannot_be_written_is_told_at_once() {
+    let said = async |config: &ObjectsSinkConfig, columns: Option<Arc<[Field]>>| {
+        let context = SinkContext { has_rule: columns.is_some(), ..context() };
         let store = Place::bucket().store("out");
-        ObjectsSink::over(store, config, context).map(drop).unwrap_err().to_string()
+        match ObjectsSink::over(store, config, context) {
+            Ok(sink) => sink.writer(columns, true).await.unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        }
     };
     let parquet = ObjectsSinkConfig { format: RowFormat::Parquet, ..config() };
     let gzip = Some(SinkCompression::Gzip);
@@ -250,6 +253,6 @@ fn what_cannot_be_written_is_told_at_once() {
             "`partition_by` names `tags`, and a list cannot name a folder",
         ),
     ] {
-        assert_eq!(said(&config, columns), expected);
+        assert_eq!(said(&config, columns).await, expected);
     }
 }

@@ -11,13 +11,13 @@ async fn committed(place: &Place, units: u64) {
     let sink = place.sink().await;
     let claim = claim(&sink).await;
     for number in 0..units {
-        let unit = unit_of(&sink, number, batch_of(vec![row(number)]));
-        assert_eq!(sink.commit(&claim, &unit).await.unwrap(), done(1));
+        let unit = unit_of(&*sink.writer, number, batch_of(vec![row(number)]));
+        assert_eq!(sink.writer.commit(&claim, &unit).await.unwrap(), done(1));
     }
 }
 
 async fn refused(place: &Place) -> ConnectorError {
-    place.sink().await.claim(&lane(), at(0)).await.unwrap_err()
+    place.sink().await.claims.claim(&lane(), at(0)).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn a_long_log_ends_where_it_does_with_or_without_a_hint() {
         }
         let sink = place.sink().await;
         assert_eq!(claim(&sink).await.position, at(150));
-        let lineage = sink.lineage().await.unwrap();
+        let lineage = sink.archive.lineage().await.unwrap();
         assert_eq!((lineage.len(), lineage[0].sums.stored), (1, 150));
     }
     assert_eq!(place.ids().await, Vec::from_iter(0..150));
@@ -109,11 +109,11 @@ async fn two_pipelines_share_a_folder() {
     committed(&place, 1).await;
     let context = SinkContext { pipeline: "pin".into(), ..context() };
     let other = ObjectsSink::over(place.store("out"), &config(), context).unwrap();
-    other.prepare().await.unwrap();
+    let other = Opened::of(other, fields()).await;
     let claim = claim(&other).await;
     assert_eq!(claim.position, at(0));
-    let unit = unit_of(&other, 0, batch_of(vec![row(7)]));
-    assert_eq!(other.commit(&claim, &unit).await.unwrap(), done(1));
+    let unit = unit_of(&*other.writer, 0, batch_of(vec![row(7)]));
+    assert_eq!(other.writer.commit(&claim, &unit).await.unwrap(), done(1));
     assert_eq!(place.ids().await, [0, 7]);
     let files: Vec<_> = place.files("out").await.into_keys().collect();
     assert_eq!(
@@ -127,7 +127,7 @@ async fn rows_of_another_shape_do_not_come_into_the_same_folder() {
     let place = Place::folder();
     committed(&place, 1).await;
     let sink = place.sink_of(&partitioned(&["word"])).await;
-    let error = sink.claim(&lane(), at(0)).await.unwrap_err();
+    let error = sink.claims.claim(&lane(), at(0)).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Fatal);
     assert!(error.to_string().contains("NDJSON by word"), "{error}");
 }

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 use super::ObjectsSink;
 use super::store::Store as ObjectsStore;
+use crate::connect::{CommitOutcome, Sink, SinkContext, Stored, Writer};
+use crate::ledger::Claim;
 use crate::objects::ObjectRoot;
 use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, S3Config, Size};
 use crate::record::json::{JsonRow, batch};
@@ -23,8 +25,7 @@ use crate::record::{
     Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, Rows, Unit,
     UnitPart,
 };
-use crate::sink::conformance::{Opening, PINS, Store, conformance_tests};
-use crate::sink::{Claim, Committed, Sink, SinkContext, Stored};
+use crate::sink::conformance::{self, Opened, Opening, PINS, Store, conformance_tests};
 
 /// What a sink writes to: a folder, or a store that behaves as a bucket does.
 #[derive(Clone)]
@@ -69,14 +70,13 @@ impl Place {
         }
     }
 
-    async fn sink(&self) -> ObjectsSink {
+    async fn sink(&self) -> Opened {
         self.sink_of(&config()).await
     }
 
-    async fn sink_of(&self, config: &ObjectsSinkConfig) -> ObjectsSink {
+    async fn sink_of(&self, config: &ObjectsSinkConfig) -> Opened {
         let sink = ObjectsSink::over(self.store("out"), config, context()).unwrap();
-        sink.prepare().await.unwrap();
-        sink
+        Opened::of(sink, fields()).await
     }
 
     /// What somebody sees who lists everything and knows nothing of pinhost.
@@ -121,11 +121,10 @@ fn ids(rows: &[Value]) -> Vec<i64> {
 
 #[async_trait]
 impl Store for Place {
-    async fn open(&self, opening: Opening) -> Arc<dyn Sink> {
+    async fn open(&self, opening: Opening) -> Opened {
         let store = self.store(opening.target);
         let sink = ObjectsSink::over(store, &config(), opening.context()).unwrap();
-        sink.prepare().await.unwrap();
-        Arc::new(sink)
+        Opened::of(sink, conformance::fields()).await
     }
 
     async fn ids(&self, target: &str) -> Vec<i64> {
@@ -164,7 +163,7 @@ fn partitioned(columns: &[&str]) -> ObjectsSinkConfig {
 }
 
 fn context() -> SinkContext {
-    SinkContext { columns: Some(fields()), ..PINS.context() }
+    PINS.context()
 }
 
 fn fields() -> Arc<[Field]> {
@@ -223,9 +222,9 @@ fn raw(from: u64, to: u64) -> Arc<RawBatch> {
 }
 
 /// A unit of rows, but for its last record, which is dead.
-fn unit(sink: &dyn Sink, from: u64, to: u64) -> Unit {
+fn unit(writer: &dyn Writer, from: u64, to: u64) -> Unit {
     let rows = batch_of((from..to - 1).map(row).collect());
-    let mut unit = unit_of(sink, from, rows);
+    let mut unit = unit_of(writer, from, rows);
     let dead = DeadLetter {
         record: (to - 1 - from) as u32,
         step: None,
@@ -239,11 +238,11 @@ fn unit(sink: &dyn Sink, from: u64, to: u64) -> Unit {
 }
 
 /// A unit of nothing but rows.
-fn unit_of(sink: &dyn Sink, from: u64, rows: Batch) -> Unit {
+fn unit_of(writer: &dyn Writer, from: u64, rows: Batch) -> Unit {
     let count = rows.rows() as u64;
     let part = UnitPart {
         raw: raw(from, from + count),
-        rows: sink.encode(rows),
+        rows: writer.encode(rows),
         origins: (0..count as u32).collect(),
         deletes: None,
         dropped: 0,
@@ -260,10 +259,10 @@ fn unit_of(sink: &dyn Sink, from: u64, rows: Batch) -> Unit {
     }
 }
 
-async fn claim(sink: &dyn Sink) -> Claim {
-    sink.claim(&lane(), at(0)).await.unwrap()
+async fn claim(sink: &Opened) -> Claim {
+    sink.claims.claim(&lane(), at(0)).await.unwrap()
 }
 
-fn done(rows: u64) -> Committed {
-    Committed::Done(Stored { rows, ..Stored::default() })
+fn done(rows: u64) -> CommitOutcome {
+    CommitOutcome::Done(Stored { rows, ..Stored::default() })
 }

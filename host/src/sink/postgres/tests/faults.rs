@@ -7,14 +7,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::connect::{CommitOutcome, RetriedLetter, Retry};
+use crate::ledger::Claim;
 use crate::record::{Digest, ErrorClass, Lane, Position};
 use crate::sink::postgres::state;
-use crate::sink::{Claim, Committed, RetriedLetter, Retry};
 
 const FIELDS: [(&str, Kind); 1] = [("id", Kind::Integer)];
 
-async fn claim(sink: &PostgresSink) -> Claim {
-    sink.claim(&Lane::new("a"), Position::Record(0)).await.unwrap()
+async fn claim(sink: &Opened) -> Claim {
+    sink.claims.claim(&Lane::new("a"), Position::Record(0)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -22,10 +23,10 @@ async fn sinks_that_start_at_once_on_an_empty_database_all_get_ready() {
     let database = TestDatabase::new().await;
     let starts: Vec<_> = (0..8)
         .map(|_| {
-            let sink = PostgresSink::open(&database.keyed(), context(&columns(&FIELDS))).unwrap();
+            let sink = PostgresSink::open(&database.keyed(), context()).unwrap();
             tokio::spawn(async move {
                 sink.prepare().await?;
-                sink.claim(&Lane::new("a"), Position::Record(0)).await
+                sink.ledger().claims.claim(&Lane::new("a"), Position::Record(0)).await
             })
         })
         .collect();
@@ -43,11 +44,11 @@ async fn a_format_is_migrated_and_a_newer_one_is_left_alone() {
     let later = [state::MIGRATIONS, &["CREATE TABLE pinhost.new (x text)"]].concat();
     for _ in 0..2 {
         state::migrate(&mut connection, &later).await.unwrap();
-        assert_eq!(database.query("SELECT value AS v FROM pinhost.meta").await, ["4"]);
+        assert_eq!(database.query("SELECT value AS v FROM pinhost.meta").await, ["5"]);
     }
-    for (format, said) in [("4", "a newer pinhost wrote it"), ("x", "which is no format")] {
+    for (format, said) in [("5", "a newer pinhost wrote it"), ("x", "which is no format")] {
         database.execute(&format!("UPDATE pinhost.meta SET value = '{format}'")).await;
-        let sink = PostgresSink::open(&database.config("t"), context(&columns(&FIELDS))).unwrap();
+        let sink = PostgresSink::open(&database.config("t"), context()).unwrap();
         let error = sink.prepare().await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Fatal);
         assert!(error.to_string().contains(said), "{error}");
@@ -140,7 +141,7 @@ async fn a_commit_whose_answer_is_lost_is_done() {
     let proxy = Proxy::before(&database.address).await;
     let behind = TestDatabase { address: proxy.address.clone(), name: database.name.clone() };
     let sink = opened(&behind.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
 
     proxy.lose(Lost::Answer);
     assert_eq!(writer.write_rows(&[r#"{"id": 1}"#]).await, stored(1, 0, &[]));
@@ -148,7 +149,7 @@ async fn a_commit_whose_answer_is_lost_is_done() {
 
     proxy.lose(Lost::Commit);
     let unit = writer.unit(&[(r#"{"id": 2}"#, None)]);
-    let error = sink.commit(&writer.claim, &unit).await.unwrap_err();
+    let error = sink.writer.commit(&writer.claim, &unit).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Transient, "{error}");
     assert_eq!(database.query("SELECT id AS v FROM t").await, ["1"]);
     writer.write_rows(&[r#"{"id": 2}"#]).await;
@@ -161,9 +162,9 @@ async fn a_retry_whose_answer_is_lost_is_done() {
     let proxy = Proxy::before(&database.address).await;
     let behind = TestDatabase { address: proxy.address.clone(), name: database.name.clone() };
     let sink = opened(&behind.keyed(), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     writer.write_rows(&[r#"{"id": null}"#]).await;
-    let part = Writer::new(&sink, "b").await.part(&[(r#"{"id": 1}"#, None)]);
+    let part = LaneWriter::new(&sink, "b").await.part(&[(r#"{"id": 1}"#, None)]);
     let retry = |generation: &[u8]| Retry {
         generation: Digest::of(generation),
         letters: vec![RetriedLetter {
@@ -175,15 +176,15 @@ async fn a_retry_whose_answer_is_lost_is_done() {
     };
 
     proxy.lose(Lost::Commit);
-    let error = sink.commit_retry(&retry(b"one")).await.unwrap_err();
+    let error = sink.writer.commit_retry(&retry(b"one")).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Transient, "{error}");
     assert!(database.query("SELECT id AS v FROM t").await.is_empty());
 
     proxy.lose(Lost::Answer);
-    let committed = sink.commit_retry(&retry(b"one")).await.unwrap();
-    assert_eq!(committed, Committed::Done(stored(1, 0, &[])));
+    let committed = sink.writer.commit_retry(&retry(b"one")).await.unwrap();
+    assert_eq!(committed, CommitOutcome::Done(stored(1, 0, &[])));
     assert!(proxy.next.lock().unwrap().is_none(), "it was lost");
-    assert_eq!(sink.commit_retry(&retry(b"two")).await.unwrap(), Committed::Fenced);
+    assert_eq!(sink.writer.commit_retry(&retry(b"two")).await.unwrap(), CommitOutcome::Fenced);
     assert_eq!(database.query("SELECT id AS v FROM t").await, ["1"]);
 }
 
@@ -192,19 +193,19 @@ async fn a_server_that_starts_again_is_found_again() {
     let server = Server::start(None);
     let database = TestDatabase::on(&server).await;
     let sink = opened(&database.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     writer.write_rows(&[r#"{"id": 1}"#]).await;
 
     server.stop();
     let unit = writer.unit(&[(r#"{"id": 2}"#, None)]);
     for _ in 0..2 {
-        let error = sink.commit(&writer.claim, &unit).await.unwrap_err();
+        let error = sink.writer.commit(&writer.claim, &unit).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Transient, "{error}");
     }
     let server = Server::start(Some(server.said("PG_DATA")));
     writer.write_rows(&[r#"{"id": 2}"#]).await;
     assert_eq!(database.query("SELECT id AS v FROM t").await, ["1", "2"]);
-    sink.close().await.unwrap();
+    sink.sink.close().await.unwrap();
     server.stop();
 }
 
@@ -217,9 +218,9 @@ async fn a_commit_that_is_given_up_commits_all_or_nothing() {
     let rows: Vec<_> = rows.iter().map(|row| (row.as_str(), None)).collect();
     let mut cut_short = 0;
     for millis in 1..25 {
-        let writer = Writer::new(&sink, "a").await;
+        let writer = LaneWriter::new(&sink, "a").await;
         let unit = writer.unit(&rows);
-        let commit = sink.commit(&writer.claim, &unit);
+        let commit = sink.writer.commit(&writer.claim, &unit);
         let waited = tokio::time::timeout(Duration::from_millis(millis), commit).await;
         cut_short += u32::from(waited.is_err());
     }
@@ -240,7 +241,7 @@ async fn lanes_beyond_the_pool_wait_for_their_turn() {
         .map(|lane| {
             let sink = Arc::clone(&sink);
             tokio::spawn(async move {
-                let mut writer = Writer::new(&*sink, &format!("lane {lane}")).await;
+                let mut writer = LaneWriter::new(&sink, &format!("lane {lane}")).await;
                 for _ in 0..5 {
                     writer.write(&[(r#"{"id": 1}"#, Some(lane))]).await;
                 }
@@ -250,7 +251,7 @@ async fn lanes_beyond_the_pool_wait_for_their_turn() {
     for lane in lanes {
         lane.await.unwrap();
     }
-    let sums: u64 = sink.lineage().await.unwrap().iter().map(|range| range.sums.read).sum();
+    let sums: u64 = sink.archive.lineage().await.unwrap().iter().map(|range| range.sums.read).sum();
     assert_eq!(sums, 30);
 }
 
@@ -262,15 +263,15 @@ async fn lanes_that_write_the_same_keys_at_once_do_not_block_each_other_for_good
         .map(|lane: i64| {
             let sink = Arc::clone(&sink);
             tokio::spawn(async move {
-                let mut writer = Writer::new(&*sink, &format!("lane {lane}")).await;
+                let mut writer = LaneWriter::new(&sink, &format!("lane {lane}")).await;
                 for turn in 0..5 {
                     // Each in an order of its own.
                     let ids = (0..200).map(|at| (at * (2 * lane + 1) + turn) % 200);
                     let rows: Vec<_> = ids.map(|id| format!(r#"{{"id": {id}}}"#)).collect();
                     let rows: Vec<_> = rows.iter().map(|row| (row.as_str(), Some(turn))).collect();
                     let unit = writer.unit(&rows);
-                    let committed = sink.commit(&writer.claim, &unit).await.unwrap();
-                    assert!(matches!(committed, Committed::Done(_)));
+                    let committed = sink.writer.commit(&writer.claim, &unit).await.unwrap();
+                    assert!(matches!(committed, CommitOutcome::Done(_)));
                     writer.claim.position = unit.to;
                 }
             })
@@ -335,7 +336,7 @@ async fn who_is_not_let_in_is_told_why_and_never_the_password() {
         ("hunter2".to_owned(), ErrorClass::Fatal, "begin with postgres://", "postgres://me:"),
     ] {
         let config = PostgresSinkConfig { url: DatabaseUrl::new(&*url), ..database.config("t") };
-        let error = match PostgresSink::open(&config, context(&columns(&FIELDS))) {
+        let error = match PostgresSink::open(&config, context()) {
             Ok(sink) => {
                 assert!(!format!("{sink:?}").contains("hunter2"));
                 sink.prepare().await.unwrap_err()
@@ -363,18 +364,19 @@ async fn a_role_with_the_documented_rights_alone_runs() {
         .await;
     let url = DatabaseUrl::new(format!("postgres://modest@{}/{name}", database.address));
     let sink = opened(&PostgresSinkConfig { url, ..database.keyed() }, &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     writer.write_rows(&[r#"{"id": 1}"#, r#"{"id": null}"#]).await;
     assert_eq!(database.query("SELECT id AS v FROM t").await, ["1"]);
-    assert_eq!(sink.lanes().await.unwrap().len(), 1);
+    assert_eq!(sink.claims.lanes().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn looking_makes_nothing() {
     let database = TestDatabase::new().await;
-    let sink = PostgresSink::open(&database.config("t"), context(&columns(&FIELDS))).unwrap();
-    assert!(sink.lanes().await.unwrap().is_empty());
-    assert!(sink.lineage().await.unwrap().is_empty());
+    let sink = PostgresSink::open(&database.config("t"), context()).unwrap();
+    let sink = sink.ledger();
+    assert!(sink.claims.lanes().await.unwrap().is_empty());
+    assert!(sink.archive.lineage().await.unwrap().is_empty());
     let schemas = "SELECT count(*) AS v FROM pg_namespace WHERE nspname = 'pinhost'";
     assert_eq!(database.query(schemas).await, ["0"]);
 }
@@ -383,15 +385,15 @@ async fn looking_makes_nothing() {
 async fn a_table_that_was_dropped_is_made_again() {
     let database = TestDatabase::new().await;
     let sink = opened(&database.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     writer.write_rows(&[r#"{"id": 1}"#]).await;
     database.execute("DROP TABLE t").await;
 
     let unit = writer.unit(&[(r#"{"id": 2}"#, None)]);
-    let error = sink.commit(&writer.claim, &unit).await.unwrap_err();
+    let error = sink.writer.commit(&writer.claim, &unit).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Systemic);
     assert!(error.to_string().contains("\"t\" does not exist"), "{error}");
-    sink.prepare().await.unwrap();
+    opened(&database.config("t"), &columns(&FIELDS)).await;
     writer.write_rows(&[r#"{"id": 2}"#]).await;
     assert_eq!(database.query("SELECT id AS v FROM t").await, ["2"]);
 }
@@ -400,12 +402,13 @@ async fn a_table_that_was_dropped_is_made_again() {
 async fn old_letters_are_forgotten_now_and_then() {
     let database = TestDatabase::new().await;
     let keep = Some(Duration::from_secs(3600));
-    let context =
-        crate::sink::SinkContext { keep_dead_letters: keep, ..context(&columns(&FIELDS)) };
-    let open = || PostgresSink::open(&database.keyed(), context.clone()).unwrap();
-    let sink = open();
-    sink.prepare().await.unwrap();
-    let mut writer = Writer::new(&sink, "a").await;
+    let context = SinkContext { keep_dead_letters: keep, ..context() };
+    let open = || {
+        let sink = PostgresSink::open(&database.keyed(), context.clone()).unwrap();
+        Opened::of(sink, columns(&FIELDS))
+    };
+    let sink = open().await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let null = r#"{"id": null}"#;
     writer.write_rows(&[null, null]).await;
     let old = "UPDATE pinhost.dead_letter SET time = now() - interval '2 hours' WHERE id = 'a:0'";
@@ -415,7 +418,7 @@ async fn old_letters_are_forgotten_now_and_then() {
     writer.write_rows(&[r#"{"id": 3}"#]).await;
     let ids = "SELECT id AS v FROM pinhost.dead_letter ORDER BY number";
     assert_eq!(database.query(ids).await, ["a:0", "a:1"]);
-    let sink = open();
-    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 4}"#]).await;
+    let sink = open().await;
+    LaneWriter::new(&sink, "a").await.write_rows(&[r#"{"id": 4}"#]).await;
     assert_eq!(database.query(ids).await, ["a:1"]);
 }

@@ -12,12 +12,12 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use self::server::{SHARED, Server};
 use super::PostgresSink;
+use crate::connect::Sink;
 use crate::pipeline::config::{DatabaseUrl, Duration, NulCharacters, PostgresSinkConfig};
 use crate::record::{Field, Kind};
-use crate::sink::Sink;
 use crate::sink::conformance::{
-    Opening, Store, TableStore, TestSink, Upserts, Writer, columns, conformance_tests, context,
-    stored, upsert_tests,
+    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, conformance_tests, context,
+    fields, stored, upsert_tests,
 };
 
 /// A database of its own.
@@ -81,24 +81,29 @@ impl TestDatabase {
 
 #[async_trait]
 impl Store for TestDatabase {
-    async fn open(&self, opening: Opening) -> Arc<dyn Sink> {
+    async fn open(&self, opening: Opening) -> Opened {
         let sink = PostgresSink::open(&self.config(opening.target), opening.context()).unwrap();
-        sink.prepare().await.unwrap();
-        Arc::new(sink)
+        Opened::of(sink, fields()).await
     }
 
     async fn ids(&self, target: &str) -> Vec<i64> {
         let sql = AssertSqlSafe(format!("SELECT id FROM {target} ORDER BY id"));
         sqlx::query_scalar(sql).fetch_all(&mut self.connection().await).await.unwrap()
     }
+
+    async fn shape(&self, target: &str) -> Vec<String> {
+        let columns = format!(
+            "SELECT attname AS v FROM pg_attribute WHERE attrelid = '{target}'::regclass AND attnum > 0"
+        );
+        self.query(&columns).await
+    }
 }
 
 conformance_tests!(TestDatabase::new().await);
+conformance_tests!(TestDatabase::new().await; another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
 
 #[async_trait]
 impl TableStore for TestDatabase {
-    type Sink = PostgresSink;
-
     const VERSIONS: &str = "pinhost.version";
     const CASES: u32 = 12;
 
@@ -106,7 +111,7 @@ impl TableStore for TestDatabase {
         Self::new().await
     }
 
-    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> PostgresSink {
+    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Opened {
         let Upserts { newest, provenance } = upserts;
         let newest = newest.map(str::to_owned);
         let config = PostgresSinkConfig { newest, provenance, ..self.keyed() };
@@ -124,14 +129,7 @@ impl TableStore for TestDatabase {
 
 upsert_tests!(TestDatabase);
 
-impl TestSink for PostgresSink {
-    fn columns(&self) -> Arc<[Field]> {
-        self.context.columns.clone().unwrap()
-    }
-}
-
-async fn opened(config: &PostgresSinkConfig, columns: &Arc<[Field]>) -> PostgresSink {
-    let sink = PostgresSink::open(config, context(columns)).unwrap();
-    sink.prepare().await.unwrap();
-    sink
+async fn opened(config: &PostgresSinkConfig, columns: &Arc<[Field]>) -> Opened {
+    let sink = PostgresSink::open(config, context()).unwrap();
+    Opened::of(sink, Arc::clone(columns)).await
 }

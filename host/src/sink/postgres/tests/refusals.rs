@@ -1,16 +1,16 @@
 //! Rows that a table does not take.
 
 use super::*;
+use crate::ledger::{DeadLetterFilter, StoredDeadLetter};
 use crate::record::ErrorClass;
-use crate::sink::{DeadLetterFilter, StoredDeadLetter};
 
 const FIELDS: [(&str, Kind); 2] = [("id", Kind::Integer), ("word", Kind::Text)];
 
-async fn letters(sink: &PostgresSink) -> Vec<StoredDeadLetter> {
-    sink.dead_letters(&DeadLetterFilter::default()).await.unwrap()
+async fn letters(sink: &Opened) -> Vec<StoredDeadLetter> {
+    sink.letters.list(&DeadLetterFilter::default()).await.unwrap()
 }
 
-async fn reasons(sink: &PostgresSink) -> Vec<(String, String)> {
+async fn reasons(sink: &Opened) -> Vec<(String, String)> {
     letters(sink).await.into_iter().map(|letter| (letter.id, letter.reason)).collect()
 }
 
@@ -24,7 +24,7 @@ async fn each_refused_row_is_found_and_the_others_keep_their_order() {
         )
         .await;
     let sink = opened(&database.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
 
     let mut rows: Vec<_> = (0..6000).map(|id| format!(r#"{{"id": {id}, "word": "w"}}"#)).collect();
     rows[0] = r#"{"id": 1, "word": null}"#.to_owned();
@@ -48,7 +48,7 @@ async fn each_refused_row_is_found_and_the_others_keep_their_order() {
     let ids: Vec<_> = reasons(&sink).await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, ["a:0", "a:300", "a:5000", "a:5999"]);
     assert_eq!(letters(&sink).await[1].detail.as_deref(), Some("Key (id)=(299) already exists."));
-    let sums = sink.lineage().await.unwrap()[0].sums;
+    let sums = sink.archive.lineage().await.unwrap()[0].sums;
     assert!(sums.is_balanced() && sums.dead == 4, "{sums:?}");
 }
 
@@ -62,7 +62,7 @@ async fn a_text_with_a_nul_is_a_dead_letter_or_loses_it() {
         let config = PostgresSinkConfig { nul, ..database.config("t") };
         let fields = [("word", Kind::Text), ("tags", Kind::TextList)];
         let sink = opened(&config, &columns(&fields)).await;
-        let mut writer = Writer::new(&sink, "a").await;
+        let mut writer = LaneWriter::new(&sink, "a").await;
         let rows = [
             r#"{"word": "plain", "tags": ["x"]}"#,
             r#"{"word": "c\u0000ut\u0000", "tags": ["x"]}"#,
@@ -95,7 +95,7 @@ async fn values_outside_of_a_columns_type_are_dead_letters() {
     ];
     let config = PostgresSinkConfig { create: false, ..database.config("t") };
     let sink = opened(&config, &columns(&fields)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let rows = [
         r#"{"id": 1, "amount": 12.34, "day": "2020-08-28T03:52:47Z", "mark": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}"#,
         r#"{"id": 3000000000}"#,
@@ -121,7 +121,7 @@ async fn values_outside_of_a_columns_type_are_dead_letters() {
 async fn a_null_in_the_key_is_a_dead_letter() {
     let database = TestDatabase::new().await;
     let sink = opened(&database.keyed(), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let rows = [r#"{"id": 1, "word": "w"}"#, r#"{"id": null, "word": "w"}"#];
     assert_eq!(writer.write_rows(&rows).await, stored(1, 0, &[("key column id is null", 1)]));
 }
@@ -137,7 +137,7 @@ async fn where_the_newest_of_a_key_is_refused_the_one_before_counts() {
     let rows = rows.each_ref().map(|(row, time)| (row.as_str(), *time));
     let refused = [("new row for relation \"t\" violates check constraint \"t_word_check\"", 2)];
     let sink = opened(&database.keyed(), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "whole").await;
+    let mut writer = LaneWriter::new(&sink, "whole").await;
     assert_eq!(writer.write(&rows).await, stored(1, 1, &refused));
     assert_eq!(database.query("SELECT word AS v FROM t").await, ["old"]);
     // What was rolled back has left no version behind.
@@ -149,7 +149,7 @@ async fn a_key_that_no_index_can_hold_is_a_dead_letter() {
     let database = TestDatabase::new().await;
     let config = PostgresSinkConfig { key: vec!["word".to_owned()], ..database.config("t") };
     let sink = opened(&config, &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     // Not the same character all over: that would be made small.
     let long: String = (0..9000).map(|_| fastrand::alphanumeric()).collect();
     let rows = [long, "short".to_owned()]
@@ -169,7 +169,7 @@ async fn a_deferred_constraint_refuses_its_row_alone() {
         )
         .await;
     let sink = opened(&database.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let told = writer.write_rows(&[r#"{"id": 1}"#, r#"{"id": 2}"#]).await;
     assert_eq!((told.rows, told.refused.values().sum::<u64>()), (1, 1));
 }
@@ -186,9 +186,9 @@ async fn what_a_trigger_cannot_write_elsewhere_is_nobodys_record() {
         )
         .await;
     let sink = opened(&database.config("t"), &columns(&FIELDS)).await;
-    let writer = Writer::new(&sink, "a").await;
+    let writer = LaneWriter::new(&sink, "a").await;
     let unit = writer.unit(&[(r#"{"id": 1}"#, None), (r#"{"id": 2}"#, None)]);
-    let error = sink.commit(&writer.claim, &unit).await.unwrap_err();
+    let error = sink.writer.commit(&writer.claim, &unit).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Systemic);
     assert!(error.to_string().contains("audit"), "{error}");
     assert_eq!(database.query("SELECT count(*) AS v FROM t").await, ["0"]);
@@ -204,7 +204,7 @@ async fn a_partitions_constraint_is_the_tables_own() {
         )
         .await;
     let sink = opened(&database.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let rows = [r#"{"id": 1}"#, r#"{"id": 1}"#, r#"{"id": 10}"#];
     let refused = [
         ("duplicate key value violates unique constraint \"t_1_pkey\"", 1),

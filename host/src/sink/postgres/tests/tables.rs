@@ -10,8 +10,8 @@ fn not_made(config: PostgresSinkConfig) -> PostgresSinkConfig {
 }
 
 async fn refused(config: &PostgresSinkConfig, fields: &[(&str, Kind)]) -> ConnectorError {
-    let sink = PostgresSink::open(config, context(&columns(fields))).unwrap();
-    sink.prepare().await.unwrap_err()
+    let sink = PostgresSink::open(config, context()).unwrap();
+    sink.writer(Some(columns(fields)), false).await.unwrap_err()
 }
 
 /// What to type, of what a finding says.
@@ -34,7 +34,7 @@ async fn values_of_all_kinds_are_stored_as_documented() {
         let database = TestDatabase::new().await;
         let config = PostgresSinkConfig { key: key.clone(), ..database.config("t") };
         let sink = opened(&config, &columns).await;
-        let mut writer = Writer::new(&sink, "a").await;
+        let mut writer = LaneWriter::new(&sink, "a").await;
         if key.is_empty() {
             writer.write_rows(&[row, "{}", empty]).await;
         } else {
@@ -82,7 +82,7 @@ async fn a_table_is_made_as_it_is_told_to_be_typed() {
     // Typed as told, all is well.
     database.execute(expected).await;
     let sink = opened(&not_made(database.keyed()), &columns(&FIELDS)).await;
-    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
+    LaneWriter::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
     let version = "SELECT _pinhost_version IS NOT NULL AS v FROM t";
     assert_eq!(database.query(version).await, ["true"]);
 }
@@ -91,7 +91,7 @@ async fn a_table_is_made_as_it_is_told_to_be_typed() {
 async fn a_column_that_the_rule_gains_is_added() {
     let database = TestDatabase::new().await;
     let sink = opened(&database.config("t"), &columns(&FIELDS[..1])).await;
-    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
+    LaneWriter::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
 
     let error = refused(&not_made(database.config("t")), &FIELDS).await;
     assert!(error.to_string().ends_with("table t has no column a \"word\""), "{error}");
@@ -100,7 +100,7 @@ async fn a_column_that_the_rule_gains_is_added() {
     for _ in 0..2 {
         let sink = opened(&database.config("t"), &columns(&FIELDS)).await;
         let row = serde_json::json!({ "id": 2, "a \"word\"": "x" }).to_string();
-        Writer::new(&sink, "a").await.write_rows(&[&row]).await;
+        LaneWriter::new(&sink, "a").await.write_rows(&[&row]).await;
     }
     let words = database.query("SELECT \"a \"\"word\"\"\" AS v FROM t").await;
     assert_eq!(words, ["null", "x", "x"]);
@@ -129,7 +129,7 @@ async fn a_key_that_nothing_keeps_apart_is_said_with_its_index() {
     database.execute("ALTER TABLE s.t DROP CONSTRAINT i5").await;
     database.execute("CREATE UNIQUE INDEX i6 ON s.t (n, id)").await;
     let sink = opened(&config, &columns(&fields)).await;
-    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 1, "n": 2}"#]).await;
+    LaneWriter::new(&sink, "a").await.write_rows(&[r#"{"id": 1, "n": 2}"#]).await;
     assert_eq!(database.query("SELECT n AS v FROM s.t").await, ["2"]);
 }
 
@@ -163,7 +163,7 @@ async fn a_table_of_other_types_takes_what_can_be_assigned() {
             r#"{"id": 7, "price": 1.005, "day": "2020-08-28T23:52:47Z", "mood": "fine", "#,
             r#""extra": "{\"a\": [1]}", "word": "w", "tags": ["a", "b"], "flag": true, "ratios": [0.5]}"#
         );
-        let told = Writer::new(&sink, "a").await.write_rows(&[row]).await;
+        let told = LaneWriter::new(&sink, "a").await.write_rows(&[row]).await;
         assert_eq!(told, stored(1, 0, &[]));
         let found = "SELECT concat_ws(' ', note, id, price, day, mood, extra, word, tags, flag, ratios, n) \
                      AS v FROM t";
@@ -245,7 +245,7 @@ async fn names_are_names_whatever_they_hold() {
         let config = PostgresSinkConfig { key, ..database.config(table) };
         let sink = opened(&config, &columns(&fields)).await;
         let row = serde_json::json!({ "select $1": "k", "é\n'": 5 }).to_string();
-        Writer::new(&sink, "a").await.write_rows(&[&row]).await;
+        LaneWriter::new(&sink, "a").await.write_rows(&[&row]).await;
         let sql = "SELECT \"é\n'\" AS v FROM \"x\"\"; DROP TABLE y; --\"";
         assert_eq!(database.query(sql).await, ["5"]);
         database.execute("DROP TABLE \"x\"\"; DROP TABLE y; --\"").await;

@@ -10,13 +10,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 use super::SqliteSink;
+use crate::connect::{CommitOutcome, Sink, SinkContext};
+use crate::ledger::Claim;
 use crate::pipeline::config::{Duration, SqliteSinkConfig};
 use crate::record::{Field, Kind, Lane, Position, UnitPart};
 use crate::sink::conformance::{
-    Opening, Store, TableStore, TestSink, Upserts, Writer, columns, conformance_tests, context,
-    stored, upsert_tests,
+    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, conformance_tests, context,
+    fields, stored, upsert_tests,
 };
-use crate::sink::{Claim, Committed, Sink, SinkContext};
 
 /// A folder with one database.
 struct TestFile {
@@ -64,25 +65,26 @@ impl TestFile {
 
 #[async_trait]
 impl Store for TestFile {
-    async fn open(&self, opening: Opening) -> Arc<dyn Sink> {
+    async fn open(&self, opening: Opening) -> Opened {
         let sink = SqliteSink::open(&self.config(opening.target), opening.context()).unwrap();
-        sink.prepare().await.unwrap();
-        Arc::new(sink)
+        Opened::of(sink, fields()).await
     }
 
     async fn ids(&self, target: &str) -> Vec<i64> {
         let sql = AssertSqlSafe(format!("SELECT id FROM {target} ORDER BY id"));
         sqlx::query_scalar(sql).fetch_all(&mut self.connection().await).await.unwrap()
     }
+
+    async fn shape(&self, target: &str) -> Vec<String> {
+        self.query(&format!("SELECT name AS v FROM pragma_table_info('{target}')")).await
+    }
 }
 
 conformance_tests!(TestFile::new());
-conformance_tests!(TestFile::new(); another_target_under_the_same_name_is_refused);
+conformance_tests!(TestFile::new(); another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
 
 #[async_trait]
 impl TableStore for TestFile {
-    type Sink = SqliteSink;
-
     const VERSIONS: &str = "pinhost_version";
     const CASES: u32 = 40;
 
@@ -90,7 +92,7 @@ impl TableStore for TestFile {
         Self::new()
     }
 
-    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> SqliteSink {
+    async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Opened {
         let Upserts { newest, provenance } = upserts;
         let (key, newest) = (vec!["id".to_owned()], newest.map(str::to_owned));
         let config = SqliteSinkConfig { key, newest, provenance, ..self.config("t") };
@@ -108,14 +110,7 @@ impl TableStore for TestFile {
 
 upsert_tests!(TestFile);
 
-impl TestSink for SqliteSink {
-    fn columns(&self) -> Arc<[Field]> {
-        self.context.columns.clone().unwrap()
-    }
-}
-
-async fn opened(config: &SqliteSinkConfig, columns: &Arc<[Field]>) -> SqliteSink {
-    let sink = SqliteSink::open(config, context(columns)).unwrap();
-    sink.prepare().await.unwrap();
-    sink
+async fn opened(config: &SqliteSinkConfig, columns: &Arc<[Field]>) -> Opened {
+    let sink = SqliteSink::open(config, context()).unwrap();
+    Opened::of(sink, Arc::clone(columns)).await
 }

@@ -1,13 +1,13 @@
 //! Rows that a table does not take.
 
 use super::*;
+use crate::ledger::DeadLetterFilter;
 use crate::record::ErrorClass;
-use crate::sink::DeadLetterFilter;
 
 const FIELDS: [(&str, Kind); 2] = [("id", Kind::Integer), ("word", Kind::Text)];
 
-async fn reasons(sink: &SqliteSink) -> Vec<(String, String)> {
-    let letters = sink.dead_letters(&DeadLetterFilter::default()).await.unwrap();
+async fn reasons(sink: &Opened) -> Vec<(String, String)> {
+    let letters = sink.letters.list(&DeadLetterFilter::default()).await.unwrap();
     letters.into_iter().map(|letter| (letter.id, letter.reason)).collect()
 }
 
@@ -20,7 +20,7 @@ async fn each_refused_row_is_found_and_the_others_keep_their_order() {
     )
     .await;
     let sink = opened(&file.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
 
     let mut rows: Vec<_> = (0..6000).map(|id| format!(r#"{{"id": {id}, "word": "w"}}"#)).collect();
     rows[0] = r#"{"id": 1, "word": null}"#.to_owned();
@@ -50,7 +50,7 @@ async fn each_refused_row_is_found_and_the_others_keep_their_order() {
         ]
         .map(|(id, reason)| (id.to_owned(), reason.to_owned()))
     );
-    let sums = sink.lineage().await.unwrap()[0].sums;
+    let sums = sink.archive.lineage().await.unwrap()[0].sums;
     assert_eq!((sums.read, sums.stored, sums.dead), (6000, 5996, 4));
 }
 
@@ -59,7 +59,7 @@ async fn a_unit_may_be_refused_row_for_row() {
     let file = TestFile::new();
     file.execute("CREATE TABLE t (id INTEGER, word TEXT CHECK (word <> 'w'))").await;
     let sink = opened(&file.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let rows = vec![r#"{"id": 1, "word": "w"}"#; 700];
     let refused = [("CHECK constraint failed: word <> 'w'", 700)];
     assert_eq!(writer.write_rows(&rows).await, stored(0, 0, &refused));
@@ -78,7 +78,7 @@ async fn what_a_trigger_refuses_leaves_nothing() {
     )
     .await;
     let sink = opened(&file.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let rows: Vec<_> = (1..=9).map(|id| format!(r#"{{"id": {id}, "word": "w"}}"#)).collect();
     let rows: Vec<_> = rows.iter().map(String::as_str).collect();
     assert_eq!(writer.write_rows(&rows).await, stored(6, 0, &[("no threes", 3)]));
@@ -91,7 +91,7 @@ async fn a_null_in_the_key_is_a_dead_letter() {
     let file = TestFile::new();
     let config = SqliteSinkConfig { key: vec!["id".to_owned()], ..file.config("t") };
     let sink = opened(&config, &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let rows = [r#"{"id": 1, "word": "w"}"#, r#"{"id": null, "word": "w"}"#];
     assert_eq!(writer.write_rows(&rows).await, stored(1, 0, &[("key column id is null", 1)]));
     assert_eq!(reasons(&sink).await, [("a:1".to_owned(), "key column id is null".to_owned())]);
@@ -110,10 +110,10 @@ async fn where_the_newest_of_a_key_is_refused_the_one_before_counts() {
     let refused = [("CHECK constraint failed: word <> 'bad'", 2)];
 
     let sink = opened(&config, &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "whole").await;
+    let mut writer = LaneWriter::new(&sink, "whole").await;
     assert_eq!(writer.write(&rows).await, stored(1, 1, &refused));
     assert_eq!(file.query("SELECT word AS v FROM t").await, ["old"]);
-    let sums = sink.lineage().await.unwrap()[0].sums;
+    let sums = sink.archive.lineage().await.unwrap()[0].sums;
     assert!(sums.is_balanced() && sums.dead == 2, "{sums:?}");
 }
 
@@ -128,12 +128,12 @@ async fn a_constraint_that_waits_for_the_commit_is_nobodys_record() {
     )
     .await;
     let sink = opened(&file.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let unit = writer.unit(&[(r#"{"id": 1, "word": "w"}"#, None)]);
-    let error = sink.commit(&writer.claim, &unit).await.unwrap_err();
+    let error = sink.writer.commit(&writer.claim, &unit).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Systemic);
     assert!(error.to_string().contains("FOREIGN KEY constraint failed"), "{error}");
-    assert_eq!(sink.lanes().await.unwrap()[0].position, Position::Record(0));
+    assert_eq!(sink.claims.lanes().await.unwrap()[0].position, Position::Record(0));
 
     // Mended, the same unit goes through.
     file.execute("INSERT INTO p VALUES (1)").await;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::ledger::DeadLetterFilter;
 use crate::record::{DeadLetter, ErrorClass};
-use crate::sink::DeadLetterFilter;
 use crate::sink::conformance::PINS;
 use crate::sink::sqlite::commit::settle;
 use crate::sink::sqlite::error::SqliteFault;
@@ -13,14 +13,14 @@ use crate::sink::sqlite::state::migrate;
 const FIELDS: [(&str, Kind); 1] = [("id", Kind::Integer)];
 
 fn sink(file: &TestFile) -> SqliteSink {
-    SqliteSink::open(&file.config("t"), context(&columns(&FIELDS))).unwrap()
+    SqliteSink::open(&file.config("t"), context()).unwrap()
 }
 
 #[tokio::test]
 async fn a_newer_format_is_refused_and_left_alone() {
     let file = TestFile::new();
     sink(&file).prepare().await.unwrap();
-    for (format, said) in [("4", "a newer pinhost wrote it"), ("x", "which is no format")] {
+    for (format, said) in [("5", "a newer pinhost wrote it"), ("x", "which is no format")] {
         file.execute(&format!("UPDATE pinhost_meta SET value = '{format}'")).await;
         let error = sink(&file).prepare().await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Fatal);
@@ -37,12 +37,13 @@ async fn an_older_format_is_brought_up_to_date() {
         "this is behind it already",
         "and this",
         "and that",
+        "and all of this",
         "ALTER TABLE pinhost_generation ADD COLUMN verdict TEXT",
         "UPDATE pinhost_generation SET verdict = 'live'; CREATE TABLE pinhost_new (x)",
     ];
     for _ in 0..2 {
         migrate(&mut file.connection().await, &later).await.unwrap();
-        assert_eq!(file.query("SELECT value AS v FROM pinhost_meta").await, ["5"]);
+        assert_eq!(file.query("SELECT value AS v FROM pinhost_meta").await, ["6"]);
     }
     assert_eq!(file.query("SELECT count(*) AS v FROM pinhost_new").await, ["0"]);
 
@@ -53,10 +54,11 @@ async fn an_older_format_is_brought_up_to_date() {
         later[2],
         later[3],
         later[4],
+        later[5],
         "CREATE TABLE pinhost_newest (x); nonsense",
     ];
     migrate(&mut file.connection().await, &broken).await.unwrap_err();
-    assert_eq!(file.query("SELECT value AS v FROM pinhost_meta").await, ["5"]);
+    assert_eq!(file.query("SELECT value AS v FROM pinhost_meta").await, ["6"]);
     let tables = "SELECT count(*) AS v FROM sqlite_schema WHERE name = 'pinhost_newest'";
     assert_eq!(file.query(tables).await, ["0"]);
 }
@@ -70,7 +72,7 @@ async fn sinks_that_start_at_once_on_an_empty_database_all_get_ready() {
                 let sink = sink(&file);
                 tokio::spawn(async move {
                     sink.prepare().await?;
-                    sink.claim(&Lane::new("a"), Position::Record(0)).await
+                    sink.ledger().claims.claim(&Lane::new("a"), Position::Record(0)).await
                 })
             })
             .collect();
@@ -116,7 +118,7 @@ async fn a_path_that_cannot_be_opened_is_said() {
         path: file.path().join("x.db").to_str().unwrap().to_owned(),
         ..file.config("t")
     };
-    let sink = SqliteSink::open(&config, context(&columns(&FIELDS))).unwrap();
+    let sink = SqliteSink::open(&config, context()).unwrap();
     let error = sink.prepare().await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Systemic);
     assert!(error.to_string().ends_with("the folder that it is in is not there"), "{error}");
@@ -131,8 +133,9 @@ async fn a_path_that_cannot_be_opened_is_said() {
 async fn looking_makes_no_database() {
     let file = TestFile::new();
     let sink = sink(&file);
-    assert!(sink.lanes().await.unwrap().is_empty());
-    assert!(sink.dead_letters(&DeadLetterFilter::default()).await.unwrap().is_empty());
+    let sink = sink.ledger();
+    assert!(sink.claims.lanes().await.unwrap().is_empty());
+    assert!(sink.letters.list(&DeadLetterFilter::default()).await.unwrap().is_empty());
     assert!(!file.path().exists());
 }
 
@@ -140,15 +143,14 @@ async fn looking_makes_no_database() {
 async fn a_table_that_was_dropped_is_made_again() {
     let file = TestFile::new();
     let sink = opened(&file.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     writer.write_rows(&[r#"{"id": 1}"#]).await;
     file.execute("DROP TABLE t").await;
 
     let unit = writer.unit(&[(r#"{"id": 2}"#, None)]);
-    let error = sink.commit(&writer.claim, &unit).await.unwrap_err();
+    let error = sink.writer.commit(&writer.claim, &unit).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Systemic);
     assert!(error.to_string().contains("no such table: t"), "{error}");
-    sink.prepare().await.unwrap();
     writer.write_rows(&[r#"{"id": 2}"#]).await;
     assert_eq!(file.query("SELECT id AS v FROM t").await, ["2"]);
 }
@@ -162,9 +164,9 @@ async fn a_commit_that_is_given_up_commits_all_or_nothing() {
     let rows: Vec<_> = rows.iter().map(|row| (row.as_str(), None)).collect();
     let mut cut_short = 0;
     for polls in 1..60 {
-        let writer = Writer::new(&sink, "a").await;
+        let writer = LaneWriter::new(&sink, "a").await;
         let unit = writer.unit(&rows);
-        let mut commit = std::pin::pin!(sink.commit(&writer.claim, &unit));
+        let mut commit = std::pin::pin!(sink.writer.commit(&writer.claim, &unit));
         for _ in 0..polls {
             let waited = tokio::time::timeout(Duration::from_millis(1), &mut commit).await;
             if waited.is_ok() {
@@ -175,7 +177,7 @@ async fn a_commit_that_is_given_up_commits_all_or_nothing() {
     }
     assert!(cut_short > 0, "no commit was given up");
     // After whatever is still under way.
-    let next = sink.claim(&Lane::new("a"), Position::Record(0)).await.unwrap();
+    let next = sink.claims.claim(&Lane::new("a"), Position::Record(0)).await.unwrap();
     let Position::Record(position) = next.position else { unreachable!() };
     let count = file.query("SELECT count(*) AS v FROM t").await;
     assert_eq!(count, [position.to_string()]);
@@ -185,50 +187,54 @@ async fn a_commit_that_is_given_up_commits_all_or_nothing() {
 #[tokio::test]
 async fn a_lost_answer_is_looked_up() {
     let file = TestFile::new();
-    let sink = opened(&file.config("t"), &columns(&FIELDS)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let sink = sink(&file);
+    let store = Arc::clone(&sink.store);
+    let sink = Opened::of(sink, columns(&FIELDS)).await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let claim = writer.claim.clone();
     let unit = writer.unit(&[(r#"{"id": 1}"#, None)]);
     let settled = async |claim: &Claim| {
-        let mut lease = sink.database.session().await.unwrap();
+        let mut lease = store.database.session().await.unwrap();
         let session = lease.session();
         let answer = stored(1, 0, &[]);
-        settle(session, &sink.own_lanes(), claim, &unit, SqliteFault::NoPath, answer).await
+        settle(session, &store.own_lanes(), claim, &unit, SqliteFault::NoPath, answer).await
     };
     assert!(matches!(settled(&claim).await, Err(SqliteFault::NoPath)), "it did not happen");
     writer.write_rows(&[r#"{"id": 1}"#]).await;
-    assert_eq!(settled(&claim).await.unwrap(), Committed::Done(stored(1, 0, &[])));
-    Writer::new(&sink, "a").await;
-    assert_eq!(settled(&claim).await.unwrap(), Committed::Fenced);
+    assert_eq!(settled(&claim).await.unwrap(), CommitOutcome::Done(stored(1, 0, &[])));
+    LaneWriter::new(&sink, "a").await;
+    assert_eq!(settled(&claim).await.unwrap(), CommitOutcome::Fenced);
 }
 
 #[tokio::test]
 async fn a_closed_database_is_a_single_file() {
     let file = TestFile::new();
     let sink = opened(&file.config("t"), &columns(&FIELDS)).await;
-    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
+    LaneWriter::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
     let files = || std::fs::read_dir(file.folder.path()).unwrap().count();
     assert!(files() > 1, "a log stands beside an open database");
-    sink.close().await.unwrap();
+    sink.sink.close().await.unwrap();
     assert_eq!(files(), 1);
-    assert_eq!(sink.lanes().await.unwrap().len(), 1, "it opens again when asked");
+    assert_eq!(sink.claims.lanes().await.unwrap().len(), 1, "it opens again when asked");
 }
 
 #[tokio::test]
 async fn old_letters_are_forgotten_now_and_then() {
     let file = TestFile::new();
     let keep = Some(Duration::from_secs(3600));
-    let context = SinkContext { keep_dead_letters: keep, ..context(&columns(&FIELDS)) };
-    let open = || SqliteSink::open(&file.config("t"), context.clone()).unwrap();
+    let context = SinkContext { keep_dead_letters: keep, ..context() };
+    let open = || {
+        let sink = SqliteSink::open(&file.config("t"), context.clone()).unwrap();
+        Opened::of(sink, columns(&FIELDS))
+    };
     let letter = |record| DeadLetter { record, step: None, reason: "x".to_owned(), detail: None };
 
-    let sink = open();
-    sink.prepare().await.unwrap();
-    let mut writer = Writer::new(&sink, "a").await;
+    let sink = open().await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let mut unit = writer.unit(&[(r#"{"id": 1}"#, None), (r#"{"id": 2}"#, None)]);
     unit.parts[0] = UnitPart { dead_letters: vec![letter(0), letter(1)], ..writer.part(&[]) };
     unit.parts[0].raw = writer.unit(&[("{}", None), ("{}", None)]).parts[0].raw.clone();
-    sink.commit(&writer.claim, &unit).await.unwrap();
+    sink.writer.commit(&writer.claim, &unit).await.unwrap();
     writer.claim.position = unit.to;
     let old =
         "UPDATE pinhost_dead_letter SET time = '2020-01-01T00:00:00.000000Z' WHERE id = 'a:0'";
@@ -238,8 +244,8 @@ async fn old_letters_are_forgotten_now_and_then() {
     writer.write_rows(&[r#"{"id": 3}"#]).await;
     let count = "SELECT count(*) AS v FROM pinhost_dead_letter";
     assert_eq!(file.query(count).await, ["2"]);
-    let sink = open();
-    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 4}"#]).await;
+    let sink = open().await;
+    LaneWriter::new(&sink, "a").await.write_rows(&[r#"{"id": 4}"#]).await;
     assert_eq!(file.query("SELECT id AS v FROM pinhost_dead_letter").await, ["a:1"]);
 }
 
@@ -258,9 +264,9 @@ async fn a_generation_is_stored_with_its_plugins() {
 async fn state_that_cannot_be_read_is_not_taken_for_none() {
     let file = TestFile::new();
     let sink = file.open(PINS).await;
-    sink.claim(&Lane::new("a"), Position::Record(0)).await.unwrap();
+    sink.claims.claim(&Lane::new("a"), Position::Record(0)).await.unwrap();
     file.execute("UPDATE pinhost_position SET position = 'somewhere'").await;
-    let error = sink.claim(&Lane::new("a"), Position::Record(0)).await.unwrap_err();
+    let error = sink.claims.claim(&Lane::new("a"), Position::Record(0)).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Fatal);
     assert!(error.to_string().ends_with("holds `somewhere`, which is no position"), "{error}");
 }

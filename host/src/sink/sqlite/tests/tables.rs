@@ -14,8 +14,8 @@ fn not_made(config: SqliteSinkConfig) -> SqliteSinkConfig {
 }
 
 async fn refused(config: &SqliteSinkConfig, fields: &[(&str, Kind)]) -> ConnectorError {
-    let sink = SqliteSink::open(config, context(&columns(fields))).unwrap();
-    sink.prepare().await.unwrap_err()
+    let sink = SqliteSink::open(config, context()).unwrap();
+    sink.writer(Some(columns(fields)), false).await.unwrap_err()
 }
 
 /// What to type, of what a finding says.
@@ -29,7 +29,7 @@ async fn values_of_all_kinds_are_stored_as_documented() {
     let file = TestFile::new();
     let fields: Vec<_> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
     let sink = opened(&file.config("t"), &columns(&fields)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let row = concat!(
         r#"{"boolean": true, "integer": -9223372036854775808, "float": 0.1, "text": "a\u0000b", "#,
         r#""timestamp": "2020-08-28T03:52:47.5Z", "text-list": ["a", "\""], "float-list": [1, 1e300]}"#
@@ -75,7 +75,7 @@ async fn without_provenance_a_table_has_the_rules_columns_only() {
     let file = TestFile::new();
     let config = SqliteSinkConfig { provenance: false, ..keyed(&file) };
     let sink = opened(&config, &columns(&FIELDS)).await;
-    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
+    LaneWriter::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
     let names = file.query("SELECT name AS v FROM pragma_table_info('t')").await;
     assert_eq!(names, ["id", "a \"word\""]);
 }
@@ -84,7 +84,7 @@ async fn without_provenance_a_table_has_the_rules_columns_only() {
 async fn a_column_that_the_rule_gains_is_added() {
     let file = TestFile::new();
     let sink = opened(&file.config("t"), &columns(&FIELDS[..1])).await;
-    Writer::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
+    LaneWriter::new(&sink, "a").await.write_rows(&[r#"{"id": 1}"#]).await;
 
     let error = refused(&not_made(file.config("t")), &FIELDS).await;
     assert!(error.to_string().ends_with("table t has no column a \"word\""), "{error}");
@@ -95,7 +95,7 @@ async fn a_column_that_the_rule_gains_is_added() {
         let columns = columns(&[("ID", Kind::Integer), (name, Kind::Text)]);
         let sink = opened(&file.config("t"), &columns).await;
         let row = serde_json::json!({ "ID": 2, name: "x" }).to_string();
-        Writer::new(&sink, "a").await.write_rows(&[&row]).await;
+        LaneWriter::new(&sink, "a").await.write_rows(&[&row]).await;
     }
     let words = file.query("SELECT \"a \"\"word\"\"\" AS v FROM t").await;
     assert_eq!(words, ["null", "x", "x"]);
@@ -142,7 +142,7 @@ async fn names_are_names_whatever_they_hold() {
     file.execute("CREATE TABLE y (a)").await;
     let fields = [("select ?", Kind::Text), ("é\n'", Kind::Integer)];
     let sink = opened(&config, &columns(&fields)).await;
-    let mut writer = Writer::new(&sink, "a").await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
     let row = serde_json::json!({ "select ?": "k", "é\n'": 5 }).to_string();
     for _ in 0..2 {
         writer.write_rows(&[&row]).await;
@@ -207,14 +207,14 @@ async fn what_no_table_can_be_is_refused_before_anything_is_touched() {
         ),
     ];
     for (config, fields, said) in cases {
-        let error = SqliteSink::open(&config, context(&columns(fields))).unwrap_err();
+        let error = refused(&config, fields).await;
         assert_eq!(error.to_string(), format!("{}: {said}", config.path));
         assert_eq!(error.class, ErrorClass::Fatal);
     }
-    let no_rule = SinkContext { columns: None, ..context(&columns(&FIELDS)) };
+    let no_rule = SinkContext { has_rule: false, ..context() };
     let error = SqliteSink::open(&file.config("t"), no_rule).unwrap_err();
     assert!(error.to_string().ends_with("without a rule there are none"), "{error}");
     let no_path = SqliteSinkConfig { path: String::new(), ..file.config("t") };
-    assert!(SqliteSink::open(&no_path, context(&columns(&FIELDS))).is_err());
+    assert!(SqliteSink::open(&no_path, context()).is_err());
     assert!(!file.path().exists());
 }

@@ -1,16 +1,68 @@
-//! Dead letters as databases keep them: whatever a record holds, its letter can be stored.
+//! Dead letters: what one holds, and how it is kept, whatever its record holds.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::StoredDeadLetter;
+use crate::record::{DETAIL_BYTES_MAX, Digest, KafkaPosition, Lane, Position};
 
-use crate::record::{DETAIL_BYTES_MAX, KafkaPosition, Position};
+/// Letters come in the order in which they were first stored.
+#[derive(Debug, Clone, Default)]
+pub struct DeadLetterFilter {
+    /// All, if there is none.
+    pub ids: Vec<String>,
+    pub state: Option<DeadLetterState>,
+    /// Those that a generation rejected last, by the beginning of its digest.
+    pub generation: Option<String>,
+    /// Those that come after this one: what a listing in pieces goes on from.
+    pub after: Option<String>,
+    pub limit: Option<u64>,
+}
+
+impl DeadLetterFilter {
+    /// Whether a letter is one of those, wherever the listing goes on from.
+    pub fn asks_for(&self, letter: &StoredDeadLetter) -> bool {
+        let is_of = |digest: &String| letter.generation.to_string().starts_with(digest.as_str());
+        (self.ids.is_empty() || self.ids.contains(&letter.id))
+            && self.state.is_none_or(|state| letter.state == state)
+            && self.generation.as_ref().is_none_or(is_of)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetterState {
+    Dead,
+    /// A retry made a row of it, or dropped it.
+    Retried,
+}
+
+/// A record that could not be cleaned or stored, with everything that it takes to try again.
+#[derive(Debug, Clone)]
+pub struct StoredDeadLetter {
+    /// Stable: the lane and the place in it, as `LANE:PLACE`.
+    pub id: String,
+    pub lane: Lane,
+    pub position: Position,
+    pub value: Option<Bytes>,
+    pub key: Option<Bytes>,
+    pub headers: Vec<(String, Option<Bytes>)>,
+    pub timestamp_micros: Option<i64>,
+    pub topic: Option<String>,
+    pub partition: Option<i64>,
+    pub step: Option<String>,
+    pub reason: String,
+    pub detail: Option<String>,
+    pub generation: Digest,
+    pub time: SystemTime,
+    /// How often it was tried, the first time included.
+    pub attempts: u32,
+    pub state: DeadLetterState,
+}
 
 /// The name of a dead letter: where its record stands. A topic that is made anew has the same offsets again,
 /// and other records there.
@@ -37,7 +89,7 @@ pub(crate) fn stored_text(text: &str) -> Cow<'_, str> {
 /// A header's value as JSON has it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(super) enum HeaderValue {
+pub(crate) enum HeaderValue {
     Text(String),
     /// What is no UTF-8, or has a U+0000.
     Bytes {
@@ -66,7 +118,7 @@ pub(crate) fn headers_from_json(json: &str) -> Option<Vec<(String, Option<Bytes>
 }
 
 impl HeaderValue {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => Self::Text(text.to_owned()),
             _ => {

@@ -81,13 +81,13 @@ pub(crate) async fn claimers_that_race_store_everything_once(store: &dyn Store) 
 }
 
 pub(crate) async fn another_source_under_the_same_name_is_refused(store: &dyn Store) {
-    claim(&*store.open(PINS).await).await;
+    claim(&store.open(PINS).await).await;
     let other = Opening { source: "test://other", ..PINS };
     is_refused(store, other, &[PINS.source, other.source]).await;
 }
 
 pub(crate) async fn another_target_under_the_same_name_is_refused(store: &dyn Store) {
-    claim(&*store.open(PINS).await).await;
+    claim(&store.open(PINS).await).await;
     let other = Opening { target: "other", ..PINS };
     is_refused(store, other, &[PINS.target, other.target]).await;
 }

@@ -1,6 +1,6 @@
 //! Dead letters, and their second chance.
 
-use super::{CommitOutcome, Fate, PINS, Sink, Store, at, claim, done, lane, part, unit_of};
+use super::{CommitOutcome, Fate, Opened, PINS, Store, at, claim, done, lane, part, unit_of};
 use crate::connect::{RetriedLetter, Retry};
 use crate::ledger::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 use crate::record::{DETAIL_BYTES_MAX, Digest};

@@ -36,7 +36,7 @@ fn faulty(place: &Place, at: usize, fault: Fault) -> Sunk {
 
 /// What the runtime does, up to `END`: whatever fails is tried again, and a lane that is another's is let
 /// go. Tells whether it came to the end.
-async fn run(sink: &ObjectsSink, tries: u32) -> Result<bool, ConnectorError> {
+async fn run(sink: &dyn Sink, tries: u32) -> Result<bool, ConnectorError> {
     let again = async |error: ConnectorError, left: &mut u32| {
         assert_eq!(error.class, ErrorClass::Transient, "{error:?}");
         *left = left.checked_sub(1).ok_or(error)?;
@@ -99,7 +99,7 @@ async fn a_process_that_dies_at_any_step_leaves_no_trace() {
             assert!(seen.is_sorted_by(|one, other| one < other), "{told}");
             if died.is_err() || fault == Fault::Dies {
                 let next = place.sink_of(&partitioned(&["word"])).await;
-                assert!(run(&next, 0).await.unwrap(), "{told}");
+                assert!(run(&*next.sink, 0).await.unwrap(), "{told}");
             }
             is_complete(&place, &told).await;
         }
@@ -144,7 +144,7 @@ async fn a_process_that_sleeps_at_any_step_wakes_up_to_nothing() {
             let sleeper = tokio::spawn(async move { run(&sink, 0).await });
             stalled.notified().await;
             let next = place.sink_of(&partitioned(&["word"])).await;
-            assert!(run(&next, 0).await.unwrap(), "{told}");
+            assert!(run(&*next.sink, 0).await.unwrap(), "{told}");
             let published = place.files("out").await;
             go.notify_one();
             // It is told that the lane is another's, or finds all the work done.
@@ -163,7 +163,7 @@ async fn a_process_that_sleeps_at_any_step_wakes_up_to_nothing() {
 async fn files_that_a_reader_took_away_do_not_come_back() {
     let place = Place::folder();
     let sink = place.sink_of(&partitioned(&["word"])).await;
-    assert!(run(&sink, 0).await.unwrap());
+    assert!(run(&*sink.sink, 0).await.unwrap());
     for key in place.files("out").await.into_keys() {
         std::fs::remove_file(place.path().join("out").join(key)).unwrap();
     }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::connect::{CommitOutcome, RetriedLetter, Retry};
+use crate::connect::{CommitOutcome, RetriedLetter, Retry, SinkContext};
 use crate::ledger::Claim;
 use crate::record::{Digest, ErrorClass, Lane, Position};
 use crate::sink::postgres::state;

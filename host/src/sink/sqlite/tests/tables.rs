@@ -14,8 +14,10 @@ fn not_made(config: SqliteSinkConfig) -> SqliteSinkConfig {
 }
 
 async fn refused(config: &SqliteSinkConfig, fields: &[(&str, Kind)]) -> ConnectorError {
-    let sink = SqliteSink::open(config, context()).unwrap();
-    sink.writer(Some(columns(fields)), false).await.unwrap_err()
+    match SqliteSink::open(config, context()) {
+        Ok(sink) => sink.writer(Some(columns(fields)), false).await.unwrap_err(),
+        Err(error) => error,
+    }
 }
 
 /// What to type, of what a finding says.

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pinhost::pipeline::config::{KafkaSourceConfig, SourceConfig};
 use pinhost::record::lift::PipelineArgs;
-use pinhost::record::{ConnectorError, KafkaPosition, Lane, Position, RawBatch};
+use pinhost::record::{ConnectorError, Lane, Position, RawBatch};
+use pinhost::source::kafka::KafkaPosition;
 use pinhost::source::{self, Journal, LaneChange, LaneReader, Most, Source, SourceOptions};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -380,13 +381,10 @@ pub fn offset(position: Position) -> i64 {
 }
 
 pub fn place(position: Position) -> KafkaPosition {
-    match position {
-        Position::Kafka(place) => place,
-        other => panic!("{other} is no place in a partition"),
-    }
+    position.try_into().expect("a place in a partition")
 }
 
 /// The same place with another offset.
 pub fn moved(position: Position, offset: i64) -> Position {
-    Position::Kafka(KafkaPosition { offset, ..place(position) })
+    KafkaPosition { offset, ..place(position) }.into()
 }

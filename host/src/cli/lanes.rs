@@ -1,7 +1,6 @@
 //! `pinhost lanes`: how far a pipeline has come, and moving a lane on request.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
@@ -10,7 +9,7 @@ use super::which::{OfReplay, Which};
 use super::{CliError, Exit, output, sinks};
 use crate::ledger::{Claims, LaneState};
 use crate::pipeline::Pipeline;
-use crate::record::{Lane, Position, PositionError};
+use crate::record::{Lane, Position, Start};
 use crate::source::{self, SourceOptions};
 
 #[derive(Debug, Args)]
@@ -48,7 +47,7 @@ struct MoveArgs {
     /// The next record to read, as `pinhost lanes` shows positions; or `earliest` or `latest`, if the
     /// source knows what that is.
     #[arg(long, value_name = "POSITION")]
-    to: To,
+    to: Position,
     /// Records in between are not read by this pipeline, or are read twice. That stands in the lineage.
     #[arg(long, required = true)]
     accept_gap: bool,
@@ -62,25 +61,6 @@ struct ResumeArgs {
     /// How many.
     #[arg(long, value_name = "N", required = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     accept_rejects: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum To {
-    Earliest,
-    Latest,
-    Position(Position),
-}
-
-impl FromStr for To {
-    type Err = PositionError;
-
-    fn from_str(text: &str) -> Result<Self, PositionError> {
-        match text {
-            "earliest" => Ok(Self::Earliest),
-            "latest" => Ok(Self::Latest),
-            position => position.parse().map(Self::Position),
-        }
-    }
 }
 
 pub(super) fn run(args: &LanesArgs) -> Result<Exit, CliError> {
@@ -154,22 +134,36 @@ fn find<'a>(
 }
 
 /// Asks the source, if need be. What it says counts, also if the lane's topic was made anew.
-async fn resolved(pipeline: &Pipeline, known: &LaneState, to: To) -> Result<Position, CliError> {
-    if let To::Position(to) = to {
+async fn resolved(
+    pipeline: &Pipeline,
+    known: &LaneState,
+    to: Position,
+) -> Result<Position, CliError> {
+    if let Position::At(_) = to {
+        let to = to.marked_as(&known.position);
         if known.position.is_comparable(&to) {
             return Ok(to);
         }
-        let (lane, at) = (&known.lane, known.position);
-        let error = format!("`{to}` is no position of lane {lane}, which stands at {at}");
-        return Err(CliError::input(error));
     }
+    let (lane, at) = (&known.lane, known.position);
+    let other = || {
+        let error = format!("`{to}` is no position of lane {lane}, which stands at {at}");
+        CliError::input(error)
+    };
+    let (Position::Start(Start::Earliest | Start::Latest) | Position::End) = to else {
+        return Err(other());
+    };
     let options = SourceOptions::of(pipeline, true);
     let source = source::open(&pipeline.source, &options).await.map_err(sinks::told)?;
     let bounds = source.bounds(&known.lane).await.map_err(sinks::told)?;
     let (bound, name) = match to {
-        To::Earliest => (bounds.earliest, "begins"),
-        To::Latest | To::Position(_) => (bounds.latest, "ends"),
+        Position::Start(Start::Earliest) => (bounds.earliest, "begins"),
+        _ => (bounds.latest, "ends"),
     };
+    // Only a source that says so has an end for good.
+    if to == Position::End && bound != Some(to) {
+        return Err(other());
+    }
     bound.ok_or_else(|| {
         CliError::input(format!("where lane {} {name} is not known", known.lane))
             .help("name a position, as `pinhost lanes` shows them")

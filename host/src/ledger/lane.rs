@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_first_run_reads_back_as_it_was_stored() {
         let starts = [("a\"b", 0), ("ö", 7)];
-        let starts = starts.map(|(lane, at)| (Lane::new(lane), Position::Record(at)));
+        let starts = starts.map(|(lane, at)| (Lane::new(lane), Position::number(at)));
         let first = FirstRun { starts: starts.into() };
         assert_eq!(FirstRun::from_json(&first.to_json()), Some(first));
         let none = FirstRun::default();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 
-use crate::record::{DETAIL_BYTES_MAX, Digest, KafkaPosition, Lane, Position};
+use crate::record::{DETAIL_BYTES_MAX, Digest, Lane, Position};
 
 /// Letters come in the order in which they were first stored.
 #[derive(Debug, Clone, Default)]
@@ -68,10 +68,10 @@ pub struct StoredDeadLetter {
 /// and other records there.
 pub(crate) fn id(lane: &str, position: &Position) -> String {
     let place = position.place();
-    match position {
-        Position::Kafka(KafkaPosition { topic_id, .. }) if !topic_id.is_nil() => {
-            let (topic, _, _, _) = topic_id.as_fields();
-            format!("{lane}:{place}@{topic:08x}")
+    match position.mark() {
+        Some(mark) if !mark.of.is_nil() => {
+            let (of, _, _, _) = mark.of.as_fields();
+            format!("{lane}:{place}@{of:08x}")
         }
         _ => format!("{lane}:{place}"),
     }
@@ -178,12 +178,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::record::{Mark, Place};
 
     #[test]
     fn a_topic_that_is_made_anew_has_letters_of_its_own() {
-        let of = |topic_id| {
-            let position = KafkaPosition { topic_id, offset: 7, leader_epoch: 1 };
-            id("pin-0", &Position::Kafka(position))
+        let of = |of| {
+            let mark = Some(Mark { of, epoch: 1 });
+            id("pin-0", &Position::At(Place::new(&[7], mark)))
         };
         assert_eq!(of(Uuid::from_u128(0xabc << 96)), "pin-0:7@00000abc");
         assert_eq!(of(Uuid::nil()), "pin-0:7");

@@ -5,7 +5,7 @@ use std::ops::Add;
 use serde::{Deserialize, Serialize};
 
 use crate::objects::as_text;
-use crate::record::{Digest, Lane, Position, PositionOrder};
+use crate::record::{Digest, Lane, Position};
 
 /// A range of a lane that one generation cleaned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,13 +27,13 @@ impl LineageRange {
     /// Whether a replay has cleaned these records again: what it did with them is summed up in its own
     /// lineage.
     pub fn is_replayed(&self) -> bool {
-        let is_empty = self.from.order() == self.to.order();
+        let is_empty = self.from.place() == self.to.place();
         self.generation.is_some() && !is_empty && self.sums == LineageSums::default()
     }
 
     /// Whether it is this range whose generation made the row.
     pub fn made(&self, row: &RowOrigin) -> bool {
-        let (from, to) = (self.from.order(), self.to.order());
+        let (from, to) = (self.from.place(), self.to.place());
         self.lane == row.lane && from <= row.place && row.place < to && self.generation.is_some()
     }
 }
@@ -42,7 +42,7 @@ impl LineageRange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowOrigin {
     pub lane: Lane,
-    pub place: PositionOrder,
+    pub place: Position,
     /// As the row has it.
     pub written: String,
 }
@@ -50,7 +50,7 @@ pub struct RowOrigin {
 impl RowOrigin {
     /// None if that is no place.
     pub fn new(lane: &str, written: &str) -> Option<Self> {
-        let place = written.parse::<Position>().ok()?.order();
+        let place = written.parse::<Position>().ok()?.place();
         Some(Self { lane: Lane::new(lane), place, written: written.to_owned() })
     }
 }

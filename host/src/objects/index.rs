@@ -12,7 +12,7 @@ use super::{Data, as_text};
 use crate::record::Position;
 
 /// What is older is read, what is newer is refused.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Where indexes are, below a pipeline's own folder.
 pub(crate) const FOLDER: &str = "index";
@@ -30,6 +30,9 @@ pub(crate) struct IndexHead<'a> {
     pub records: u64,
     /// Of the object, before compression.
     pub bytes: u64,
+    /// The position behind the last record. Format 1 lacks it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_text::option")]
+    pub to: Option<Position>,
 }
 
 impl IndexHead<'_> {

@@ -7,8 +7,7 @@ use std::time::Duration;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Stats;
-use crate::record::Position;
-use crate::source::objects::PLAN_OBJECTS_MAX;
+use crate::source::objects::objects_before;
 
 /// Shows nothing where nobody looks.
 #[derive(Debug)]
@@ -82,14 +81,6 @@ impl Progress {
                 HumanCount(dead)
             ));
         }
-    }
-}
-
-/// How many objects a lane has behind it.
-fn objects_before(position: Position) -> u64 {
-    match position {
-        Position::Object(at) => at.plan * PLAN_OBJECTS_MAX as u64 + at.object,
-        Position::Record(_) | Position::Kafka(_) => 0,
     }
 }
 

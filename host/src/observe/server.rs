@@ -205,7 +205,7 @@ mod tests {
         unit.dead_letters.insert("field \"n\" is\nodd".to_owned(), 2);
         unit.tallies.insert(("tags".to_owned(), "repeats dropped".to_owned()), 3);
         let stored = Stored { rows: 8, ..Stored::default() };
-        stats.committed(&Lane::new("a/0"), Position::Record(10), unit, &stored);
+        stats.committed(&Lane::new("a/0"), Position::number(10), unit, &stored);
         let shown = render(&[Observed { pipeline: "pins".into(), stats }]);
         for line in [
             "pinhost_records_total{pipeline=\"pins\"} 10",

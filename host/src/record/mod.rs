@@ -10,6 +10,7 @@ pub mod lift;
 pub mod ndjson;
 mod position;
 mod raw;
+mod sequence;
 pub(crate) mod special;
 pub(crate) mod text;
 pub(crate) mod time;
@@ -24,9 +25,7 @@ pub use digest::Digest;
 pub use failure::{ConnectorError, ErrorClass};
 pub use generation::{Generation, PluginBytes};
 pub use input::{Header, Record};
-pub use position::{
-    KafkaPosition, Lane, ObjectPosition, Place, Position, PositionError, PositionOrder, SourceId,
-};
-pub use raw::{Past, RawBatch, RawFault, RawHeader, RawRecord, Span};
+pub use position::{Lane, Mark, Place, Position, PositionError, SourceId, Start};
+pub use raw::{ArchivedPlace, Past, RawBatch, RawFault, RawHeader, RawRecord, Span};
 pub(crate) use time::Rfc3339;
 pub use unit::{DeadLetter, Deletes, DroppedRecord, EncodedRows, RowBytes, Rows, Unit, UnitPart};

@@ -5,7 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use uuid::Uuid;
+
+use super::sequence;
 
 /// The unit of order and of ownership: one Kafka partition, one folder of objects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,118 +59,214 @@ impl fmt::Display for SourceId {
     }
 }
 
-/// A place in a lane. Of a lane it is the next record to read; of a record, where that one stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A point in a lane. Of a lane it is the next record to read; of a record, where that one stands.
+///
+/// Only connectors know what the words of a place mean. For all others positions are equal, or one comes
+/// before the other: all starts before all places, all places before the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Position {
-    /// Records counted from 0.
-    Record(u64),
-    Object(ObjectPosition),
-    Kafka(KafkaPosition),
+    /// Nothing of the lane has been committed, and its source has not resolved yet where it begins.
+    Start(Start),
+    At(Place),
+    /// All of the lane is committed, and nothing will ever be added to it.
+    End,
 }
 
-/// Objects have no order in time: this is the order in which they were planned to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct ObjectPosition {
-    /// Which look at what there is, counted from 0.
-    pub plan: u64,
-    /// Which of the plan's objects, counted from 0.
-    pub object: u64,
-    /// Which record in it, counted from 0.
-    pub row: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Start {
+    Earliest,
+    Latest,
+    /// The first record that arrived at this time or later.
+    Time(Timestamp),
 }
 
-/// Offsets are sparse: the next record may have a higher one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KafkaPosition {
-    pub topic_id: Uuid,
-    pub offset: i64,
-    /// Of the record before; -1 if it is not known.
-    pub leader_epoch: i32,
+/// One to five words, ordered as lists are. Connectors agree on what they hold: the number of a record; a
+/// plan, an object and a row; the three words of a Kinesis sequence number, then its sub-sequence. An item
+/// of an exploded record has one word more than the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Those that are not used are 0.
+    words: [u64; WORDS_MAX],
+    used: u8,
+    mark: Option<Mark>,
+}
+
+/// What a place belongs to: the same words mean another record in a topic that was made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark {
+    /// The id of a topic.
+    pub of: Uuid,
+    /// Of the leader that wrote the record before; -1 if it is not known.
+    pub epoch: i32,
+}
+
+const WORDS_MAX: usize = 5;
+
+impl Place {
+    /// # Panics
+    /// Without a word, or with more than five.
+    pub fn new(words: &[u64], mark: Option<Mark>) -> Self {
+        assert!((1..=WORDS_MAX).contains(&words.len()), "a place has one to five words");
+        let mut all = [0; WORDS_MAX];
+        all[..words.len()].copy_from_slice(words);
+        Self { words: all, used: words.len() as u8, mark }
+    }
+
+    pub fn words(&self) -> &[u64] {
+        &self.words[..usize::from(self.used)]
+    }
+
+    pub fn mark(&self) -> Option<Mark> {
+        self.mark
+    }
 }
 
 impl Position {
-    /// What orders places of one lane. Places of different kinds, or of different topics, have no order.
-    pub fn order(&self) -> PositionOrder {
-        match *self {
-            Self::Record(record) => PositionOrder([0, 0, record]),
-            Self::Object(ObjectPosition { plan, object, row }) => {
-                PositionOrder([plan, object, row])
-            }
-            // An offset is never negative once it stands for a record.
-            Self::Kafka(KafkaPosition { offset, .. }) => {
-                PositionOrder([0, 0, offset.max(0).unsigned_abs()])
-            }
-        }
+    /// The place that has these words, and belongs to the lane whatever that is made of.
+    ///
+    /// # Panics
+    /// Without a word, or with more than five.
+    pub fn at(words: &[u64]) -> Self {
+        Self::At(Place::new(words, None))
     }
 
-    /// The position after a record that stands here.
-    #[must_use]
-    pub fn after(self) -> Self {
+    /// The place of a record that has a number.
+    pub fn number(number: u64) -> Self {
+        Self::at(&[number])
+    }
+
+    /// The number, if the place is one.
+    pub fn as_number(&self) -> Option<u64> {
         match self {
-            Self::Record(record) => Self::Record(record + 1),
-            Self::Object(at) => Self::Object(ObjectPosition { row: at.row + 1, ..at }),
-            Self::Kafka(at) => Self::Kafka(KafkaPosition { offset: at.offset + 1, ..at }),
+            Self::At(place) => match place.words() {
+                [number] => Some(*number),
+                _ => None,
+            },
+            Self::Start(_) | Self::End => None,
         }
     }
 
-    /// Whether this one and `other` can be places of the same lane.
+    pub fn mark(&self) -> Option<Mark> {
+        match self {
+            Self::At(place) => place.mark,
+            Self::Start(_) | Self::End => None,
+        }
+    }
+
+    /// The same without its mark: as people know it and rows keep it (`1042`, `0.17.250`), and what orders
+    /// records of one lane.
+    #[must_use]
+    pub fn place(self) -> Self {
+        match self {
+            Self::At(place) => Self::At(Place { mark: None, ..place }),
+            Self::Start(_) | Self::End => self,
+        }
+    }
+
+    /// The same place with the mark of `other`, if it has none: people leave it out.
+    #[must_use]
+    pub fn marked_as(self, other: &Self) -> Self {
+        match self {
+            Self::At(place) => {
+                let unknown = |mark: Mark| Mark { epoch: -1, ..mark };
+                Self::At(Place { mark: place.mark.or(other.mark().map(unknown)), ..place })
+            }
+            Self::Start(_) | Self::End => self,
+        }
+    }
+
+    /// Whether this one and `other` can be positions of the same lane.
     pub fn is_comparable(&self, other: &Self) -> bool {
+        let owner = |position: &Self| position.mark().map(|mark| mark.of);
         match (self, other) {
-            (Self::Kafka(a), Self::Kafka(b)) => a.topic_id == b.topic_id,
-            (a, b) => a.is_like(b),
+            (Self::At(_), Self::At(_)) => self.is_like(other) && owner(self) == owner(other),
+            _ => true,
         }
     }
 
     /// Whether both are positions of one kind of source.
     pub fn is_like(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-    }
-
-    /// The record's place as people know it, and as rows keep it: `1042`, `0.17.250`.
-    pub fn place(&self) -> Place {
-        Place(*self)
-    }
-}
-
-/// Ordered as the records of a lane are. As big-endian bytes it is ordered the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PositionOrder(pub [u64; 3]);
-
-impl PositionOrder {
-    pub fn to_bytes(self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        for (to, part) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(self.0) {
-            *to = part.to_be_bytes();
+        match (self, other) {
+            (Self::At(a), Self::At(b)) => a.used == b.used && a.mark.is_some() == b.mark.is_some(),
+            _ => true,
         }
-        bytes
+    }
+
+    /// Appends bytes that are ordered as positions are.
+    pub fn push_bytes(&self, bytes: &mut Vec<u8>) {
+        // A negative number comes before all others.
+        const SIGN: u128 = 1 << 127;
+        bytes.push(self.rank());
+        match self {
+            Self::Start(Start::Earliest | Start::Latest) | Self::End => {}
+            Self::Start(Start::Time(time)) => {
+                let nanos = time.as_nanosecond().cast_unsigned() ^ SIGN;
+                bytes.extend_from_slice(&nanos.to_be_bytes());
+            }
+            Self::At(place) => {
+                for (at, word) in place.words().iter().enumerate() {
+                    if at > 0 {
+                        bytes.push(1);
+                    }
+                    bytes.extend_from_slice(&word.to_be_bytes());
+                }
+                bytes.push(0);
+                if let Some(Mark { of, epoch }) = place.mark {
+                    bytes.extend_from_slice(of.as_bytes());
+                    let epoch = epoch.cast_unsigned() ^ (1 << 31);
+                    bytes.extend_from_slice(&epoch.to_be_bytes());
+                }
+            }
+        }
+    }
+
+    /// Of all positions of its kind among the others. It is stored.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Start(Start::Earliest) => 1,
+            Self::Start(Start::Latest) => 2,
+            Self::Start(Start::Time(_)) => 3,
+            Self::At(_) => 4,
+            Self::End => 5,
+        }
     }
 }
 
-/// See [`Position::place`].
-#[derive(Debug, Clone, Copy)]
-pub struct Place(Position);
+const EARLIEST: &str = "earliest";
+const LATEST: &str = "latest";
+const END: &str = "end";
+
+/// It reads back as the same position.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(Start::Earliest) => f.write_str(EARLIEST),
+            Self::Start(Start::Latest) => f.write_str(LATEST),
+            Self::Start(Start::Time(time)) => time.fmt(f),
+            Self::At(place) => place.fmt(f),
+            Self::End => f.write_str(END),
+        }
+    }
+}
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Position::Record(record) => write!(f, "{record}"),
-            Position::Object(ObjectPosition { plan, object, row }) => {
-                write!(f, "{plan}.{object}.{row}")
+        let words = self.words();
+        let rest = match *words {
+            [high, middle, low, ref rest @ ..] if sequence::is_one(high) => {
+                sequence::write([high, middle, low], f)?;
+                rest
             }
-            Position::Kafka(KafkaPosition { offset, .. }) => write!(f, "{offset}"),
-        }
-    }
-}
-
-/// What is stored; it reads back as the same position.
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.place())?;
-        match self {
-            Self::Kafka(KafkaPosition { topic_id, leader_epoch, .. }) => {
-                write!(f, "@{topic_id}/{leader_epoch}")
+            [first, ref rest @ ..] => {
+                write!(f, "{first}")?;
+                rest
             }
-            Self::Record(_) | Self::Object(_) => Ok(()),
+            [] => words,
+        };
+        rest.iter().try_for_each(|word| write!(f, ".{word}"))?;
+        match self.mark {
+            Some(Mark { of, epoch }) => write!(f, "@{of}/{epoch}"),
+            None => Ok(()),
         }
     }
 }
@@ -185,20 +284,36 @@ impl FromStr for Position {
 }
 
 fn read(text: &str) -> Option<Position> {
-    if let Some((offset, source)) = text.split_once('@') {
-        let (topic_id, leader_epoch) = source.split_once('/')?;
-        return Some(Position::Kafka(KafkaPosition {
-            topic_id: topic_id.parse().ok()?,
-            offset: offset.parse().ok()?,
-            leader_epoch: leader_epoch.parse().ok()?,
-        }));
+    match text {
+        EARLIEST => return Some(Position::Start(Start::Earliest)),
+        LATEST => return Some(Position::Start(Start::Latest)),
+        END => return Some(Position::End),
+        _ => {}
     }
-    let parts: Vec<u64> = text.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
-    match parts[..] {
-        [record] => Some(Position::Record(record)),
-        [plan, object, row] => Some(Position::Object(ObjectPosition { plan, object, row })),
-        _ => None,
+    if text.contains('T') {
+        return Some(Position::Start(Start::Time(text.parse().ok()?)));
     }
+    let (words, mark) = match text.split_once('@') {
+        Some((words, mark)) => (words, Some(mark)),
+        None => (text, None),
+    };
+    let mark = match mark {
+        Some(mark) => {
+            let (of, epoch) = mark.split_once('/')?;
+            Some(Mark { of: of.parse().ok()?, epoch: epoch.parse().ok()? })
+        }
+        None => None,
+    };
+    let mut found = Vec::with_capacity(WORDS_MAX);
+    for (at, part) in words.split('.').enumerate() {
+        let is_number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        match part.parse() {
+            Ok(word) if is_number => found.push(word),
+            _ if is_number && at == 0 => found.extend(sequence::read(part)?),
+            _ => return None,
+        }
+    }
+    (found.len() <= WORDS_MAX).then(|| Position::At(Place::new(&found, mark)))
 }
 
 #[cfg(test)]
@@ -207,41 +322,123 @@ mod tests {
 
     use super::*;
 
+    /// Small words too, which begin alike; and large ones, of which sequence numbers are made.
+    fn words() -> impl Strategy<Value = Vec<u64>> {
+        proptest::collection::vec(prop_oneof![0..3_u64, any::<u64>()], 1..=WORDS_MAX)
+    }
+
+    fn marks() -> impl Strategy<Value = Option<Mark>> {
+        let epoch = prop_oneof![Just(-1), any::<i32>()];
+        let mark = (prop_oneof![0..2_u128, any::<u128>()], epoch);
+        let mark = mark.prop_map(|(of, epoch)| Mark { of: Uuid::from_u128(of), epoch });
+        proptest::option::of(mark)
+    }
+
     fn positions() -> impl Strategy<Value = Position> {
+        let seconds = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
+        let time =
+            (seconds, 0..1_000_000_000).prop_filter_map("no such time", |(second, nanos)| {
+                Some(Position::Start(Start::Time(Timestamp::new(second, nanos).ok()?)))
+            });
         prop_oneof![
-            any::<u64>().prop_map(Position::Record),
-            any::<[u64; 3]>().prop_map(|[plan, object, row]| Position::Object(ObjectPosition {
-                plan,
-                object,
-                row
-            })),
-            (any::<u128>(), any::<i64>(), any::<i32>()).prop_map(|(id, offset, leader_epoch)| {
-                Position::Kafka(KafkaPosition {
-                    topic_id: Uuid::from_u128(id),
-                    offset,
-                    leader_epoch,
-                })
-            }),
+            Just(Position::Start(Start::Earliest)),
+            Just(Position::Start(Start::Latest)),
+            time,
+            Just(Position::End),
+            6 => (words(), marks()).prop_map(|(words, mark)| Position::At(Place::new(&words, mark))),
         ]
+    }
+
+    fn bytes(position: Position) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        position.push_bytes(&mut bytes);
+        bytes
     }
 
     proptest! {
         #[test]
-        fn a_position_reads_back_as_it_was_stored(position in positions()) {
+        fn a_position_reads_back_as_it_was_written(position in positions()) {
             prop_assert_eq!(position.to_string().parse(), Ok(position));
         }
 
         #[test]
-        fn bytes_are_ordered_as_places_are(a: [u64; 3], b: [u64; 3]) {
-            let (a, b) = (PositionOrder(a), PositionOrder(b));
-            prop_assert_eq!(a.cmp(&b), a.to_bytes().cmp(&b.to_bytes()));
+        fn positions_are_ordered_as_their_bytes_are(a in positions(), b in positions()) {
+            prop_assert_eq!(a.cmp(&b), bytes(a).cmp(&bytes(b)));
+        }
+
+        #[test]
+        fn places_are_ordered_as_lists_of_words(
+            (a, x) in (words(), marks()), (b, y) in (words(), marks()),
+        ) {
+            let place = |words: &[u64], mark| Position::At(Place::new(words, mark)).place();
+            prop_assert_eq!(place(&a, x).cmp(&place(&b, y)), a.cmp(&b));
+        }
+    }
+
+    #[test]
+    fn people_read_them() {
+        let mark = Mark { of: Uuid::from_u128(7), epoch: 3 };
+        for (position, text) in [
+            (Position::number(1042), "1042"),
+            (Position::at(&[0, 17, 250]), "0.17.250"),
+            (Position::at(&[0, 17, 0]), "0.17.0"),
+            (
+                Position::At(Place::new(&[1042], Some(mark))),
+                "1042@00000000-0000-0000-0000-000000000007/3",
+            ),
+            (
+                Position::at(&[145_759_866_281_889_361, 7_378_697_629_483_820_646, 2, 4]),
+                "49599512300480802135691206441445039015424362466668183554.4",
+            ),
+            (Position::Start(Start::Earliest), "earliest"),
+            (Position::Start(Start::Latest), "latest"),
+            (
+                Position::Start(Start::Time("2024-01-31T10:00:00.25Z".parse().unwrap())),
+                "2024-01-31T10:00:00.25Z",
+            ),
+            (Position::End, "end"),
+        ] {
+            assert_eq!(position.to_string(), text);
+            assert_eq!(text.parse(), Ok(position));
         }
     }
 
     #[test]
     fn what_is_no_position_is_refused() {
-        for text in ["", "x", "1.2", "1.2.3.4", "-1", "1@", "1@x/2"] {
+        let too_large = "1".repeat(59);
+        for text in [
+            "",
+            "x",
+            "1.",
+            ".1",
+            "1..2",
+            "1.2.3.4.5.6",
+            "-1",
+            "+1",
+            "1@",
+            "1@x/2",
+            "T",
+            "Earliest",
+            "0.18446744073709551616",
+            &too_large,
+        ] {
             assert_eq!(text.parse::<Position>(), Err(PositionError(text.to_owned())));
         }
+    }
+
+    #[test]
+    fn only_positions_of_one_lane_are_compared() {
+        let kafka = |offset, of| {
+            let mark = Mark { of: Uuid::from_u128(of), epoch: 0 };
+            Position::At(Place::new(&[offset], Some(mark)))
+        };
+        assert!(kafka(1, 7).is_comparable(&kafka(2, 7)));
+        assert!(!kafka(1, 7).is_comparable(&kafka(2, 8)) && kafka(1, 7).is_like(&kafka(2, 8)));
+        assert!(!kafka(1, 7).is_like(&Position::number(1)));
+        assert!(!Position::number(1).is_like(&Position::at(&[0, 0, 1])));
+        assert!(Position::End.is_comparable(&kafka(1, 7)));
+        let written = Position::number(5).marked_as(&kafka(1, 7));
+        assert!(written.is_comparable(&kafka(1, 7)));
+        assert_eq!(written.mark().map(|mark| mark.epoch), Some(-1));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Batch, Header, Lane, Position, PositionOrder, Record};
+use super::{Batch, Header, Lane, Position, Record};
 
 /// Consecutive records of one lane. They are kept until what became of them is committed, so that they
 /// can be cleaned again.
@@ -35,18 +35,26 @@ pub enum Past {
     Archived {
         lane: Option<Lane>,
         /// One for each record.
-        positions: Vec<Position>,
+        places: Vec<ArchivedPlace>,
     },
     /// Nobody knows: they are older than all others, or count as if they were made at this time.
     Unknown { taken_as_micros: Option<i64> },
 }
 
+/// A record's place in the lane that it was read from first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArchivedPlace {
+    pub at: Position,
+    /// The position behind it: no record of the lane lies between the two.
+    pub next: Position,
+}
+
 impl Past {
     fn pick(&self, records: &[usize]) -> Self {
         match self {
-            Self::Archived { lane, positions } => Self::Archived {
+            Self::Archived { lane, places } => Self::Archived {
                 lane: lane.clone(),
-                positions: records.iter().map(|at| positions[*at]).collect(),
+                places: records.iter().map(|at| places[*at]).collect(),
             },
             Self::Unknown { .. } => self.clone(),
         }
@@ -54,8 +62,8 @@ impl Past {
 
     fn slice(&self, range: Range<usize>) -> Self {
         match self {
-            Self::Archived { lane, positions } => {
-                Self::Archived { lane: lane.clone(), positions: positions[range].to_vec() }
+            Self::Archived { lane, places } => {
+                Self::Archived { lane: lane.clone(), places: places[range].to_vec() }
             }
             Self::Unknown { .. } => self.clone(),
         }
@@ -137,12 +145,22 @@ impl RawBatch {
     /// Where a record stood when it was read first, as far as that is known.
     pub fn position(&self, record: usize) -> Position {
         match &self.past {
-            Some(Past::Archived { positions, .. }) => positions[record],
+            Some(Past::Archived { places, .. }) => places[record].at,
             Some(Past::Unknown { .. }) | None => self.records[record].position,
         }
     }
 
-    /// The same with its lane; it is read from `lane` now.
+    /// The position behind a record, in the lane where it was read first.
+    pub fn next_position(&self, record: usize) -> Position {
+        match &self.past {
+            Some(Past::Archived { places, .. }) => places[record].next,
+            Some(Past::Unknown { .. }) | None => {
+                self.records.get(record + 1).map_or(self.to, |next| next.position)
+            }
+        }
+    }
+
+    /// Where a record stood when it was read first, with its lane; it is read from `lane` now.
     pub fn place<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, Position) {
         let lane = match &self.past {
             Some(Past::Archived { lane: Some(lane), .. }) => lane.name(),
@@ -160,10 +178,10 @@ impl RawBatch {
     }
 
     /// What orders a record among those of its time in all lanes.
-    pub fn order<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, PositionOrder) {
+    pub fn order<'a>(&'a self, record: usize, lane: &'a str) -> (&'a str, Position) {
         let (lane, position) = self.place(record, lane);
         let is_first = matches!(self.past, Some(Past::Unknown { taken_as_micros: None }));
-        (if is_first { "" } else { lane }, position.order())
+        (if is_first { "" } else { lane }, position.place())
     }
 
     /// Lends a record to `read`.
@@ -180,11 +198,7 @@ impl RawBatch {
             key: record.key.map(|span| self.bytes_of(span)),
             topic: self.topic.as_deref(),
             partition: self.partition,
-            offset: match self.position(at) {
-                Position::Record(at) => i64::try_from(at).ok(),
-                Position::Kafka(kafka) => Some(kafka.offset),
-                Position::Object(_) => None,
-            },
+            offset: self.position(at).as_number().and_then(|number| i64::try_from(number).ok()),
             timestamp_micros: record.timestamp_micros,
             headers: &headers,
         })
@@ -252,7 +266,7 @@ impl RawBatch {
             + self.headers.len() * size_of::<RawHeader>()
             + self.columns.as_ref().map_or(0, Batch::memory)
             + match &self.past {
-                Some(Past::Archived { positions, .. }) => size_of_val(&positions[..]),
+                Some(Past::Archived { places, .. }) => size_of_val(&places[..]),
                 Some(Past::Unknown { .. }) | None => 0,
             }
     }

@@ -425,10 +425,10 @@ mod tests {
             key: key.map(&mut add),
             value: value.map(&mut add),
             timestamp_micros: Some(at),
-            ..RawRecord::value(Position::Record(at.cast_unsigned()), 0..0)
+            ..RawRecord::value(Position::number(at.cast_unsigned()), 0..0)
         });
         let records: Vec<_> = records.collect();
-        let to = Position::Record(given.len() as u64);
+        let to = Position::number(given.len() as u64);
         Arc::new(RawBatch {
             bytes: Bytes::from(bytes),
             records,
@@ -436,7 +436,7 @@ mod tests {
             columns: None,
             topic: Some("posts".into()),
             partition: Some(0),
-            from: Position::Record(0),
+            from: Position::number(0),
             to,
             past: None,
         })

@@ -52,13 +52,13 @@ mod tests {
     fn raw(at: u64, bytes: usize) -> Arc<RawBatch> {
         Arc::new(RawBatch {
             bytes: Bytes::from(vec![0; bytes]),
-            records: vec![RawRecord::value(Position::Record(at), 0..bytes)],
+            records: vec![RawRecord::value(Position::number(at), 0..bytes)],
             headers: Vec::new(),
             columns: None,
             topic: None,
             partition: None,
-            from: Position::Record(at),
-            to: Position::Record(at + 1),
+            from: Position::number(at),
+            to: Position::number(at + 1),
             past: None,
         })
     }
@@ -73,9 +73,9 @@ mod tests {
         for at in 0..10 {
             ring.push(&raw(at, 3 << 20));
         }
-        assert_eq!(kept(&ring), [Position::Record(9), Position::Record(8)]);
+        assert_eq!(kept(&ring), [Position::number(9), Position::number(8)]);
         ring.push(&raw(10, BYTES_MAX));
-        assert_eq!(kept(&ring), [Position::Record(9), Position::Record(8)], "it is too large");
+        assert_eq!(kept(&ring), [Position::number(9), Position::number(8)], "it is too large");
         for at in 0..1_000 {
             ring.push(&raw(at, 1));
         }

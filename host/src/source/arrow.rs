@@ -137,7 +137,7 @@ impl Source for ArrowSource {
     }
 
     async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {
-        Ok(Position::Record(0))
+        Ok(Position::number(0))
     }
 
     async fn open(
@@ -200,7 +200,7 @@ impl ArrowReader {
         let record = |(at, reject): (u64, Option<Box<Reject>>)| RawRecord {
             value: None,
             fault: reject.map(fault),
-            ..RawRecord::value(Position::Record(at), 0..0)
+            ..RawRecord::value(Position::number(at), 0..0)
         };
         let records: Vec<_> = (from..).zip(taken.rejects).map(record).collect();
         self.next += records.len() as u64;
@@ -211,8 +211,8 @@ impl ArrowReader {
             columns: Some(taken.batch),
             topic: None,
             partition: None,
-            from: Position::Record(from),
-            to: Position::Record(self.next),
+            from: Position::number(from),
+            to: Position::number(self.next),
             past: None,
         }
     }

@@ -94,7 +94,7 @@ impl Source for StdinSource {
     }
 
     async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {
-        Ok(Position::Record(0))
+        Ok(Position::number(0))
     }
 
     async fn open(
@@ -107,17 +107,17 @@ impl Source for StdinSource {
             return Err(StdinSourceError::Busy { lane: lane.clone() }.into());
         };
         let oldest = lock(&self.kept).front().map_or(feed.next, |kept| kept.from);
-        match from {
-            Position::Record(next) if (oldest..=feed.next).contains(&next) => {
+        match from.as_number() {
+            Some(next) if (oldest..=feed.next).contains(&next) => {
                 let kept = Arc::clone(&self.kept);
                 Ok(Box::new(StdinReader { lane: lane.clone(), feed, kept, next }))
             }
-            from => Err(StdinSourceError::Gone { lane: lane.clone(), from }.into()),
+            _ => Err(StdinSourceError::Gone { lane: lane.clone(), from }.into()),
         }
     }
 
     fn hint(&self, _lane: &Lane, to: Position) {
-        let Position::Record(to) = to else { return };
+        let Some(to) = to.as_number() else { return };
         let mut kept = lock(&self.kept);
         while kept.front().is_some_and(|kept| kept.to() <= to) {
             kept.pop_front();
@@ -206,7 +206,7 @@ impl Kept {
         let frames = &frames[..most.fitting(frames)];
         let record = |(at, frame): (u64, &Frame)| RawRecord {
             fault: frame.fault.clone(),
-            ..RawRecord::value(Position::Record(at), frame.value.range())
+            ..RawRecord::value(Position::number(at), frame.value.range())
         };
         RawBatch {
             bytes: Bytes::clone(&self.framed.bytes),
@@ -215,8 +215,8 @@ impl Kept {
             columns: None,
             topic: None,
             partition: None,
-            from: Position::Record(from),
-            to: Position::Record(from + frames.len() as u64),
+            from: Position::number(from),
+            to: Position::number(from + frames.len() as u64),
             past: None,
         }
     }
@@ -243,7 +243,7 @@ impl LaneReader for StdinReader {
         let kept = lock(&self.kept);
         let holds = |kept: &&Kept| (kept.from..kept.to()).contains(&self.next);
         let Some(holder) = kept.iter().rev().find(holds) else {
-            let (lane, from) = (self.lane.clone(), Position::Record(self.next));
+            let (lane, from) = (self.lane.clone(), Position::number(self.next));
             return Err(StdinSourceError::Gone { lane, from }.into());
         };
         let batch = holder.batch(self.next, most);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     async fn open(source: &StdinSource, from: u64) -> Result<Box<dyn LaneReader>, ConnectorError> {
-        source.open(&source.lane, Position::Record(from), Arc::new(NoJournal)).await
+        source.open(&source.lane, Position::number(from), Arc::new(NoJournal)).await
     }
 
     fn values(batch: &RawBatch) -> Vec<(Position, String)> {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     fn numbered(range: std::ops::Range<u64>) -> Vec<(Position, String)> {
-        range.map(|at| (Position::Record(at), format!("{{\"a\": {at}}}"))).collect()
+        range.map(|at| (Position::number(at), format!("{{\"a\": {at}}}"))).collect()
     }
 
     fn lines(range: std::ops::Range<u64>) -> Vec<u8> {
@@ -305,10 +305,10 @@ mod tests {
             let mut reader = open(&source, 0).await.unwrap();
             let mut at = 0;
             while let Some(batch) = reader.read(Most { records: 4, ..MOST }).await.unwrap() {
-                assert_eq!(batch.from, Position::Record(at));
+                assert_eq!(batch.from, Position::number(at));
                 let to = (at + 4).min(10);
                 assert_eq!(values(&batch), numbered(at..to));
-                assert_eq!(batch.to, Position::Record(to));
+                assert_eq!(batch.to, Position::number(to));
                 at = to;
             }
             assert_eq!(at, 10);
@@ -353,7 +353,7 @@ mod tests {
         }
         assert_eq!(open(&source, 0).await.unwrap_err().class, ErrorClass::Transient, "still read");
         drop(reader);
-        source.hint(&source.lane, Position::Record(3));
+        source.hint(&source.lane, Position::number(3));
         assert_eq!(open(&source, 0).await.unwrap_err().class, ErrorClass::Fatal, "it is gone");
 
         let mut reader = open(&source, 3).await.unwrap();
@@ -363,7 +363,7 @@ mod tests {
             found.extend(values(&batch));
         }
         assert_eq!(found, numbered(3..10));
-        source.hint(&source.lane, Position::Record(10));
+        source.hint(&source.lane, Position::number(10));
         assert!(lock(&source.kept).is_empty());
     }
 

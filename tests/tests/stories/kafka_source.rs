@@ -726,7 +726,7 @@ fn a_position_is_of_this_source() {
     run(async {
         let topic = Topic::new(1).await;
         let source = topic.source("other", false, &json!({}));
-        let error = open(&*source, &topic.lane(0), Position::Record(1)).await.unwrap_err();
+        let error = open(&*source, &topic.lane(0), Position::number(1)).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Fatal);
         let error = source.start(&Lane::new("another-0")).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Fatal);

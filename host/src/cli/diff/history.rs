@@ -20,7 +20,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::{ConnectorError, Lane, Past, Position, RawBatch};
 use crate::run::{BATCH, Beside, BesideError, Compared, Which};
-use crate::source::objects::{Meant, ObjectsSource, ObjectsSourceError, ReplayPlan};
+use crate::source::objects::{Meant, ObjectPosition, ObjectsSource, ObjectsSourceError, ReplayPlan};
 use crate::source::{Journal, LaneChange, Source as _, SourceOptions};
 
 /// What records of the past there are, and which of them are looked at.
@@ -226,12 +226,12 @@ fn span(spans: impl Iterator<Item = (i64, i64)>) -> Option<(i64, i64)> {
 
 /// Where a record stands: in the lane that it was archived from, or in its object.
 fn place(raw: &RawBatch, record: usize, plan: &ReplayPlan, url: &str) -> String {
-    if let Some(Past::Archived { lane: Some(lane), positions }) = &raw.past {
-        return format!("{lane}:{}", positions[record].place());
+    if let Some(Past::Archived { lane: Some(lane), places }) = &raw.past {
+        return format!("{lane}:{}", places[record].at.place());
     }
     let position = raw.records[record].position;
-    let Position::Object(at) = position else { return position.place().to_string() };
-    let key = plan.key(at).filter(|key| !key.is_empty()).unwrap_or(url);
+    let Ok(at) = ObjectPosition::try_from(position) else { return position.place().to_string() };
+    let key = plan.key(position).filter(|key| !key.is_empty()).unwrap_or(url);
     format!("{key}:{}", at.row)
 }
 

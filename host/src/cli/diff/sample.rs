@@ -78,7 +78,7 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Lane, Past, Position, RawHeader, RawRecord, Span};
+    use crate::record::{ArchivedPlace, Lane, Past, Position, RawHeader, RawRecord, Span};
 
     /// Records whose value, key, header and archived place are their number.
     fn raw(from: u64, to: u64) -> RawBatch {
@@ -93,10 +93,11 @@ mod tests {
             RawRecord {
                 key: Some(span),
                 headers: Span::new(header..header + 1),
-                ..RawRecord::value(Position::Record(number), span.range())
+                ..RawRecord::value(Position::number(number), span.range())
             }
         });
         let records = records.collect();
+        let place = |at| ArchivedPlace { at: Position::number(at), next: Position::number(at + 1) };
         RawBatch {
             records,
             bytes: bytes.into(),
@@ -104,11 +105,11 @@ mod tests {
             columns: None,
             topic: None,
             partition: None,
-            from: Position::Record(from),
-            to: Position::Record(to),
+            from: Position::number(from),
+            to: Position::number(to),
             past: Some(Past::Archived {
                 lane: Some(Lane::new("t-0")),
-                positions: (from..to).map(Position::Record).collect(),
+                places: (from..to).map(place).collect(),
             }),
         }
     }
@@ -117,7 +118,7 @@ mod tests {
         let mut numbers = Vec::new();
         for raw in sample.into_batches() {
             for at in 0..raw.records.len() {
-                let Position::Record(number) = raw.position(at) else { unreachable!() };
+                let number = raw.position(at).as_number().unwrap();
                 let written = number.to_string();
                 raw.read(at, |record| {
                     let header = record.headers[0].value;

@@ -161,7 +161,7 @@ fn lane() -> Lane {
 }
 
 fn at(record: u64) -> Position {
-    Position::Record(record)
+    Position::number(record)
 }
 
 /// What becomes of a record.

@@ -157,7 +157,7 @@ pub(crate) async fn the_same_records_again_change_nothing<S: TableStore>() {
             stored(700, 1300, &[])
         );
         let before = words(&store).await;
-        let (lane, from, to) = (Lane::new("a"), Position::Record(2000), Position::Record(0));
+        let (lane, from, to) = (Lane::new("a"), Position::number(2000), Position::number(0));
         assert!(sink.claims.move_lane(&lane, from, to).await.unwrap());
         assert_eq!(
             LaneWriter::new(&sink, "a").await.write_rows(&rows).await,
@@ -173,7 +173,7 @@ pub(crate) async fn the_same_record_takes_the_place_of_what_was_made_of_it_befor
     let store = S::make().await;
     let sink = store.upsert(KEYED, &FIELDS).await;
     LaneWriter::new(&sink, "a").await.write_rows(&[&row(1, "as the rule was")]).await;
-    let (lane, from, to) = (Lane::new("a"), Position::Record(1), Position::Record(0));
+    let (lane, from, to) = (Lane::new("a"), Position::number(1), Position::number(0));
     assert!(sink.claims.move_lane(&lane, from, to).await.unwrap());
     LaneWriter::new(&sink, "a").await.write_rows(&[&row(1, "as the rule is")]).await;
     assert_eq!(words(&store).await, ["1 as the rule is"]);
@@ -313,7 +313,7 @@ pub(crate) async fn the_same_delete_again_changes_nothing<S: TableStore>() {
                 assert_eq!(writer.change(&[change]).await.refused.len(), 0);
             }
             assert!(words(&store).await.is_empty());
-            let (lane, from, to) = (Lane::new("a"), Position::Record(2), Position::Record(0));
+            let (lane, from, to) = (Lane::new("a"), Position::number(2), Position::number(0));
             assert!(sink.claims.move_lane(&lane, from, to).await.unwrap());
         }
     }

@@ -42,7 +42,7 @@ pub(crate) struct LaneWriter<'a> {
 
 impl<'a> LaneWriter<'a> {
     pub(crate) async fn new(sink: &'a Opened, lane: &str) -> Self {
-        let claim = sink.claims.claim(&Lane::new(lane), Position::Record(0)).await.unwrap();
+        let claim = sink.claims.claim(&Lane::new(lane), Position::number(0)).await.unwrap();
         Self { sink, claim }
     }
 
@@ -53,10 +53,10 @@ impl<'a> LaneWriter<'a> {
     }
 
     fn part_of(&self, given: &[(Change<'_>, Option<i64>)]) -> UnitPart {
-        let Position::Record(from) = self.claim.position else { unreachable!() };
+        let from = self.claim.position.as_number().unwrap();
         let records = given.iter().zip(from..).map(|((_, time), at)| RawRecord {
             timestamp_micros: *time,
-            ..RawRecord::value(Position::Record(at), 0..0)
+            ..RawRecord::value(Position::number(at), 0..0)
         });
         let raw = RawBatch {
             bytes: bytes::Bytes::new(),
@@ -66,7 +66,7 @@ impl<'a> LaneWriter<'a> {
             partition: None,
             columns: None,
             from: self.claim.position,
-            to: Position::Record(from + given.len() as u64),
+            to: Position::number(from + given.len() as u64),
             past: None,
         };
         let (mut rows, mut origins) = (Vec::<JsonRow>::new(), Vec::new());

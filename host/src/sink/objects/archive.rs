@@ -13,7 +13,7 @@ use super::rows::{NewName, NewObject};
 use crate::objects::{Data, IndexEntry, IndexHead, index};
 use crate::pipeline::config::KeyLayout;
 use crate::record::time::Rfc3339;
-use crate::record::{Lane, Record, UnitPart};
+use crate::record::{Lane, Position, Record, UnitPart};
 
 /// Digits of an offset, as Kafka Connect writes them.
 const OFFSET_DIGITS: usize = 10;
@@ -41,6 +41,8 @@ struct OpenObject {
     topic: Option<String>,
     partition: Option<i64>,
     records: u64,
+    /// The position behind the last record.
+    to: Option<Position>,
     bytes: Vec<u8>,
     index: Vec<u8>,
 }
@@ -64,7 +66,7 @@ impl Archive {
         for part in parts {
             for origin in &part.origins {
                 let at = *origin as usize;
-                let position = part.raw.position(at);
+                let (position, next) = (part.raw.position(at), part.raw.next_position(at));
                 part.raw.read(at, |record| {
                     let group = self.group(record);
                     let object =
@@ -75,7 +77,7 @@ impl Archive {
                         let full = std::mem::replace(object, OpenObject::new(record));
                         self.finish(lane, group.as_ref(), full, &mut objects);
                     }
-                    object.push(position, record);
+                    object.push(position, next, record);
                     if object.bytes.len() as u64 >= self.object_bytes {
                         let full = open.remove(&group).expect("it was there");
                         self.finish(lane, group.as_ref(), full, &mut objects);
@@ -123,6 +125,7 @@ impl Archive {
             partition: object.partition,
             records: object.records,
             bytes: object.bytes.len() as u64,
+            to: object.to,
         };
         let mut lines = Vec::new();
         index::push(&head, &mut lines);
@@ -156,12 +159,14 @@ impl OpenObject {
             topic: first.topic.map(str::to_owned),
             partition: first.partition,
             records: 0,
+            to: None,
             bytes: Vec::new(),
             index: Vec::new(),
         }
     }
 
-    fn push(&mut self, position: crate::record::Position, record: &Record<'_>) {
+    fn push(&mut self, position: Position, next: Position, record: &Record<'_>) {
+        self.to = Some(next);
         let from = self.bytes.len() as u64;
         self.bytes.extend_from_slice(record.value.unwrap_or_default());
         let to = self.bytes.len() as u64;

@@ -167,7 +167,7 @@ pub(crate) fn check(claim: &Claim, unit: &Unit) -> Result<(), TableFault> {
     if claim.lane != lane {
         return Err(TableFault::OtherLane { unit: lane, claim: claim.lane.clone() });
     }
-    if !from.is_comparable(&to) || from.order() > to.order() {
+    if !from.is_comparable(&to) || from.place() > to.place() {
         return Err(TableFault::Backwards { lane, from, to });
     }
     if !unit.is_balanced() {

@@ -2,7 +2,7 @@
 
 use super::fault::{TableFault, parsed};
 use crate::ledger::{LineageRange, LineageSums};
-use crate::record::{Lane, Past, Unit, UnitPart};
+use crate::record::{Lane, Past, Position, Unit, UnitPart};
 
 /// A stored range: `from_position`, `to_position`, `generation`, and the sums in the order of their
 /// fields.
@@ -37,32 +37,27 @@ pub(crate) fn own(unit: &Unit, sums: LineageSums) -> LineageRange {
 /// records where they were read first.
 pub(crate) fn replayed(unit: &Unit) -> Vec<LineageRange> {
     let mut ranges: Vec<LineageRange> = Vec::new();
-    // The position after the record before, in the replay's own lane.
-    let mut next = None;
     for UnitPart { raw, .. } in &unit.parts {
-        let Some(Past::Archived { lane: Some(lane), positions }) = &raw.past else { continue };
-        for (record, position) in raw.records.iter().zip(positions) {
-            // Places may be sparse. What lies between two records of an object was not left out.
-            let goes_on = |last: &LineageRange| {
-                last.lane == *lane
-                    && last.to.is_comparable(position)
-                    && last.to.order() <= position.order()
-                    && (last.to.order() == position.order() || next == Some(record.position))
-            };
+        let Some(Past::Archived { lane: Some(lane), places }) = &raw.past else { continue };
+        for place in places {
+            let goes_on = |last: &LineageRange| last.lane == *lane && meet(&last.to, &place.at);
             match ranges.last_mut().filter(|last| goes_on(last)) {
-                Some(last) => last.to = position.after(),
+                Some(last) => last.to = place.next,
                 None => ranges.push(LineageRange {
                     lane: lane.clone(),
-                    from: *position,
-                    to: position.after(),
+                    from: place.at,
+                    to: place.next,
                     generation: Some(unit.generation),
                     sums: LineageSums::default(),
                 }),
             }
-            next = Some(record.position.after());
         }
     }
     ranges
+}
+
+fn meet(to: &Position, from: &Position) -> bool {
+    to.is_comparable(from) && to.place() == from.place()
 }
 
 /// The lane's last range together with one that extends it: one that goes on where it ended, and is of the
@@ -71,10 +66,9 @@ pub(crate) fn extended(
     last: &LineageRange,
     next: &LineageRange,
 ) -> Result<Option<LineageRange>, TableFault> {
-    let goes_on = last.to.is_comparable(&next.from) && last.to.order() == next.from.order();
     // What was read for the first time is no part of what was replayed.
     let is_other = last.is_replayed() && next.sums != LineageSums::default();
-    if last.generation != next.generation || !goes_on || is_other {
+    if last.generation != next.generation || !meet(&last.to, &next.from) || is_other {
         return Ok(None);
     }
     let extended = LineageRange { from: last.from, sums: last.sums + next.sums, ..next.clone() };
@@ -99,13 +93,18 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::record::{Digest, ObjectPosition, Position, RawBatch, RawRecord, Rows};
+    use crate::record::{ArchivedPlace, Digest, RawBatch, RawRecord, Rows};
 
-    fn part(lane: &str, object: u64, records: &[(u64, u64)]) -> UnitPart {
-        let at = |row| Position::Object(ObjectPosition { plan: 0, object, row });
+    /// Records of an object that stood at these places, each with the one behind it.
+    fn part(lane: &str, object: u64, places: &[(u64, u64)]) -> UnitPart {
+        let at = |row| Position::at(&[0, object, row]);
+        let archived = |(at, next): &(u64, u64)| ArchivedPlace {
+            at: Position::number(*at),
+            next: Position::number(*next),
+        };
         let raw = RawBatch {
             bytes: Bytes::new(),
-            records: records.iter().map(|(row, _)| RawRecord::value(at(*row), 0..0)).collect(),
+            records: (0..).zip(places).map(|(row, _)| RawRecord::value(at(row), 0..0)).collect(),
             headers: Vec::new(),
             columns: None,
             topic: None,
@@ -114,7 +113,7 @@ mod tests {
             to: at(100),
             past: Some(Past::Archived {
                 lane: Some(Lane::new(lane)),
-                positions: records.iter().map(|(_, place)| Position::Record(*place)).collect(),
+                places: places.iter().map(archived).collect(),
             }),
         };
         UnitPart {
@@ -142,20 +141,19 @@ mod tests {
     }
 
     fn range(lane: &str, from: u64, to: u64) -> (String, String, String) {
-        let place = |at| Position::Record(at).to_string();
+        let place = |at| Position::number(at).to_string();
         (lane.to_owned(), place(from), place(to))
     }
 
     #[test]
     fn what_is_replayed_is_told_by_the_places_where_it_was_read_first() {
-        // Places are sparse; records 3 and 4 of the first object were left out, as was what came between
-        // the objects of `b`.
+        // Places are sparse; those from 16 on were left out, as was what came between the objects of `b`.
         let parts = vec![
-            part("a", 0, &[(0, 10), (1, 11), (2, 15)]),
-            part("a", 0, &[(5, 20), (6, 30)]),
-            part("a", 1, &[(0, 31)]),
-            part("b", 2, &[(0, 32)]),
-            part("b", 3, &[(0, 40)]),
+            part("a", 0, &[(10, 11), (11, 15), (15, 16)]),
+            part("a", 0, &[(20, 30), (30, 31)]),
+            part("a", 1, &[(31, 32)]),
+            part("b", 2, &[(32, 33)]),
+            part("b", 3, &[(40, 41)]),
         ];
         let expected =
             [range("a", 10, 16), range("a", 20, 32), range("b", 32, 33), range("b", 40, 41)];
@@ -166,8 +164,8 @@ mod tests {
     fn what_was_read_for_the_first_time_is_no_part_of_what_was_replayed() {
         let range = |from, to, read| LineageRange {
             lane: Lane::new("a"),
-            from: Position::Record(from),
-            to: Position::Record(to),
+            from: Position::number(from),
+            to: Position::number(to),
             generation: Some(Digest::of(b"one")),
             sums: LineageSums { read, stored: read, ..LineageSums::default() },
         };

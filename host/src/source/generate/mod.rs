@@ -64,12 +64,12 @@ impl Source for GenerateSource {
     }
 
     async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {
-        Ok(Position::Record(0))
+        Ok(Position::number(0))
     }
 
     async fn bounds(&self, _lane: &Lane) -> Result<Bounds, ConnectorError> {
-        let latest = self.config.count.map(Position::Record);
-        Ok(Bounds { earliest: Some(Position::Record(0)), latest })
+        let latest = self.config.count.map(Position::number);
+        Ok(Bounds { earliest: Some(Position::number(0)), latest })
     }
 
     async fn open(
@@ -78,7 +78,7 @@ impl Source for GenerateSource {
         from: Position,
         _journal: Arc<dyn Journal>,
     ) -> Result<Box<dyn LaneReader>, ConnectorError> {
-        let Position::Record(next) = from else {
+        let Some(next) = from.as_number() else {
             let message = format!("lane {lane} stands at {from}, which is no record's number");
             return Err(ConnectorError::new(ErrorClass::Fatal, message));
         };
@@ -135,7 +135,7 @@ impl GenerateReader {
             }
             batch.push(RawRecord {
                 timestamp_micros: Some(timestamp_micros(self.next)),
-                ..RawRecord::value(Position::Record(self.next), start..bytes.len())
+                ..RawRecord::value(Position::number(self.next), start..bytes.len())
             });
             self.next += 1;
         }
@@ -146,8 +146,8 @@ impl GenerateReader {
             columns: None,
             topic: None,
             partition: None,
-            from: Position::Record(from),
-            to: Position::Record(self.next),
+            from: Position::number(from),
+            to: Position::number(self.next),
             past: None,
         }
     }

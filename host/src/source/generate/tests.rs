@@ -41,7 +41,7 @@ fn record(posts: &mut Posts, record: u64) -> Vec<u8> {
 async fn read_all(config: &GenerateSourceConfig, from: u64, most: Most) -> Vec<RawBatch> {
     let source = GenerateSource::new(config);
     let lane = Lane::new("generate");
-    let from = Position::Record(from);
+    let from = Position::number(from);
     let mut reader = source.open(&lane, from, Arc::new(NoJournal)).await.unwrap();
     let mut batches = Vec::new();
     while let Some(batch) = reader.read(most).await.unwrap() {
@@ -344,14 +344,14 @@ async fn a_lane_can_be_opened_anywhere_and_read_in_any_pieces() {
         ] {
             let batches = read_all(&config, from, most).await;
             assert_eq!(values(&batches), expected[from as usize..]);
-            let mut at = Position::Record(from);
+            let mut at = Position::number(from);
             for batch in &batches {
                 assert_eq!(batch.from, at);
                 at = batch.to;
                 assert!(batch.records.len() <= most.records);
                 assert!(batch.bytes.len() <= most.bytes || batch.records.len() == 1);
             }
-            assert_eq!(at, Position::Record(500));
+            assert_eq!(at, Position::number(500));
         }
         assert!(read_all(&config, 500, most).await.is_empty(), "it has ended");
     }
@@ -387,7 +387,7 @@ async fn what_makes_other_records_is_another_source() {
     let lane = Lane::new("generate");
     assert_eq!(source.next_change().await.unwrap(), Some(LaneChange::Assigned(lane.clone())));
     assert_eq!(source.next_change().await.unwrap(), None);
-    let other = Position::Object(Default::default());
+    let other = Position::at(&[0, 0, 0]);
     let refused = source.open(&lane, other, Arc::new(NoJournal)).await.unwrap_err();
     assert_eq!(refused.class, ErrorClass::Fatal);
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use uuid::Uuid;
 
+use super::KafkaPosition;
 use super::ffi;
-use crate::record::{KafkaPosition, Position, RawBatch, RawFault, RawHeader, RawRecord, Span};
+use crate::record::{Position, RawBatch, RawFault, RawHeader, RawRecord, Span};
 use crate::source::Most;
 use crate::source::frame::{KEPT_BYTES, too_large};
 
@@ -65,7 +66,7 @@ impl Filling {
             }));
         }
         self.records.push(RawRecord {
-            position: Position::Kafka(place),
+            position: place.into(),
             value,
             key,
             timestamp_micros: message
@@ -111,16 +112,11 @@ impl Filling {
     ) -> RawBatch {
         let mut whole = std::mem::take(self);
         self.names = std::mem::take(&mut whole.names);
-        let mut end = Position::Kafka(to);
+        let mut end = Position::from(to);
         if whole.bytes.len() > most.bytes && whole.records.len() > 1 {
             self.carry(&mut whole);
-            // The next one's place has the epoch of the one before it, as `to` has.
+            // What lies between it and the one before it is no record.
             end = self.records[0].position;
-            if let Position::Kafka(end) = &mut end
-                && let Some(Position::Kafka(last)) = whole.records.last().map(|last| last.position)
-            {
-                end.offset = last.offset + 1;
-            }
         }
         RawBatch {
             bytes: whole.bytes.into(),
@@ -129,7 +125,7 @@ impl Filling {
             topic: Some(Arc::clone(topic)),
             partition: Some(partition.into()),
             columns: None,
-            from: Position::Kafka(from),
+            from: from.into(),
             to: end,
             past: None,
         }

@@ -16,11 +16,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{Notify, mpsc};
 
-use super::KafkaSourceError;
 use super::context::{Client, Context, Trouble};
 use super::ffi;
-use super::{lane_of, lock};
-use crate::record::{KafkaPosition, Lane};
+use super::{KafkaPosition, KafkaSourceError, lane_of, lock};
+use crate::record::Lane;
 use crate::source::LaneChange;
 
 pub(super) type Change = Result<LaneChange, KafkaSourceError>;

@@ -25,6 +25,7 @@ mod error;
 #[expect(unsafe_code, reason = "the crate has no safe way to ask librdkafka for these")]
 mod ffi;
 mod lanes;
+mod position;
 mod reader;
 mod serve;
 mod settings;
@@ -49,9 +50,10 @@ use self::reader::{KafkaReader, Place};
 use self::serve::Service;
 use super::{Bounds, Journal, LaneChange, LaneReader, Source, SourceOptions};
 use crate::pipeline::config::{KafkaMechanism, KafkaSourceConfig, KafkaStart};
-use crate::record::{ConnectorError, KafkaPosition, Lane, Position, SourceId};
+use crate::record::{ConnectorError, Lane, Position, SourceId};
 
 pub use self::error::KafkaSourceError;
+pub use self::position::KafkaPosition;
 
 pub struct KafkaSource {
     config: KafkaSourceConfig,
@@ -285,14 +287,14 @@ impl Source for KafkaSource {
                 if start == KafkaStart::Latest { extent.ends } else { extent.begins }
             }
         };
-        Ok(Position::Kafka(KafkaPosition { topic_id, offset, leader_epoch: -1 }))
+        Ok(KafkaPosition { topic_id, offset, leader_epoch: -1 }.into())
     }
 
     async fn bounds(&self, lane: &Lane) -> Result<Bounds, ConnectorError> {
         let place = self.place(lane)?;
         let topic_id = self.cluster.topic_id(&place.topic).await?;
         let extent = self.cluster.extent(&place.topic, place.partition).await?;
-        let at = |offset| Position::Kafka(KafkaPosition { topic_id, offset, leader_epoch: -1 });
+        let at = |offset| KafkaPosition { topic_id, offset, leader_epoch: -1 }.into();
         Ok(Bounds { earliest: Some(at(extent.begins)), latest: Some(at(extent.ends)) })
     }
 
@@ -303,9 +305,8 @@ impl Source for KafkaSource {
         _journal: Arc<dyn Journal>,
     ) -> Result<Box<dyn LaneReader>, ConnectorError> {
         let place = self.place(lane)?;
-        let Position::Kafka(from) = from else {
-            return Err(KafkaSourceError::OtherPosition { lane: lane.clone(), from }.into());
-        };
+        let other = |from| KafkaSourceError::OtherPosition { lane: lane.clone(), from };
+        let from = KafkaPosition::try_from(from).map_err(other)?;
         place.check(&self.cluster, from).await?;
         let end = self.end(&place).await?;
         let opening = self.lanes.open(lane, from)?;
@@ -326,7 +327,7 @@ impl Source for KafkaSource {
     }
 
     fn hint(&self, lane: &Lane, to: Position) {
-        if let Position::Kafka(to) = to {
+        if let Ok(to) = to.try_into() {
             self.lanes.hint(lane, to);
         }
     }

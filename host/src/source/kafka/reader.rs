@@ -8,13 +8,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use uuid::Uuid;
 
-use super::KafkaSourceError;
 use super::batch::{self, Filling};
 use super::cluster::Cluster;
 use super::lanes::{Lanes, Opening};
-use super::lock;
+use super::{KafkaPosition, KafkaSourceError, lock};
 use crate::record::lift::PipelineArgs;
-use crate::record::{ConnectorError, KafkaPosition, Lane, Position, RawBatch};
+use crate::record::{ConnectorError, Lane, RawBatch};
 use crate::source::{LaneReader, Most};
 
 #[derive(Debug)]
@@ -74,7 +73,7 @@ impl LaneReader for KafkaReader {
         self.place.check_topic(self.from, is)?;
         self.lanes.trouble.is_over();
         let batch = self.read.take();
-        if let Some(Position::Kafka(to)) = batch.as_ref().map(|batch| batch.to) {
+        if let Some(Ok(to)) = batch.as_ref().map(|batch| batch.to.try_into()) {
             self.from = to;
         }
         Ok(batch)

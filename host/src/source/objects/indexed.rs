@@ -10,14 +10,16 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt as _};
 use tokio::io::AsyncReadExt as _;
 
-use super::ObjectsSourceError;
 use super::error::Lift;
 use super::look::Shelf;
 use super::object::{Opened, Rest};
 use super::replay::Meant;
+use super::{ObjectPosition, ObjectsSourceError};
 use crate::objects::{IndexEntry, IndexHead, OWN, index};
 use crate::pipeline::config::Compression;
-use crate::record::{Lane, ObjectPosition, Past, Position, RawBatch, RawHeader, RawRecord, Span};
+use crate::record::{
+    ArchivedPlace, Lane, Past, Place, Position, RawBatch, RawHeader, RawRecord, Span,
+};
 use crate::source::Most;
 use crate::source::frame::too_large;
 use crate::source::inflate::inflate;
@@ -147,6 +149,8 @@ struct Stretch<'a> {
     entries: Vec<IndexEntry<'a>>,
     /// Of the lines.
     length: usize,
+    /// Where the record behind these stands.
+    next: Option<Position>,
 }
 
 impl Indexed {
@@ -239,10 +243,10 @@ impl Indexed {
             Span::new(start..bytes.len())
         };
         let (mut records, mut headers) = (Vec::new(), Vec::new());
-        let mut positions = Vec::with_capacity(stretch.entries.len());
+        let mut places = Vec::with_capacity(stretch.entries.len());
         let start = self.at;
         let all = self.meant.is_all();
-        for entry in &stretch.entries {
+        for (entry, next) in stretch.entries.iter().zip(self.nexts(stretch)) {
             let (time, lane) = (entry.timestamp_micros, self.lane.as_ref());
             if !all && !self.meant.holds(time, lane, entry.position) {
                 self.at.row += 1;
@@ -258,18 +262,18 @@ impl Indexed {
                 headers.push(RawHeader { name: name.as_ref().into(), value });
             }
             records.push(RawRecord {
-                position: Position::Object(self.at),
+                position: self.at.into(),
                 value: (!entry.null).then(|| Span::new(kept)),
                 key: entry.key.as_ref().map(|key| push(&mut bytes, key.as_bytes())),
                 timestamp_micros: entry.timestamp_micros,
                 headers: Span::new(first_header..headers.len()),
                 fault: is_large.then(|| too_large(length, self.record_bytes_max)),
             });
-            positions.push(entry.position);
+            places.push(ArchivedPlace { at: entry.position, next });
             self.at.row += 1;
         }
         if stretch.length == self.index.lines.len() {
-            self.at = ObjectPosition { object: self.at.object + 1, row: 0, ..self.at };
+            self.at = self.at.next_object();
         }
         RawBatch {
             bytes: bytes.into(),
@@ -278,10 +282,21 @@ impl Indexed {
             topic: self.topic.clone(),
             partition: self.index.head.partition,
             columns: None,
-            from: Position::Object(start),
-            to: Position::Object(self.at),
-            past: Some(Past::Archived { lane: self.lane.clone(), positions }),
+            from: start.into(),
+            to: self.at.into(),
+            past: Some(Past::Archived { lane: self.lane.clone(), places }),
         }
+    }
+
+    /// For each of these records the position behind it: where the next one stands. The head of the index
+    /// tells it of the last one.
+    fn nexts(&self, stretch: &Stretch<'_>) -> Vec<Position> {
+        let of_entries = stretch.entries.iter().skip(1).map(|entry| entry.position);
+        let of_last = stretch.entries.last().map(|last| {
+            let told = stretch.next.or(self.index.head.to);
+            told.unwrap_or_else(|| behind(last.position))
+        });
+        of_entries.chain(of_last).collect()
     }
 
     /// Where what comes behind the records that were handed out stands.
@@ -292,6 +307,7 @@ impl Indexed {
 
 fn stretch(lines: &[u8], most: Most) -> Result<Stretch<'_>, io::Error> {
     let (mut entries, mut length, mut start) = (Vec::<IndexEntry<'_>>::new(), 0, None);
+    let mut next = None;
     while let Some(line) = next_line(&lines[length..]) {
         let entry: IndexEntry<'_> = serde_json::from_slice(line)?;
         let begin = *start.get_or_insert(entry.from);
@@ -302,10 +318,22 @@ fn stretch(lines: &[u8], most: Most) -> Result<Stretch<'_>, io::Error> {
         }
         let is_full = entries.len() >= most.records || entry.to - begin > most.bytes as u64;
         if is_full && !entries.is_empty() {
+            next = Some(entry.position);
             break;
         }
         entries.push(entry);
         length += line.len();
     }
-    Ok(Stretch { entries, length })
+    Ok(Stretch { entries, length, next })
+}
+
+/// Behind the last record of an object, for an index that does not tell it: those of format 1 hold numbers
+/// and rows of objects, which are dense enough for that.
+fn behind(last: Position) -> Position {
+    let Position::At(place) = last else { return last };
+    let mut words = place.words().to_vec();
+    if let Some(word) = words.last_mut() {
+        *word = word.saturating_add(1);
+    }
+    Position::At(Place::new(&words, place.mark()))
 }

@@ -16,6 +16,7 @@ mod input;
 mod look;
 mod object;
 mod plan;
+mod position;
 mod reader;
 mod replay;
 #[cfg(test)]
@@ -30,18 +31,24 @@ use async_trait::async_trait;
 use glob::Pattern;
 
 pub use self::error::{Lift, ObjectsSourceError};
-pub use self::look::PLAN_OBJECTS_MAX;
-use self::look::Shelf;
+use self::look::{PLAN_OBJECTS_MAX, Shelf};
+pub use self::position::ObjectPosition;
 use self::reader::ObjectsReader;
 pub use self::replay::{Meant, MeantRange, ReplayPlan, Times};
 use super::{Journal, LaneChange, LaneReader, Source, SourceOptions};
 use crate::objects::{OWN, ObjectRoot};
 use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::lift::PipelineArgs;
-use crate::record::{ConnectorError, Lane, ObjectPosition, Position, SourceId};
+use crate::record::{ConnectorError, Lane, Position, SourceId};
 
 /// All objects are one lane, of this name.
 pub const LANE: &str = "objects";
+
+/// How many objects a lane of a replay has behind it.
+pub fn objects_before(position: Position) -> u64 {
+    let at = ObjectPosition::try_from(position).unwrap_or_default();
+    at.plan * PLAN_OBJECTS_MAX as u64 + at.object
+}
 
 #[derive(Debug)]
 pub struct ObjectsSource {
@@ -133,7 +140,7 @@ impl Source for ObjectsSource {
     }
 
     async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {
-        Ok(Position::Object(ObjectPosition::default()))
+        Ok(ObjectPosition::default().into())
     }
 
     async fn open(
@@ -142,9 +149,7 @@ impl Source for ObjectsSource {
         from: Position,
         journal: Arc<dyn Journal>,
     ) -> Result<Box<dyn LaneReader>, ConnectorError> {
-        let Position::Object(from) = from else {
-            return Err(ObjectsSourceError::NoPlan { from }.into());
-        };
+        let from = from.try_into().map_err(|from| ObjectsSourceError::NoPlan { from })?;
         let shelf = Arc::clone(&self.shelf);
         let opened = ObjectsReader::open(shelf, self.poll, &self.options, from, journal);
         Ok(Box::new(opened.await?))

@@ -9,14 +9,14 @@ use bytes::BytesMut;
 use object_store::{Error as StoreError, ObjectStoreExt as _};
 
 use super::LANE;
-use super::ObjectsSourceError;
 use super::error::{Lift, of_store};
 use super::indexed::{Index, IndexFolder};
 use super::input::{Input, Raw};
 use super::look::{Shelf, micros};
 use super::plan::Planned;
+use super::{ObjectPosition, ObjectsSourceError};
 use crate::record::lift::Move;
-use crate::record::{Lane, ObjectPosition, Position};
+use crate::record::{Lane, Position};
 
 /// What is read of an object before it is its turn. Most objects are smaller, when there are many.
 pub(super) const START_BYTES_MAX: usize = 256 << 10;
@@ -106,8 +106,7 @@ impl Ticket {
         if self.shelf.replay.is_some() {
             return Lift::Replay;
         }
-        let behind = ObjectPosition { object: self.at.object + 1, row: 0, ..self.at };
-        let to = Position::Object(behind).to_string();
+        let to = Position::from(self.at.next_object()).to_string();
         Lift::Move(Move { pipeline: self.shelf.args.clone(), lane: Lane::new(LANE), to })
     }
 

@@ -15,13 +15,13 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ObjectsSourceError;
 use super::indexed::{IndexFolder, Indexed};
 use super::look::{Look, Planner, Shelf};
 use super::object::{Opened, Rest, Ticket};
 use super::plan::{Known, Planned, from_entry};
 use super::width::Width;
-use crate::record::{ConnectorError, ObjectPosition, Past, Position, RawBatch, RawRecord};
+use super::{ObjectPosition, ObjectsSourceError};
+use crate::record::{ConnectorError, Past, RawBatch, RawRecord};
 use crate::source::frame::{Frame, Framer};
 use crate::source::{Journal, LaneReader, Most, SourceOptions};
 
@@ -157,7 +157,7 @@ impl ObjectsReader {
         let is_planned =
             from.plan < number && (begun < plan.len() || begun == plan.len() && from.row == 0);
         if !is_planned && !is_end {
-            return Err(ObjectsSourceError::NoPlan { from: Position::Object(from) }.into());
+            return Err(ObjectsSourceError::NoPlan { from: from.into() }.into());
         }
         let indexes = shelf.indexes().await?;
         let mut plan = plan.into_iter();
@@ -233,8 +233,7 @@ impl ObjectsReader {
         self.held.found(self.framer.records() - self.held.records);
         if is_end {
             self.skip = 0;
-            let ObjectPosition { plan, object, row: _ } = self.held.end;
-            self.held.end = ObjectPosition { plan, object: object + 1, row: 0 };
+            self.held.end = self.held.end.next_object();
         }
         Ok(true)
     }
@@ -317,7 +316,7 @@ impl ObjectsReader {
         let framed = self.framer.take(most).expect("there are records");
         let record = |frame: Frame| RawRecord {
             fault: frame.fault,
-            ..RawRecord::value(Position::Object(self.held.take()), frame.value.range())
+            ..RawRecord::value(self.held.take().into(), frame.value.range())
         };
         let records: Vec<_> = framed.frames.into_iter().map(record).collect();
         // In a replay they only fill in rows that are missing, unless somebody says otherwise.
@@ -331,8 +330,8 @@ impl ObjectsReader {
             topic: None,
             partition: None,
             columns: None,
-            from: Position::Object(from),
-            to: Position::Object(self.next),
+            from: from.into(),
+            to: self.next.into(),
             past,
         }
     }
@@ -357,7 +356,7 @@ impl LaneReader for ObjectsReader {
                 match indexed.read(most).await {
                     Ok(Some(batch)) => {
                         let from = std::mem::replace(&mut self.next, indexed.next());
-                        return Ok(Some(RawBatch { from: Position::Object(from), ..batch }));
+                        return Ok(Some(RawBatch { from: from.into(), ..batch }));
                     }
                     Ok(None) => {
                         self.held.end = indexed.next();

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::look::{Shelf, micros};
 use super::plan::Planned;
-use super::{ObjectsSource, ObjectsSourceError, PLAN_OBJECTS_MAX};
-use crate::objects::ObjectRoot;
+use super::{ObjectsSource, ObjectsSourceError, objects_before};
+use crate::objects::{ObjectRoot, as_text};
 use crate::pipeline::config::ObjectsSourceConfig;
-use crate::record::{Digest, Lane, ObjectPosition, Position};
+use crate::record::{Digest, Lane, Position};
 use crate::source::SourceOptions;
 
 /// Which records are meant, by their time: the record's own where an index tells it, else that of its
@@ -45,14 +45,16 @@ pub struct Meant {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MeantRange {
     lane: String,
-    from: [u64; 3],
+    #[serde(with = "as_text")]
+    from: Position,
     /// The first that is not meant.
-    to: [u64; 3],
+    #[serde(with = "as_text")]
+    to: Position,
 }
 
 impl MeantRange {
     pub fn new(lane: &Lane, from: Position, to: Position) -> Self {
-        Self { lane: lane.name().to_owned(), from: from.order().0, to: to.order().0 }
+        Self { lane: lane.name().to_owned(), from: from.place(), to: to.place() }
     }
 }
 
@@ -65,7 +67,7 @@ impl Meant {
     pub(super) fn holds(&self, time: Option<i64>, lane: Option<&Lane>, at: Position) -> bool {
         let is_of_time = self.times.are_all() || time.is_some_and(|time| self.times.hold(time));
         let Some(ranges) = &self.ranges else { return is_of_time };
-        let at = at.order().0;
+        let at = at.place();
         let is_within = |range: &MeantRange| {
             lane.is_some_and(|lane| lane.name() == range.lane) && range.from <= at && at < range.to
         };
@@ -111,9 +113,8 @@ impl ReplayPlan {
     }
 
     /// The key of the object in which a record stands.
-    pub fn key(&self, at: ObjectPosition) -> Option<&str> {
-        let number = at.plan * PLAN_OBJECTS_MAX as u64 + at.object;
-        let object = self.objects.get(usize::try_from(number).ok()?)?;
+    pub fn key(&self, at: Position) -> Option<&str> {
+        let object = self.objects.get(usize::try_from(objects_before(at)).ok()?)?;
         Some(&object.key)
     }
 
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn records_are_meant_by_their_first_place_and_their_time() {
         let lane = Lane::new("pins-0");
-        let at = Position::Record;
+        let at = Position::number;
         let ranges =
             [MeantRange::new(&lane, at(10), at(20)), MeantRange::new(&lane, at(30), at(31))];
         let meant = Meant { times: Times::default(), ranges: Some(ranges.into()) };

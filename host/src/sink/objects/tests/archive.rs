@@ -11,7 +11,8 @@ use crate::pipeline::config::{
     SinkCompression,
 };
 use crate::record::lift::PipelineArgs;
-use crate::record::{ConnectorError, KafkaPosition, ObjectPosition, RawHeader, RawRecord, Span};
+use crate::record::{ConnectorError, RawHeader, RawRecord, Span};
+use crate::source::kafka::KafkaPosition;
 use crate::source::objects::ObjectsSource;
 use crate::source::{Journal, Most, Source, SourceOptions};
 
@@ -54,7 +55,7 @@ fn kept(lane: &str, raw: &RawBatch) -> Vec<Kept> {
 }
 
 fn kafka(offset: i64) -> Position {
-    Position::Kafka(KafkaPosition { topic_id: Uuid::from_u128(7), offset, leader_epoch: 3 })
+    KafkaPosition { topic_id: Uuid::from_u128(7), offset, leader_epoch: 3 }.into()
 }
 
 /// What a partition of Kafka may hold, and lines of text may not.
@@ -197,7 +198,9 @@ async fn read(
 }
 
 const MOST: Most = Most { records: 1000, bytes: 1 << 20 };
-const START: Position = Position::Object(ObjectPosition { plan: 0, object: 0, row: 0 });
+fn start() -> Position {
+    Position::at(&[0, 0, 0])
+}
 
 #[tokio::test]
 async fn records_come_back_as_they_went_in() {
@@ -214,7 +217,7 @@ async fn records_come_back_as_they_went_in() {
         written(&place, &config, &raw).await;
         let source = source(&place, below).await;
         for most in [MOST, Most { records: 3, ..MOST }, Most { bytes: 1, ..MOST }] {
-            let found = read(&source, &Arc::default(), START, most).await;
+            let found = read(&source, &Arc::default(), start(), most).await;
             let found: Vec<_> = found.into_iter().map(|(_, kept)| kept).collect();
             assert_eq!(found, all, "{keys:?} {compression:?} {most:?}");
         }
@@ -228,7 +231,7 @@ async fn reading_an_archive_goes_on_wherever_it_was_left() {
     let config = ObjectsSinkConfig { object_size: Size(20), ..config() };
     written(&place, &config, &raw).await;
     let (source, plans) = (source(&place, "").await, Arc::default());
-    let all = read(&source, &plans, START, MOST).await;
+    let all = read(&source, &plans, start(), MOST).await;
     assert_eq!(all.len(), raw.records.len());
     for at in 0..all.len() {
         let found = read(&source, &plans, all[at].0, Most { records: 2, ..MOST }).await;
@@ -296,7 +299,7 @@ async fn an_object_that_its_index_does_not_fit_halts_the_lane() {
     std::fs::write(&path, bytes).unwrap();
     let source = source(&place, "topics").await;
     let journal = Arc::new(Plans::default());
-    let mut reader = Source::open(&source, &lane(), START, journal).await.unwrap();
+    let mut reader = Source::open(&source, &lane(), start(), journal).await.unwrap();
     let error = reader.read(MOST).await.unwrap_err();
     assert_eq!(error.class, crate::record::ErrorClass::Systemic);
     assert!(error.to_string().ends_with("is damaged"), "{error}");

@@ -53,7 +53,7 @@ async fn run(sink: &dyn Sink, tries: u32) -> Result<bool, ConnectorError> {
             Err(error) => again(error, &mut left).await?,
         }
     };
-    while let Position::Record(from) = claim.position
+    while let Some(from) = claim.position.as_number()
         && from < END
     {
         let unit = unit(&*writer, from, from + STEP);

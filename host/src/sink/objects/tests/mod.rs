@@ -197,7 +197,7 @@ fn lane() -> Lane {
 }
 
 fn at(record: u64) -> Position {
-    Position::Record(record)
+    Position::number(record)
 }
 
 fn raw(from: u64, to: u64) -> Arc<RawBatch> {

@@ -15,7 +15,7 @@ use crate::sink::postgres::state;
 const FIELDS: [(&str, Kind); 1] = [("id", Kind::Integer)];
 
 async fn claim(sink: &Opened) -> Claim {
-    sink.claims.claim(&Lane::new("a"), Position::Record(0)).await.unwrap()
+    sink.claims.claim(&Lane::new("a"), Position::number(0)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -26,7 +26,7 @@ async fn sinks_that_start_at_once_on_an_empty_database_all_get_ready() {
             let sink = PostgresSink::open(&database.keyed(), context()).unwrap();
             tokio::spawn(async move {
                 sink.prepare().await?;
-                sink.ledger().claims.claim(&Lane::new("a"), Position::Record(0)).await
+                sink.ledger().claims.claim(&Lane::new("a"), Position::number(0)).await
             })
         })
         .collect();
@@ -226,7 +226,7 @@ async fn a_commit_that_is_given_up_commits_all_or_nothing() {
     }
     assert!(cut_short > 0, "no commit was given up");
     // After whatever is still under way.
-    let Position::Record(position) = claim(&sink).await.position else { unreachable!() };
+    let position = claim(&sink).await.position.as_number().unwrap();
     let count = database.query("SELECT count(*) AS v FROM t").await;
     assert_eq!(count, [position.to_string()]);
     assert_eq!(position % 3000, 0);

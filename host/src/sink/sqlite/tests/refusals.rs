@@ -133,7 +133,7 @@ async fn a_constraint_that_waits_for_the_commit_is_nobodys_record() {
     let error = sink.writer.commit(&writer.claim, &unit).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Systemic);
     assert!(error.to_string().contains("FOREIGN KEY constraint failed"), "{error}");
-    assert_eq!(sink.claims.lanes().await.unwrap()[0].position, Position::Record(0));
+    assert_eq!(sink.claims.lanes().await.unwrap()[0].position, Position::number(0));
 
     // Mended, the same unit goes through.
     file.execute("INSERT INTO p VALUES (1)").await;

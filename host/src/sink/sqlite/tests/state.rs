@@ -72,7 +72,7 @@ async fn sinks_that_start_at_once_on_an_empty_database_all_get_ready() {
                 let sink = sink(&file);
                 tokio::spawn(async move {
                     sink.prepare().await?;
-                    sink.ledger().claims.claim(&Lane::new("a"), Position::Record(0)).await
+                    sink.ledger().claims.claim(&Lane::new("a"), Position::number(0)).await
                 })
             })
             .collect();
@@ -177,8 +177,8 @@ async fn a_commit_that_is_given_up_commits_all_or_nothing() {
     }
     assert!(cut_short > 0, "no commit was given up");
     // After whatever is still under way.
-    let next = sink.claims.claim(&Lane::new("a"), Position::Record(0)).await.unwrap();
-    let Position::Record(position) = next.position else { unreachable!() };
+    let next = sink.claims.claim(&Lane::new("a"), Position::number(0)).await.unwrap();
+    let position = next.position.as_number().unwrap();
     let count = file.query("SELECT count(*) AS v FROM t").await;
     assert_eq!(count, [position.to_string()]);
     assert_eq!(position % 3000, 0);
@@ -264,9 +264,9 @@ async fn a_generation_is_stored_with_its_plugins() {
 async fn state_that_cannot_be_read_is_not_taken_for_none() {
     let file = TestFile::new();
     let sink = file.open(PINS).await;
-    sink.claims.claim(&Lane::new("a"), Position::Record(0)).await.unwrap();
+    sink.claims.claim(&Lane::new("a"), Position::number(0)).await.unwrap();
     file.execute("UPDATE pinhost_position SET position = 'somewhere'").await;
-    let error = sink.claims.claim(&Lane::new("a"), Position::Record(0)).await.unwrap_err();
+    let error = sink.claims.claim(&Lane::new("a"), Position::number(0)).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Fatal);
     assert!(error.to_string().ends_with("holds `somewhere`, which is no position"), "{error}");
 }

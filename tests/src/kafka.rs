@@ -329,7 +329,7 @@ impl Journal for NoJournal {
 /// If none does in time.
 pub async fn assigned(source: &dyn Source) -> Lane {
     match changed(source).await {
-        LaneChange::Assigned(lane) => lane,
+        LaneChange::Assigned { lane, .. } => lane,
         other => panic!("{other:?}"),
     }
 }

@@ -40,6 +40,8 @@ const AHEAD_SHARE: u64 = 4;
 pub(super) struct Shared {
     pub source: Arc<dyn Source>,
     pub ledger: Ledger,
+    /// Where lanes start that were there when the pipeline first ran.
+    pub starts: BTreeMap<Lane, Position>,
     pub generations: Arc<Generations>,
     pub pool: Pool,
     pub budget: Budget,
@@ -174,7 +176,10 @@ async fn note(shared: &Shared, claim: &Claim, halt: &Halt) {
 }
 
 async fn claim(shared: &Shared, lane: &Lane) -> Result<Claim, Halt> {
-    let start = shared.source.start(lane).await.map_err(Halt::Source)?;
+    let start = match shared.starts.get(lane) {
+        Some(start @ Position::At(_)) => *start,
+        _ => shared.source.start(lane).await.map_err(Halt::Source)?,
+    };
     let claim = shared.ledger.claims.claim(lane, start).await.map_err(Halt::Sink)?;
     heed(shared).await?;
     Ok(claim)
@@ -561,7 +566,7 @@ impl<'a> Run<'a> {
         self.breaker.note_refused(refused - accepted);
         self.note_refused(&live, refused - accepted);
         self.shared.stats.committed(&self.claim.lane, to, figures, &stored);
-        self.shared.source.hint(&self.claim.lane, to);
+        self.shared.source.committed(&self.claim.lane, to, None);
         tracing::debug!(lane = %self.claim.lane, to = %to, rows = stored.rows, "committed");
     }
 }

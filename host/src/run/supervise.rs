@@ -1,6 +1,6 @@
 //! A pipeline from start to end: connects its source with its sink, and keeps its lanes going.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,12 +16,12 @@ use super::live::{GenerationEvent, Generations, Live};
 use super::patience::Patience;
 use super::pool::Pool;
 use crate::connect::{Sink, SinkContext, Writer};
-use crate::ledger::Ledger;
+use crate::ledger::{FirstRun, Ledger};
 use crate::observe::{LaneHealth, Phase, Stats};
 use crate::pipeline::Pipeline;
 use crate::record::lift::PipelineArgs;
-use crate::record::{ConnectorError, ErrorClass, Field, Lane};
-use crate::source::{self, LaneChange, Most, Source, SourceOptions};
+use crate::record::{ConnectorError, ErrorClass, Field, Lane, Position};
+use crate::source::{self, Known, LaneChange, Most, Source, SourceOptions};
 
 /// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
 pub const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
@@ -128,7 +128,7 @@ impl PipelineRun {
         let ends = (Arc::clone(&sink), writer?);
         let live = Live::new(&self.pipeline, generation, ends, EXAMPLE_BATCHES);
         let (generations, _events) = Generations::new(Arc::new(live));
-        let ends = (source, sink.ledger().clone());
+        let ends = (source, sink.ledger().clone(), BTreeMap::new());
         self.keep_lanes(ends, generations, Instant::now(), Some(Duration::ZERO)).await
     }
 
@@ -158,17 +158,29 @@ impl PipelineRun {
         let writer = self.patiently(began, Halt::Sink, writer).await?;
         let Ledger { claims, archive, .. } = sink.ledger();
         let known = self.patiently(began, Halt::Sink, || claims.lanes()).await?;
-        let known: Vec<_> = known.into_iter().map(|state| state.lane).collect();
-        self.patiently(began, Halt::Source, || source.resume(&known)).await?;
+        let lanes: BTreeMap<_, _> =
+            known.into_iter().map(|state| (state.lane, state.position)).collect();
+        let first = self.patiently(began, Halt::Sink, || claims.first_run(None)).await?;
+        let known = Known { has_run: first.is_some() || !lanes.is_empty(), lanes };
+        let outset = self.patiently(began, Halt::Source, || source.resume(&known)).await?;
+        let first = match first {
+            None if !known.has_run => {
+                let decided = || Some(FirstRun { starts: outset.starts.clone() });
+                let stored = || claims.first_run(decided());
+                self.patiently(began, Halt::Sink, stored).await?
+            }
+            first => first,
+        };
+        let starts = first.unwrap_or_default().starts;
         let generation = &pipeline.generation();
         self.patiently(began, Halt::Sink, || archive.keep(generation)).await?;
         let maker = LiveMaker { sink: Arc::clone(&sink) };
-        Ok(Connected { run: self, source, sink, writer, maker, began })
+        Ok(Connected { run: self, source, sink, writer, maker, starts, began })
     }
 
     async fn keep_lanes(
         self,
-        (source, ledger): (Arc<dyn Source>, Ledger),
+        (source, ledger, starts): (Arc<dyn Source>, Ledger, BTreeMap<Lane, Position>),
         generations: Arc<Generations>,
         began: Instant,
         halt_time: Option<Duration>,
@@ -177,6 +189,7 @@ impl PipelineRun {
         let shared = Shared {
             source,
             ledger,
+            starts,
             generations,
             pool,
             budget: Budget::new(pipeline.limits.memory.0),
@@ -235,6 +248,7 @@ pub struct Connected {
     pub sink: Arc<dyn Sink>,
     writer: Arc<dyn Writer>,
     pub maker: LiveMaker,
+    starts: BTreeMap<Lane, Position>,
     began: Instant,
 }
 
@@ -261,11 +275,11 @@ impl Connected {
         self,
         first: Arc<Live>,
     ) -> Running<impl Future<Output = Result<(), PipelineError>> + Send> {
-        let Self { run, source, sink, began, writer: _, maker: _ } = self;
+        let Self { run, source, sink, began, starts, writer: _, maker: _ } = self;
         let (generations, events) = Generations::new(first);
         let halt_time = run.until_end.then_some(run.pipeline.limits.halt_time.0);
         let lanes = run.keep_lanes(
-            (source, sink.ledger().clone()),
+            (source, sink.ledger().clone(), starts),
             Arc::clone(&generations),
             began,
             halt_time,
@@ -332,7 +346,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 change = self.shared.source.next_change(), if may_change && !self.drain.is_cancelled() => match change {
-                    Ok(Some(LaneChange::Assigned(lane))) => {
+                    Ok(Some(LaneChange::Assigned { lane, after: _ })) => {
                         let keeper = Arc::clone(&self);
                         let task = lanes.spawn({
                             let lane = lane.clone();

@@ -12,9 +12,8 @@ use arrow::ipc::reader::StreamReader;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
-use super::{Journal, LaneChange, LaneReader, Most, Source};
+use super::{Journal, Known, LaneChange, LaneReader, Most, OneLane, Outset, Source};
 use crate::decode::{DeclaredField, DecodeLimits, Intake, IntakeFault, Reject};
 use crate::record::{
     ConnectorError, ErrorClass, Lane, Position, RawBatch, RawFault, RawRecord, SourceId, memory,
@@ -63,8 +62,7 @@ impl From<ArrowSourceError> for ConnectorError {
 
 #[derive(Debug)]
 pub struct ArrowSource {
-    lane: Lane,
-    is_assigned: Mutex<bool>,
+    lane: OneLane,
     reader: Mutex<Option<ArrowReader>>,
 }
 
@@ -89,9 +87,9 @@ impl ArrowSource {
         let schema = schema.await.expect("a stream has a schema, or none for a reason")?;
         let intake = Intake::new(declared, &schema, limits)
             .map_err(|faults| ArrowSourceError::Columns { faults, columns: columns(&schema) })?;
-        let lane = Lane::new(format!("stdin-{}", Uuid::now_v7()));
+        let lane = OneLane::new("stdin");
         let reader = ArrowReader { batches, intake, batch: None, next: 0 };
-        Ok(Self { lane, is_assigned: Mutex::new(false), reader: Mutex::new(Some(reader)) })
+        Ok(Self { lane, reader: Mutex::new(Some(reader)) })
     }
 }
 
@@ -130,10 +128,12 @@ impl Source for ArrowSource {
         Ok(SourceId::new("stdin"))
     }
 
+    async fn resume(&self, known: &Known) -> Result<Outset, ConnectorError> {
+        Ok(self.lane.resume(known))
+    }
+
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
-        let mut is_assigned = self.is_assigned.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_assigned = std::mem::replace(&mut *is_assigned, true);
-        Ok((!was_assigned).then(|| LaneChange::Assigned(self.lane.clone())))
+        Ok(self.lane.next_change())
     }
 
     async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {

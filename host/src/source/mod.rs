@@ -11,11 +11,14 @@ pub mod kafka;
 pub mod objects;
 pub mod stdin;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use uuid::Uuid;
 
 use self::generate::GenerateSource;
 use self::kafka::KafkaSource;
@@ -24,7 +27,7 @@ use self::stdin::StdinSource;
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::SourceConfig;
 use crate::record::lift::PipelineArgs;
-use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
+use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId, Start};
 
 /// What a run asks of its sources.
 #[derive(Debug, Clone)]
@@ -74,14 +77,12 @@ pub trait Source: Debug + Send + Sync {
     /// What positions of this source belong to. Asked once, before anything else.
     async fn identity(&self) -> Result<SourceId, ConnectorError>;
 
-    /// The lanes of the pipeline that its sink knows: none, if it runs for the first time. Told once, before
-    /// the first change is asked for.
-    async fn resume(&self, known: &[Lane]) -> Result<(), ConnectorError> {
-        let _ = known;
-        Ok(())
-    }
+    /// A run begins. Told before the first change is asked for, and again when another run begins with the
+    /// same source: all lanes that are ours are changes then once more.
+    async fn resume(&self, known: &Known) -> Result<Outset, ConnectorError>;
 
-    /// The next lane that became ours or stopped being ours; `None` when there will be no other.
+    /// The next lane that became ours or stopped being ours; `None` when there will be no other. May be
+    /// dropped while it waits, and called again: nothing is left out.
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError>;
 
     /// Whether somebody outside says whose each lane is, as a consumer group does. A lane that another
@@ -90,7 +91,7 @@ pub trait Source: Debug + Send + Sync {
         false
     }
 
-    /// Where a lane starts of which the sink knows nothing.
+    /// Where a lane starts that was not there when the pipeline first ran, or that starts at its beginning.
     async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError>;
 
     /// Between which positions a lane can be read now.
@@ -99,7 +100,9 @@ pub trait Source: Debug + Send + Sync {
         Ok(Bounds::default())
     }
 
-    /// Reads a lane from a position on. It may be opened again after its reader is dropped.
+    /// Reads a lane from a position on. It may be opened again after its reader is dropped. A lane that was
+    /// taken away is no error: this waits then, as does its reader, for whoever hears of the change to drop
+    /// it.
     async fn open(
         &self,
         lane: &Lane,
@@ -107,10 +110,54 @@ pub trait Source: Debug + Send + Sync {
         journal: Arc<dyn Journal>,
     ) -> Result<Box<dyn LaneReader>, ConnectorError>;
 
-    /// Everything before `to` is in the sink. For lag displays; never read back.
-    fn hint(&self, lane: &Lane, to: Position) {
-        let _ = (lane, to);
+    /// A promise: everything of the lane before `to` is committed. Called after each commit, in order. An
+    /// acknowledgement to somebody outside may rest on it. Without receipts if nobody asked for them, or if
+    /// it was another process that has committed.
+    fn committed(&self, lane: &Lane, to: Position, receipts: Option<&Receipts>) {
+        let _ = (lane, to, receipts);
     }
+}
+
+/// What the ledger knows of a pipeline's lanes when a run begins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// Where each lane stands.
+    pub lanes: BTreeMap<Lane, Position>,
+    /// Whether it is decided where the lanes start that were there when the pipeline first ran.
+    pub has_run: bool,
+}
+
+/// What a source says when a run begins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outset {
+    /// If the pipeline never ran: all lanes that there are, and where each starts. It is decided once: of two
+    /// processes that ask at the same time, what is stored first counts.
+    pub starts: BTreeMap<Lane, Position>,
+    /// If lanes are to end: all lanes that there are, and where each ends. The run is over when each of them
+    /// was read up to there.
+    pub ends: BTreeMap<Lane, Position>,
+}
+
+/// What became of the records of a unit: of the attempt that counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipts {
+    /// It is stored with the lane's position.
+    pub attempt: Uuid,
+    /// Of each record, in the order of the lane.
+    pub records: Vec<Receipt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// Where, if the sink has places for its rows.
+    Stored {
+        at: Option<Position>,
+    },
+    Superseded,
+    Dropped,
+    Dead {
+        reason: String,
+    },
 }
 
 /// Ends of a lane, as far as its source knows them.
@@ -124,8 +171,52 @@ pub struct Bounds {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LaneChange {
-    Assigned(Lane),
+    /// It is ours. Those of `after` have to end for good before it is read.
+    Assigned { lane: Lane, after: Vec<Lane> },
+    /// Somebody else may have it from now on. What was read of it is not committed any more.
     Revoked(Lane),
+}
+
+impl LaneChange {
+    /// A lane that waits for no other.
+    pub fn assigned(lane: Lane) -> Self {
+        Self::Assigned { lane, after: Vec::new() }
+    }
+}
+
+/// The lane of a source that has one.
+#[derive(Debug)]
+struct OneLane {
+    lane: Lane,
+    is_told: AtomicBool,
+}
+
+impl OneLane {
+    fn new(name: impl Into<Arc<str>>) -> Self {
+        Self { lane: Lane::new(name), is_told: AtomicBool::new(false) }
+    }
+
+    /// A run begins: the lane is told again.
+    fn resume(&self, known: &Known) -> Outset {
+        self.is_told.store(false, Ordering::Relaxed);
+        Outset::of_one(&self.lane, known)
+    }
+
+    fn next_change(&self) -> Option<LaneChange> {
+        let was_told = self.is_told.swap(true, Ordering::Relaxed);
+        (!was_told).then(|| LaneChange::assigned(self.lane.clone()))
+    }
+}
+
+impl Outset {
+    /// Of a source with one lane, which starts at its beginning.
+    fn of_one(lane: &Lane, known: &Known) -> Self {
+        let mut outset = Self::default();
+        if !known.has_run {
+            outset.starts.insert(lane.clone(), Position::Start(Start::Earliest));
+        }
+        outset
+    }
 }
 
 #[async_trait]

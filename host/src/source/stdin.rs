@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, RawRec
 
 use super::frame::{Frame, Framed, Framer};
 use super::inflate::{Input, inflate};
-use super::{Journal, LaneChange, LaneReader, Most, Source};
+use super::{Journal, Known, LaneChange, LaneReader, Most, Outset, Receipts, Source};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StdinSourceError {
@@ -29,8 +30,6 @@ pub enum StdinSourceError {
     Read(#[source] io::Error),
     #[error("lane {lane} stands at {from}, which cannot be read again")]
     Gone { lane: Lane, from: Position },
-    #[error("lane {lane} is being read already")]
-    Busy { lane: Lane },
 }
 
 impl StdinSourceError {
@@ -39,7 +38,6 @@ impl StdinSourceError {
         match self {
             // Reading on after an error would leave records out, and there is no way back.
             Self::Read(_) | Self::Gone { .. } => ErrorClass::Fatal,
-            Self::Busy { .. } => ErrorClass::Transient,
         }
     }
 }
@@ -52,8 +50,9 @@ impl From<StdinSourceError> for ConnectorError {
 
 #[derive(Debug)]
 pub struct StdinSource {
-    lane: Lane,
-    is_assigned: Mutex<bool>,
+    /// The run's, once it is known which one it is.
+    lane: OnceLock<Lane>,
+    is_told: AtomicBool,
     feed: Arc<tokio::sync::Mutex<Feed>>,
     kept: Arc<Mutex<VecDeque<Kept>>>,
 }
@@ -61,6 +60,11 @@ pub struct StdinSource {
 impl StdinSource {
     pub fn new(config: &StdinSourceConfig, record_bytes_max: usize) -> Self {
         Self::over(tokio::io::stdin(), config.compression, record_bytes_max)
+    }
+
+    /// Without a ledger there is no other run.
+    fn lane(&self) -> &Lane {
+        self.lane.get_or_init(|| lane_of(1))
     }
 
     fn over(
@@ -74,12 +78,28 @@ impl StdinSource {
             next: 0,
         };
         Self {
-            lane: Lane::new(format!("stdin-{}", Uuid::now_v7())),
-            is_assigned: Mutex::new(false),
+            lane: OnceLock::new(),
+            is_told: AtomicBool::new(false),
             feed: Arc::new(tokio::sync::Mutex::new(feed)),
             kept: Arc::default(),
         }
     }
+}
+
+/// Runs have numbers: what a later one has read is newer than what an earlier one has, whatever clocks say.
+/// Two that begin at once are told apart all the same. Before runs were numbered they had names that are
+/// less than these.
+fn lane_of(run: u64) -> Lane {
+    let id = Uuid::new_v4().simple().to_string();
+    Lane::new(format!("{RUN}{run:010}-{}", &id[..8]))
+}
+
+const RUN: &str = "stdin-run-";
+
+/// The number of the run that comes after all that are known.
+fn run_after(known: &Known) -> u64 {
+    let number = |lane: &Lane| lane.name().strip_prefix(RUN)?.split('-').next()?.parse().ok();
+    known.lanes.keys().filter_map(number).max().map_or(1, |last: u64| last.saturating_add(1))
 }
 
 #[async_trait]
@@ -88,9 +108,15 @@ impl Source for StdinSource {
         Ok(SourceId::new("stdin"))
     }
 
+    async fn resume(&self, known: &Known) -> Result<Outset, ConnectorError> {
+        self.is_told.store(false, Ordering::Relaxed);
+        let lane = self.lane.get_or_init(|| lane_of(run_after(known)));
+        Ok(Outset::of_one(lane, known))
+    }
+
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
-        let was_assigned = std::mem::replace(&mut *lock(&self.is_assigned), true);
-        Ok((!was_assigned).then(|| LaneChange::Assigned(self.lane.clone())))
+        let was_told = self.is_told.swap(true, Ordering::Relaxed);
+        Ok((!was_told).then(|| LaneChange::assigned(self.lane().clone())))
     }
 
     async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {
@@ -103,9 +129,8 @@ impl Source for StdinSource {
         from: Position,
         _journal: Arc<dyn Journal>,
     ) -> Result<Box<dyn LaneReader>, ConnectorError> {
-        let Ok(feed) = Arc::clone(&self.feed).try_lock_owned() else {
-            return Err(StdinSourceError::Busy { lane: lane.clone() }.into());
-        };
+        // One that read it before is about to be dropped.
+        let feed = Arc::clone(&self.feed).lock_owned().await;
         let oldest = lock(&self.kept).front().map_or(feed.next, |kept| kept.from);
         match from.as_number() {
             Some(next) if (oldest..=feed.next).contains(&next) => {
@@ -116,7 +141,7 @@ impl Source for StdinSource {
         }
     }
 
-    fn hint(&self, _lane: &Lane, to: Position) {
+    fn committed(&self, _lane: &Lane, to: Position, _receipts: Option<&Receipts>) {
         let Some(to) = to.as_number() else { return };
         let mut kept = lock(&self.kept);
         while kept.front().is_some_and(|kept| kept.to() <= to) {
@@ -282,7 +307,7 @@ mod tests {
     }
 
     async fn open(source: &StdinSource, from: u64) -> Result<Box<dyn LaneReader>, ConnectorError> {
-        source.open(&source.lane, Position::number(from), Arc::new(NoJournal)).await
+        source.open(source.lane(), Position::number(from), Arc::new(NoJournal)).await
     }
 
     fn values(batch: &RawBatch) -> Vec<(Position, String)> {
@@ -319,10 +344,46 @@ mod tests {
     async fn every_run_is_a_lane_of_its_own() {
         let (one, other) = (over(tokio::io::empty()), over(tokio::io::empty()));
         let lane = one.next_change().await.unwrap();
-        assert_eq!(lane, Some(LaneChange::Assigned(one.lane.clone())));
+        assert_eq!(lane, Some(LaneChange::assigned(one.lane().clone())));
         assert_eq!(one.next_change().await.unwrap(), None);
-        assert_ne!(one.lane, other.lane);
+        assert_ne!(one.lane(), other.lane());
         assert!(open(&one, 0).await.unwrap().read(MOST).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_later_run_is_newer_whatever_the_clock_says() {
+        let mut known = Known::default();
+        let mut lanes = vec![Lane::new(format!("stdin-{}", Uuid::now_v7()))];
+        known.lanes.insert(lanes[0].clone(), Position::number(7));
+        for _ in 0..12 {
+            let source = over(tokio::io::empty());
+            source.resume(&known).await.unwrap();
+            lanes.push(source.lane().clone());
+            known.lanes.insert(source.lane().clone(), Position::number(7));
+        }
+        assert!(lanes.is_sorted() && lanes[12].name().starts_with("stdin-run-0000000012-"));
+    }
+
+    /// As when an edit has the lanes begin anew.
+    #[tokio::test]
+    async fn a_run_that_begins_anew_has_the_same_lane_and_loses_nothing() {
+        let source = over(io::Cursor::new(lines(0..10)));
+        source.resume(&Known::default()).await.unwrap();
+        let lane = source.lane().clone();
+        let mut reader = open(&source, 0).await.unwrap();
+        reader.read(Most { records: 4, ..MOST }).await.unwrap().unwrap();
+        drop(reader);
+        source.committed(&lane, Position::number(2), None);
+        let known = Known { lanes: [(lane.clone(), Position::number(2))].into(), has_run: true };
+        assert_eq!(source.resume(&known).await.unwrap(), Outset::default());
+        let change = source.next_change().await.unwrap();
+        assert_eq!(change, Some(LaneChange::assigned(lane)));
+        let mut reader = open(&source, 2).await.unwrap();
+        let mut found = Vec::new();
+        while let Some(batch) = reader.read(MOST).await.unwrap() {
+            found.extend(values(&batch));
+        }
+        assert_eq!(found, numbered(2..10));
     }
 
     #[tokio::test]
@@ -351,9 +412,10 @@ mod tests {
         for _ in 0..2 {
             reader.read(most).await.unwrap().unwrap();
         }
-        assert_eq!(open(&source, 0).await.unwrap_err().class, ErrorClass::Transient, "still read");
-        drop(reader);
-        source.hint(&source.lane, Position::number(3));
+        // The next reader waits for the one before it.
+        let (opened, ()) = tokio::join!(open(&source, 0), async { drop(reader) });
+        drop(opened.unwrap());
+        source.committed(source.lane(), Position::number(3), None);
         assert_eq!(open(&source, 0).await.unwrap_err().class, ErrorClass::Fatal, "it is gone");
 
         let mut reader = open(&source, 3).await.unwrap();
@@ -363,7 +425,7 @@ mod tests {
             found.extend(values(&batch));
         }
         assert_eq!(found, numbered(3..10));
-        source.hint(&source.lane, Position::number(10));
+        source.committed(source.lane(), Position::number(10), None);
         assert!(lock(&source.kept).is_empty());
     }
 

@@ -169,7 +169,8 @@ impl History {
 
     async fn read_all(&self) -> Result<Batches, CliError> {
         let told = sinks::told;
-        let Some(LaneChange::Assigned(lane)) = self.source.next_change().await.map_err(told)?
+        let Some(LaneChange::Assigned { lane, .. }) =
+            self.source.next_change().await.map_err(told)?
         else {
             unreachable!("objects are one lane");
         };

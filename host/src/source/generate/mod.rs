@@ -13,7 +13,6 @@ mod tests;
 mod words;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -21,11 +20,12 @@ use async_trait::async_trait;
 use crate::pipeline::config::{GenerateProfile, GenerateSourceConfig};
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, RawRecord, SourceId};
 
-use super::{Bounds, Journal, LaneChange, LaneReader, Most, Source};
+use super::{Bounds, Journal, Known, LaneChange, LaneReader, Most, OneLane, Outset, Source};
 use pace::Pace;
 pub use posts::Posts;
 use posts::{Wire, one_in, pick};
 
+const LANE: &str = "generate";
 /// Raised with every change that makes another record of the same seed.
 const FORMAT: u32 = 1;
 /// 2024-01-01T00:00:00Z: the time of record 0, in microseconds. Records are a millisecond apart.
@@ -36,12 +36,12 @@ const POST_BYTES: usize = 900;
 #[derive(Debug)]
 pub struct GenerateSource {
     config: GenerateSourceConfig,
-    is_assigned: AtomicBool,
+    lane: OneLane,
 }
 
 impl GenerateSource {
     pub fn new(config: &GenerateSourceConfig) -> Self {
-        Self { config: config.clone(), is_assigned: AtomicBool::new(false) }
+        Self { config: config.clone(), lane: OneLane::new(LANE) }
     }
 }
 
@@ -58,9 +58,16 @@ impl Source for GenerateSource {
         Ok(SourceId::new(format!("generate:{profile}:{seed}{keys}:v{FORMAT}")))
     }
 
+    async fn resume(&self, known: &Known) -> Result<Outset, ConnectorError> {
+        let mut outset = self.lane.resume(known);
+        if let Some(count) = self.config.count {
+            outset.ends.insert(self.lane.lane.clone(), Position::number(count));
+        }
+        Ok(outset)
+    }
+
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
-        let is_first = !self.is_assigned.swap(true, Ordering::Relaxed);
-        Ok(is_first.then(|| LaneChange::Assigned(Lane::new("generate"))))
+        Ok(self.lane.next_change())
     }
 
     async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {

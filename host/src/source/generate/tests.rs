@@ -385,7 +385,7 @@ async fn what_makes_other_records_is_another_source() {
     }
     let source = GenerateSource::new(&base);
     let lane = Lane::new("generate");
-    assert_eq!(source.next_change().await.unwrap(), Some(LaneChange::Assigned(lane.clone())));
+    assert_eq!(source.next_change().await.unwrap(), Some(LaneChange::assigned(lane.clone())));
     assert_eq!(source.next_change().await.unwrap(), None);
     let other = Position::at(&[0, 0, 0]);
     let refused = source.open(&lane, other, Arc::new(NoJournal)).await.unwrap_err();

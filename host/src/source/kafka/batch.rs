@@ -61,7 +61,7 @@ impl Filling {
         });
         if headers > HEADERS_MAX && fault.is_none() {
             fault = Some(Box::new(RawFault {
-                reason: format!("record has more than {HEADERS_MAX} headers"),
+                reason: RawFault::TOO_MANY_HEADERS.to_owned(),
                 detail: Some(format!("{headers} headers")),
             }));
         }

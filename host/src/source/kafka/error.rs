@@ -46,8 +46,8 @@ pub enum KafkaSourceError {
 
     #[error("lane {lane} is no partition of {topics}")]
     OtherLane { lane: Lane, topics: String },
-    #[error("partition {lane} is not ours at present")]
-    NotOurs { lane: Lane },
+    #[error("partition {lane} is being read already")]
+    Busy { lane: Lane },
     #[error("lane {lane} cannot be read from: {reason}")]
     Fetch { lane: Lane, reason: String },
     #[error("lane {lane} stands at {from}, which is no place in a partition")]
@@ -79,7 +79,7 @@ impl KafkaSourceError {
         match self {
             Self::Unreachable { .. }
             | Self::Request { .. }
-            | Self::NotOurs { .. }
+            | Self::Busy { .. }
             | Self::Fetch { .. } => ErrorClass::Transient,
             Self::File { .. }
             | Self::Denied { .. }
@@ -145,7 +145,7 @@ impl KafkaSourceError {
             | Self::Request { .. }
             | Self::NoLane
             | Self::OtherLane { .. }
-            | Self::NotOurs { .. }
+            | Self::Busy { .. }
             | Self::Fetch { .. }
             | Self::OtherPosition { .. } => return None,
         })

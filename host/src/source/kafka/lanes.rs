@@ -56,10 +56,19 @@ struct Slot {
     has_ended: bool,
 }
 
+/// What librdkafka has read of a partition.
+pub(super) enum Queue {
+    Open(PartitionQueue<Context>),
+    /// Another opening of ours has taken its place, or nobody reads any more.
+    Closed,
+    /// The partition is not ours any more, which everybody is told who has to know.
+    Revoked,
+}
+
 /// Records of a partition from the place on where it was opened.
 pub(super) struct Opening {
-    /// None once it is closed. Nobody else may take records out: they would be missed here.
-    pub queue: Mutex<Option<PartitionQueue<Context>>>,
+    /// Nobody else may take records out: they would be missed here.
+    pub queue: Mutex<Queue>,
     /// There may be more in the queue, or it is closed.
     pub ready: Arc<Notify>,
 }
@@ -71,8 +80,8 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    fn close(&self) {
-        *lock(&self.queue) = None;
+    fn close(&self, how: Queue) {
+        *lock(&self.queue) = how;
         self.ready.notify_one();
     }
 }
@@ -94,7 +103,7 @@ impl Lanes {
     }
 
     pub(super) fn fail(&self, error: KafkaSourceError) {
-        // Nobody hears it who does not want to.
+        // Whoever listens no longer does not want to know.
         let _ = self.changes.send(Err(error));
     }
 
@@ -110,7 +119,7 @@ impl Lanes {
             let (topic, partition) = (one.topic().to_owned(), one.partition());
             if let Entry::Vacant(new) = state.lanes.entry(lane.clone()) {
                 new.insert(Slot { topic, partition, opening: None, has_ended: false });
-                let _ = self.changes.send(Ok(LaneChange::Assigned(lane)));
+                let _ = self.changes.send(Ok(LaneChange::assigned(lane)));
             }
         }
         state.has_joined = true;
@@ -129,7 +138,7 @@ impl Lanes {
             let lane = lane_of(one.topic(), one.partition());
             let Some(slot) = state.lanes.remove(&lane) else { continue };
             if let Some(opening) = slot.opening {
-                opening.close();
+                opening.close(Queue::Revoked);
                 read.add_partition(one.topic(), one.partition());
             }
             state.hints.remove(&lane);
@@ -143,30 +152,49 @@ impl Lanes {
         self.changed.notify_one();
     }
 
+    /// All lanes that are ours are told once more, in place of `before`, what was told and not heard.
+    pub(super) fn tell_again(&self, before: &mut mpsc::UnboundedReceiver<Change>) {
+        let mut state = lock(&self.state);
+        while let Ok(change) = before.try_recv() {
+            if change.is_err() {
+                let _ = self.changes.send(change);
+            }
+        }
+        let Some(client) = state.client.upgrade() else { return };
+        for (lane, slot) in &mut state.lanes {
+            if let Err(error) = slot.close(&client) {
+                tracing::warn!(lane = %lane, "the partition could not be given back: {error}");
+            }
+            let _ = self.changes.send(Ok(LaneChange::assigned(lane.clone())));
+        }
+    }
+
+    /// None if the partition is not ours any more.
     pub(super) fn open(
         &self,
         lane: &Lane,
         from: KafkaPosition,
-    ) -> Result<Arc<Opening>, KafkaSourceError> {
-        let not_ours = || KafkaSourceError::NotOurs { lane: lane.clone() };
+    ) -> Result<Option<Arc<Opening>>, KafkaSourceError> {
         let refused = |error: KafkaError| KafkaSourceError::Fetch {
             lane: lane.clone(),
             reason: error.to_string(),
         };
         let mut state = lock(&self.state);
-        let client = state.client.upgrade().ok_or_else(not_ours)?;
-        let slot = state.lanes.get_mut(lane).ok_or_else(not_ours)?;
+        let Some(client) = state.client.upgrade() else { return Ok(None) };
+        let Some(slot) = state.lanes.get_mut(lane) else { return Ok(None) };
         slot.close(&client).map_err(refused)?;
 
         // From the queue's first record on: it is taken before librdkafka gets the partition.
-        let mut queue =
-            client.split_partition_queue(&slot.topic, slot.partition).ok_or_else(not_ours)?;
+        let queue = client.split_partition_queue(&slot.topic, slot.partition);
+        let Some(mut queue) = queue else {
+            return Err(KafkaSourceError::Busy { lane: lane.clone() });
+        };
         let ready = Arc::new(Notify::new());
         queue.set_nonempty_callback({
             let ready = Arc::clone(&ready);
             move || ready.notify_one()
         });
-        let opening = Arc::new(Opening { queue: Mutex::new(Some(queue)), ready });
+        let opening = Arc::new(Opening { queue: Mutex::new(Queue::Open(queue)), ready });
         let mut partition = TopicPartitionList::new();
         let offset = Offset::Offset(from.offset);
         partition.add_partition_offset(&slot.topic, slot.partition, offset).map_err(refused)?;
@@ -175,7 +203,7 @@ impl Lanes {
         client.incremental_assign(&partition).map_err(refused)?;
         slot.opening = Some(Arc::clone(&opening));
         slot.has_ended = false;
-        Ok(opening)
+        Ok(Some(opening))
     }
 
     /// The reader is gone.
@@ -210,7 +238,7 @@ impl Lanes {
         have_ended.then_some((state.changed, lack))
     }
 
-    pub(super) fn hint(&self, lane: &Lane, to: KafkaPosition) {
+    pub(super) fn committed(&self, lane: &Lane, to: KafkaPosition) {
         lock(&self.state).hints.insert(lane.clone(), to);
     }
 
@@ -225,7 +253,7 @@ impl Lanes {
         state.client = Weak::new();
         for (_, slot) in state.lanes.drain() {
             if let Some(opening) = slot.opening {
-                opening.close();
+                opening.close(Queue::Closed);
             }
         }
     }
@@ -234,7 +262,7 @@ impl Lanes {
 impl Slot {
     fn close(&mut self, client: &Client) -> Result<(), KafkaError> {
         let Some(opening) = self.opening.take() else { return Ok(()) };
-        opening.close();
+        opening.close(Queue::Closed);
         let mut partition = TopicPartitionList::new();
         partition.add_partition(&self.topic, self.partition);
         client.incremental_unassign(&partition)

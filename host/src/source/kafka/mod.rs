@@ -32,15 +32,17 @@ mod settings;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer as _;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::batch::Filling;
 use self::cluster::Cluster;
@@ -48,9 +50,11 @@ use self::context::{Client, Context, Tokens, Trouble};
 use self::lanes::{Change, Lanes};
 use self::reader::{KafkaReader, Place};
 use self::serve::Service;
-use super::{Bounds, Journal, LaneChange, LaneReader, Source, SourceOptions};
+use super::{
+    Bounds, Journal, Known, LaneChange, LaneReader, Outset, Receipts, Source, SourceOptions,
+};
 use crate::pipeline::config::{KafkaMechanism, KafkaSourceConfig, KafkaStart};
-use crate::record::{ConnectorError, Lane, Position, SourceId};
+use crate::record::{ConnectorError, Lane, Position, SourceId, Start};
 
 pub use self::error::KafkaSourceError;
 pub use self::position::KafkaPosition;
@@ -64,10 +68,8 @@ pub struct KafkaSource {
     lanes: Arc<Lanes>,
     service: Service,
     changes: tokio::sync::Mutex<UnboundedReceiver<Change>>,
-    /// The lanes that there were at the start.
-    first: OnceLock<HashSet<Lane>>,
-    /// Whether the pipeline runs for the first time.
-    is_first_run: OnceLock<bool>,
+    /// The lanes that there were when the run began.
+    first: Mutex<HashSet<Lane>>,
     has_joined: Mutex<bool>,
     /// Where lanes end that are to end.
     ends: Mutex<HashMap<Lane, i64>>,
@@ -90,6 +92,10 @@ fn lane_of(topic: &str, partition: i32) -> Lane {
 fn partition_of(lane: &Lane) -> Option<(&str, i32)> {
     let (topic, partition) = lane.name().rsplit_once('-')?;
     Some((topic, partition.parse().ok()?))
+}
+
+fn at(topic_id: Uuid, offset: i64) -> Position {
+    KafkaPosition { topic_id, offset, leader_epoch: -1 }.into()
 }
 
 /// Nothing that is done under these locks can panic half-way.
@@ -121,16 +127,10 @@ impl KafkaSource {
             service: Service::start(group, asker, Arc::clone(&lanes))?,
             lanes,
             changes: tokio::sync::Mutex::new(changes),
-            first: OnceLock::new(),
-            is_first_run: OnceLock::new(),
+            first: Mutex::default(),
             has_joined: Mutex::default(),
             ends: Mutex::default(),
         })
-    }
-
-    fn first(&self) -> &HashSet<Lane> {
-        static NONE: OnceLock<HashSet<Lane>> = OnceLock::new();
-        self.first.get().unwrap_or_else(|| NONE.get_or_init(HashSet::new))
     }
 
     /// Joins the group, unless that is done.
@@ -141,7 +141,7 @@ impl KafkaSource {
         }
         let SourceOptions { pipeline, prefetch_bytes, .. } = &self.options;
         let settings = self.settings.clone();
-        let partitions = self.first().len();
+        let partitions = lock(&self.first).len();
         let settings =
             settings::member(settings, &self.config, pipeline, *prefetch_bytes, partitions);
         let context = Context {
@@ -177,6 +177,72 @@ impl KafkaSource {
         })
     }
 
+    /// All partitions that there are now, with the ids of their topics.
+    async fn places(&self) -> Result<Vec<(Place, Uuid)>, KafkaSourceError> {
+        let topics = self.cluster.topics(&self.config.topics).await?;
+        let places = topics.iter().flat_map(|topic| {
+            let partitions = 0..i32::try_from(topic.partitions).unwrap_or(i32::MAX);
+            partitions.map(|partition| {
+                let place = self.place(&lane_of(&topic.name, partition))?;
+                Ok((place, topic.id))
+            })
+        });
+        places.collect()
+    }
+
+    /// A pipeline that has read other topics only is another one under the same name.
+    fn is_of_our_topics(&self, known: &Known) -> Result<(), KafkaSourceError> {
+        let lanes = known.lanes.keys();
+        let known: BTreeSet<_> = lanes.filter_map(partition_of).map(|(topic, _)| topic).collect();
+        if known.is_empty() || self.topics.iter().any(|topic| known.contains(&**topic)) {
+            return Ok(());
+        }
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        let (pipeline, here) = (Arc::clone(&self.options.pipeline), self.config.topics.join(", "));
+        Err(KafkaSourceError::OtherTopics { pipeline, known, here })
+    }
+
+    /// Where lanes start and end, as far as that is asked for.
+    async fn outset(&self, known: &Known) -> Result<Outset, KafkaSourceError> {
+        const AT_ONCE: usize = 16;
+        let (until_end, has_run) = (self.options.until_end, known.has_run);
+        if !until_end && has_run {
+            return Ok(Outset::default());
+        }
+        let places = stream::iter(self.places().await?);
+        let asked = places.map(|(place, topic_id)| async move {
+            let start = match has_run {
+                true => None,
+                false => Some(self.start_of(&place, topic_id).await?),
+            };
+            let end = match until_end {
+                true => Some(self.cluster.extent(&place.topic, place.partition).await?.ends),
+                false => None,
+            };
+            Ok::<_, KafkaSourceError>((place.lane, start, end.map(|end| at(topic_id, end))))
+        });
+        let mut asked = asked.buffer_unordered(AT_ONCE).boxed();
+        let mut outset = Outset::default();
+        while let Some((lane, start, end)) = asked.try_next().await? {
+            outset.starts.extend(start.map(|start| (lane.clone(), start)));
+            outset.ends.extend(end.map(|end| (lane, end)));
+        }
+        Ok(outset)
+    }
+
+    /// Where `start:` puts a partition.
+    async fn start_of(&self, place: &Place, topic_id: Uuid) -> Result<Position, KafkaSourceError> {
+        let Place { topic, partition, .. } = place;
+        Ok(match self.config.start {
+            // It is asked for when the lane is claimed.
+            KafkaStart::Earliest => Position::Start(Start::Earliest),
+            KafkaStart::Latest => at(topic_id, self.cluster.extent(topic, *partition).await?.ends),
+            KafkaStart::Time(time) => {
+                at(topic_id, self.cluster.at_time(topic, *partition, time).await?)
+            }
+        })
+    }
+
     /// Where the lane ends, if it is to end: as it was when that was asked first.
     async fn end(&self, place: &Place) -> Result<Option<i64>, KafkaSourceError> {
         if !self.options.until_end {
@@ -202,17 +268,19 @@ impl Source for KafkaSource {
     /// The cluster. Topics are part of lanes and of positions.
     async fn identity(&self) -> Result<SourceId, ConnectorError> {
         let id = self.cluster.id().await?;
-        let topics = self.cluster.topics(&self.config.topics).await?;
-        let lanes = topics.iter().flat_map(|topic| {
-            let partitions = 0..i32::try_from(topic.partitions).unwrap_or(i32::MAX);
-            partitions.map(|partition| lane_of(&topic.name, partition))
-        });
-        self.first.get_or_init(|| lanes.collect());
+        let places = self.places().await?;
+        *lock(&self.first) = places.into_iter().map(|(place, _)| place.lane).collect();
         Ok(SourceId::new(format!("kafka:{id}")))
     }
 
-    async fn resume(&self, known: &[Lane]) -> Result<(), ConnectorError> {
-        self.is_first_run.get_or_init(|| known.is_empty());
+    async fn resume(&self, known: &Known) -> Result<Outset, ConnectorError> {
+        self.is_of_our_topics(known)?;
+        let outset = self.outset(known).await?;
+        let ends = outset.ends.iter();
+        let ends = ends.filter_map(|(lane, end)| {
+            Some((lane.clone(), KafkaPosition::try_from(*end).ok()?.offset))
+        });
+        *lock(&self.ends) = ends.collect();
         let group = self.config.group(&self.options.pipeline);
         let client = self.settings.get("client.id").unwrap_or_default().to_owned();
         let strangers = self.cluster.strangers(group.clone(), client).await;
@@ -222,14 +290,8 @@ impl Source for KafkaSource {
                 strangers.join(", ")
             );
         }
-        let known: BTreeSet<_> =
-            known.iter().filter_map(partition_of).map(|(topic, _)| topic).collect();
-        if known.is_empty() || self.topics.iter().any(|topic| known.contains(&**topic)) {
-            return Ok(());
-        }
-        let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        let (pipeline, here) = (Arc::clone(&self.options.pipeline), self.config.topics.join(", "));
-        Err(KafkaSourceError::OtherTopics { pipeline, known, here }.into())
+        self.lanes.tell_again(&mut *self.changes.lock().await);
+        Ok(outset)
     }
 
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
@@ -243,7 +305,7 @@ impl Source for KafkaSource {
                 return Ok(Some(change?));
             }
             let until_end = self.options.until_end;
-            let ended = until_end.then(|| self.lanes.all_ended(self.first())).flatten();
+            let ended = until_end.then(|| self.lanes.all_ended(&lock(&self.first))).flatten();
             let over = match ended {
                 Some((_, 0)) => return Ok(None),
                 Some((since, _)) => Some(since + self.config.session_timeout.0 + GRACE),
@@ -272,30 +334,16 @@ impl Source for KafkaSource {
     async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError> {
         let place = self.place(lane)?;
         let topic_id = self.cluster.topic_id(&place.topic).await?;
-        let is_first = self.is_first_run.get().is_none_or(|is_first| *is_first);
-        let start = if is_first && self.first().contains(lane) {
-            self.config.start
-        } else {
-            KafkaStart::Earliest
-        };
-        let offset = match start {
-            KafkaStart::Time(time) => {
-                self.cluster.at_time(&place.topic, place.partition, time).await?
-            }
-            KafkaStart::Earliest | KafkaStart::Latest => {
-                let extent = self.cluster.extent(&place.topic, place.partition).await?;
-                if start == KafkaStart::Latest { extent.ends } else { extent.begins }
-            }
-        };
-        Ok(KafkaPosition { topic_id, offset, leader_epoch: -1 }.into())
+        let extent = self.cluster.extent(&place.topic, place.partition).await?;
+        Ok(at(topic_id, extent.begins))
     }
 
     async fn bounds(&self, lane: &Lane) -> Result<Bounds, ConnectorError> {
         let place = self.place(lane)?;
         let topic_id = self.cluster.topic_id(&place.topic).await?;
         let extent = self.cluster.extent(&place.topic, place.partition).await?;
-        let at = |offset| KafkaPosition { topic_id, offset, leader_epoch: -1 }.into();
-        Ok(Bounds { earliest: Some(at(extent.begins)), latest: Some(at(extent.ends)) })
+        let (earliest, latest) = (at(topic_id, extent.begins), at(topic_id, extent.ends));
+        Ok(Bounds { earliest: Some(earliest), latest: Some(latest) })
     }
 
     async fn open(
@@ -309,7 +357,10 @@ impl Source for KafkaSource {
         let from = KafkaPosition::try_from(from).map_err(other)?;
         place.check(&self.cluster, from).await?;
         let end = self.end(&place).await?;
-        let opening = self.lanes.open(lane, from)?;
+        let Some(opening) = self.lanes.open(lane, from)? else {
+            // Whoever hears of it drops who waits here.
+            return std::future::pending().await;
+        };
         Ok(Box::new(KafkaReader {
             place,
             cluster: Arc::clone(&self.cluster),
@@ -326,9 +377,9 @@ impl Source for KafkaSource {
         }))
     }
 
-    fn hint(&self, lane: &Lane, to: Position) {
+    fn committed(&self, lane: &Lane, to: Position, _receipts: Option<&Receipts>) {
         if let Ok(to) = to.try_into() {
-            self.lanes.hint(lane, to);
+            self.lanes.committed(lane, to);
         }
     }
 }

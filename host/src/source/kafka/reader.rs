@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::batch::{self, Filling};
 use super::cluster::Cluster;
-use super::lanes::{Lanes, Opening};
+use super::lanes::{Lanes, Opening, Queue};
 use super::{KafkaPosition, KafkaSourceError, lock};
 use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, Lane, RawBatch};
@@ -53,6 +53,8 @@ enum Taken {
     Batch,
     Nothing,
     End,
+    /// The partition is not ours any more.
+    Revoked,
 }
 
 #[async_trait]
@@ -66,6 +68,8 @@ impl LaneReader for KafkaReader {
                     self.lanes.ended(&self.place.lane);
                     return Ok(None);
                 }
+                // Whoever hears of it drops this reader.
+                Ok(Taken::Revoked) => std::future::pending().await,
                 Err(error) => return Err(self.explained(error).await.into()),
             }
         }
@@ -87,8 +91,10 @@ impl KafkaReader {
             return Err(error);
         }
         let queue = lock(&self.opening.queue);
-        let Some(queue) = &*queue else {
-            return Err(KafkaError::Canceled);
+        let queue = match &*queue {
+            Queue::Open(queue) => queue,
+            Queue::Closed => return Err(KafkaError::Canceled),
+            Queue::Revoked => return Ok(Taken::Revoked),
         };
         while !self.has_ended && !self.filling.is_full(most) {
             match queue.poll(Duration::ZERO) {
@@ -135,7 +141,7 @@ impl KafkaReader {
         let lane = self.place.lane.clone();
         let topic = self.place.topic.to_string();
         match error {
-            KafkaError::Canceled => KafkaSourceError::NotOurs { lane },
+            KafkaError::Canceled => KafkaSourceError::Busy { lane },
             KafkaError::MessageConsumption(AutoOffsetReset) => {
                 match self.place.check(&self.cluster, self.next).await {
                     Err(error) => error,

@@ -18,7 +18,7 @@ pub(crate) const FORMAT: u32 = 2;
 pub(crate) const FOLDER: &str = "index";
 
 /// The first line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct IndexHead<'a> {
     pub format: u32,
     /// The lane that the records were read from.

@@ -4,28 +4,22 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use futures_util::TryStreamExt as _;
+use bytes::{Buf as _, BytesMut};
+use object_store::Error as StoreError;
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectStoreExt as _};
-use tokio::io::AsyncReadExt as _;
 
-use super::error::Lift;
+use super::error::{Lift, of_store};
+use super::index::{Index, Stretch, unfit};
 use super::look::Shelf;
 use super::object::{Opened, Rest};
 use super::replay::Meant;
 use super::{ObjectPosition, ObjectsSourceError};
-use crate::objects::{IndexEntry, IndexHead, OWN, index};
-use crate::pipeline::config::Compression;
+use crate::objects::{OWN, index};
 use crate::record::{
     ArchivedPlace, Lane, Past, Place, Position, RawBatch, RawHeader, RawRecord, Span,
 };
 use crate::source::Most;
 use crate::source::frame::too_large;
-use crate::source::inflate::inflate;
-
-/// A record that is larger than this was never written by us.
-const RECORD_BYTES_MAX: u64 = 1 << 30;
 
 /// A place where indexes may be of the objects that are read.
 #[derive(Debug, Clone)]
@@ -55,7 +49,7 @@ impl IndexFolder {
         Ok(found.into())
     }
 
-    fn index_of(&self, object: &Path) -> Option<Path> {
+    pub fn index_of(&self, object: &Path) -> Option<Path> {
         let below = object.prefix_match(&self.of)?;
         Some(self.folder.parts().chain(below).collect())
     }
@@ -70,66 +64,14 @@ async fn folders(shelf: &Shelf, folder: &Path) -> Result<Vec<Path>, ObjectsSourc
     }
 }
 
-/// The index of an object, as it is read.
-#[derive(Debug)]
-pub(super) struct Index {
-    head: IndexHead<'static>,
-    /// The lines of those records that were not handed out.
-    lines: Bytes,
-}
-
-impl Index {
-    /// The index of an object, if it has one.
-    pub async fn read(
-        shelf: &Shelf,
-        folders: &[IndexFolder],
-        object: &Path,
-    ) -> Result<Option<Self>, io::Error> {
-        for folder in folders {
-            let Some(path) = folder.index_of(object) else { continue };
-            let got = match shelf.root.store.get(&path).await {
-                Ok(got) => got,
-                Err(StoreError::NotFound { .. }) => continue,
-                Err(cause) => return Err(cause.into()),
-            };
-            let stored = got.into_stream().map_err(io::Error::from);
-            let stored = tokio_util::io::StreamReader::new(Box::pin(stored));
-            let mut bytes = Vec::new();
-            inflate(stored, Compression::Auto).await?.read_to_end(&mut bytes).await?;
-            return Self::parse(bytes.into()).map(Some);
-        }
-        Ok(None)
-    }
-
-    fn parse(mut lines: Bytes) -> Result<Self, io::Error> {
-        let head = next_line(&lines).ok_or_else(unfit)?;
-        let length = head.len();
-        let head: IndexHead<'_> = serde_json::from_slice(head)?;
-        if head.format > index::FORMAT {
-            return Err(io::Error::other("its index was written by a newer pinhost"));
-        }
-        let head = head.into_owned();
-        lines.advance(length);
-        Ok(Self { head, lines })
-    }
-}
-
-/// The line with its end.
-fn next_line(lines: &[u8]) -> Option<&[u8]> {
-    let end = memchr::memchr(b'\n', lines)?;
-    Some(&lines[..=end])
-}
-
-fn unfit() -> io::Error {
-    io::Error::other("its index is that of another object")
-}
-
 /// An object whose index is known, and what is still to be read of it.
 #[derive(Debug)]
 pub(super) struct Indexed {
     object: String,
     lift: Lift,
     index: Index,
+    /// Records that are to be passed by before the first.
+    skip: u64,
     lane: Option<Lane>,
     topic: Option<Arc<str>>,
     /// Where the next record stands.
@@ -143,16 +85,6 @@ pub(super) struct Indexed {
     meant: Meant,
 }
 
-/// The next records, as their lines say.
-#[derive(Debug)]
-struct Stretch<'a> {
-    entries: Vec<IndexEntry<'a>>,
-    /// Of the lines.
-    length: usize,
-    /// Where the record behind these stands.
-    next: Option<Position>,
-}
-
 impl Indexed {
     /// From a record on.
     pub fn new(
@@ -161,31 +93,37 @@ impl Indexed {
         from: ObjectPosition,
         record_bytes_max: usize,
         meant: Meant,
-    ) -> Result<Self, ObjectsSourceError> {
+    ) -> Self {
         let Opened { start, rest, object, lift, index: _, answered_in: _ } = opened;
-        let mut indexed = Self {
+        Self {
             object,
             lift,
             lane: index.head.lane.as_deref().map(Lane::new),
             topic: index.head.topic.as_deref().map(Into::into),
             index,
+            skip: from.row,
             at: from,
             bytes: start,
             before: 0,
             rest,
             record_bytes_max,
             meant,
-        };
-        for _ in 0..from.row {
-            let line = next_line(&indexed.index.lines).map(<[u8]>::len);
-            let length = line.ok_or_else(|| indexed.damaged(unfit()))?;
-            indexed.index.lines.advance(length);
         }
-        Ok(indexed)
     }
 
     fn damaged(&self, cause: io::Error) -> ObjectsSourceError {
         ObjectsSourceError::Damaged { object: self.object.clone(), lift: self.lift.clone(), cause }
+    }
+
+    /// The index cannot be read on.
+    fn failed(&self, cause: io::Error) -> ObjectsSourceError {
+        let object = self.object.clone();
+        // What neither the store nor the operating system says is said by who decompresses.
+        if of_store(&cause).is_some() || cause.raw_os_error().is_some() {
+            ObjectsSourceError::Read { object, cause }
+        } else {
+            self.damaged(cause)
+        }
     }
 
     /// The next records; none behind the last. Those come when the whole object was read and is still the
@@ -201,20 +139,22 @@ impl Indexed {
     }
 
     async fn read_on(&mut self, most: Most) -> Result<Option<RawBatch>, ObjectsSourceError> {
-        let lines = self.index.lines.clone();
-        let stretch = stretch(&lines, most).map_err(|cause| self.damaged(cause))?;
+        let skipped = self.index.skip(&mut self.skip).await;
+        skipped.map_err(|cause| self.failed(cause))?;
+        let lines = self.index.lines(most).await.map_err(|cause| self.failed(cause))?;
+        let stretch = self.index.stretch(&lines, most).map_err(|cause| self.damaged(cause))?;
         let Some((first, last)) = stretch.entries.first().zip(stretch.entries.last()) else {
             return Ok(None);
         };
         let (from, to, end) = (first.from, last.to, self.index.head.bytes);
-        let is_last = stretch.length == lines.len();
+        let is_last = stretch.is_last;
         self.read_to(from, if is_last { end.max(to) } else { to }).await?;
         let there = self.before + self.bytes.len() as u64;
         if there < to || is_last && there != end {
             return Err(self.damaged(unfit()));
         }
         let batch = self.batch(&stretch, from);
-        self.index.lines.advance(stretch.length);
+        self.index.advance(&stretch);
         Ok(Some(batch))
     }
 
@@ -272,7 +212,7 @@ impl Indexed {
             places.push(ArchivedPlace { at: entry.position, next });
             self.at.row += 1;
         }
-        if stretch.length == self.index.lines.len() {
+        if stretch.is_last {
             self.at = self.at.next_object();
         }
         RawBatch {
@@ -303,28 +243,6 @@ impl Indexed {
     pub fn next(&self) -> ObjectPosition {
         self.at
     }
-}
-
-fn stretch(lines: &[u8], most: Most) -> Result<Stretch<'_>, io::Error> {
-    let (mut entries, mut length, mut start) = (Vec::<IndexEntry<'_>>::new(), 0, None);
-    let mut next = None;
-    while let Some(line) = next_line(&lines[length..]) {
-        let entry: IndexEntry<'_> = serde_json::from_slice(line)?;
-        let begin = *start.get_or_insert(entry.from);
-        let is_sound = entries.last().map_or(begin, |last| last.to) <= entry.from
-            && (entry.from..=entry.from.saturating_add(RECORD_BYTES_MAX)).contains(&entry.to);
-        if !is_sound {
-            return Err(unfit());
-        }
-        let is_full = entries.len() >= most.records || entry.to - begin > most.bytes as u64;
-        if is_full && !entries.is_empty() {
-            next = Some(entry.position);
-            break;
-        }
-        entries.push(entry);
-        length += line.len();
-    }
-    Ok(Stretch { entries, length, next })
 }
 
 /// Behind the last record of an object, for an index that does not tell it: those of format 1 hold numbers

@@ -10,7 +10,8 @@ use object_store::{Error as StoreError, ObjectStoreExt as _};
 
 use super::LANE;
 use super::error::{Lift, of_store};
-use super::indexed::{Index, IndexFolder};
+use super::index::Index;
+use super::indexed::IndexFolder;
 use super::input::{Input, Raw};
 use super::look::{Shelf, micros};
 use super::plan::Planned;
@@ -76,7 +77,7 @@ impl Ticket {
             Raw::File(file) => Some(Arc::clone(file)),
             Raw::Stream(_) => None,
         };
-        let index = Index::read(shelf, &self.indexes, &got.meta.location).await;
+        let index = Index::open(shelf, &self.indexes, &got.meta.location).await;
         let index = index.map_err(|cause| self.failed(cause))?;
         let (object, lift) = (self.name(), self.lift());
         let bytes = usize::try_from(self.object.size).unwrap_or(usize::MAX);

@@ -216,7 +216,7 @@ impl ObjectsReader {
                     let (from, most) = (self.held.end, self.record_bytes_max);
                     let meant = self.shelf.replay.as_ref().map(|replay| replay.meant.clone());
                     let meant = meant.unwrap_or_default();
-                    self.indexed = Some(Indexed::new(opened, index, from, most, meant)?);
+                    self.indexed = Some(Indexed::new(opened, index, from, most, meant));
                     self.skip = 0;
                     return Ok(true);
                 }

@@ -15,6 +15,7 @@ use super::{CliError, Exit, output, sinks, threads};
 use crate::connect::Sink;
 use crate::ledger::{DeadLetterFilter, DeadLetterState, Letters, StoredDeadLetter};
 use crate::pipeline::Pipeline;
+use crate::record::RawFault;
 use crate::run::{Live, Retried, retry};
 
 #[derive(Debug, Args)]
@@ -278,7 +279,9 @@ fn retry_all(
         let live = Arc::new(Live::new(pipeline, current.digest, ends, 0));
         let mut pages = Pages::new(&sink, filter);
         let (mut tried, mut retried) = (0, Retried::default());
-        while let Some(letters) = pages.next().await? {
+        let mut parts = Parts::default();
+        while let Some(mut letters) = pages.next().await? {
+            letters.retain(|letter| !parts.take(letter));
             retried += retry(&live, &pool, &letters).await.map_err(|halt| {
                 let error = CliError::failed("").because(&halt);
                 match halt.help_of_connector() {
@@ -289,8 +292,53 @@ fn retry_all(
             tried += letters.len();
         }
         tell(tried, &retried);
-        Ok(Exit::Done)
+        parts.told()
     })
+}
+
+/// Letters that hold a part of their records: what would be tried again is not what was read.
+#[derive(Debug, Default)]
+struct Parts {
+    first: Option<String>,
+    count: u64,
+}
+
+impl Parts {
+    /// Whether it is one of them.
+    fn take(&mut self, letter: &StoredDeadLetter) -> bool {
+        let is_one = letter.step.is_none() && RawFault::cuts(&letter.reason);
+        if is_one {
+            self.count += 1;
+            self.first.get_or_insert_with(|| whole(letter));
+        }
+        is_one
+    }
+
+    fn told(self) -> Result<Exit, CliError> {
+        let Some(first) = self.first else { return Ok(Exit::Done) };
+        let others = match self.count - 1 {
+            0 => String::new(),
+            others => format!("; so do {} more", output::number(others)),
+        };
+        Err(CliError::failed(format!("{first}{others}"))
+            .help("raise `limits.record` if need be, and have the records read again"))
+    }
+}
+
+/// That it cannot be tried again, and where all of its record is.
+fn whole(letter: &StoredDeadLetter) -> String {
+    let StoredDeadLetter { id, lane, position, topic, partition, .. } = letter;
+    let place = position.place();
+    let place = match (topic, partition) {
+        (Some(topic), Some(partition)) => {
+            format!("at offset {place} of partition {partition} of {topic}")
+        }
+        _ => format!("where lane {lane} was read, at {place}"),
+    };
+    let reason = &letter.reason;
+    format!(
+        "{id} holds only a part of its record ({reason}) and was not tried; the whole is {place}"
+    )
 }
 
 /// Before any of them is tried: somebody has typed their ids.

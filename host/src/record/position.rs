@@ -340,12 +340,14 @@ mod tests {
             (seconds, 0..1_000_000_000).prop_filter_map("no such time", |(second, nanos)| {
                 Some(Position::Start(Start::Time(Timestamp::new(second, nanos).ok()?)))
             });
+        let place = (words(), marks());
+        let place = place.prop_map(|(words, mark)| Position::At(Place::new(&words, mark)));
         prop_oneof![
-            Just(Position::Start(Start::Earliest)),
-            Just(Position::Start(Start::Latest)),
-            time,
-            Just(Position::End),
-            6 => (words(), marks()).prop_map(|(words, mark)| Position::At(Place::new(&words, mark))),
+            1 => Just(Position::Start(Start::Earliest)),
+            1 => Just(Position::Start(Start::Latest)),
+            1 => time,
+            1 => Just(Position::End),
+            6 => place,
         ]
     }
 

@@ -98,6 +98,18 @@ pub struct RawFault {
     pub detail: Option<String>,
 }
 
+impl RawFault {
+    pub const TOO_LARGE: &str = "record is larger than limits.record";
+    pub const TOO_MANY_HEADERS: &str = "record has more than 1000 headers";
+    pub const UNENDED: &str = "the array of records does not end";
+
+    /// Whether a dead letter with this reason holds only a part of its record, so that trying it again
+    /// would take that part for the record.
+    pub fn cuts(reason: &str) -> bool {
+        [Self::TOO_LARGE, Self::TOO_MANY_HEADERS, Self::UNENDED].contains(&reason)
+    }
+}
+
 /// A range, in half the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {

@@ -91,3 +91,31 @@ fn however_many_letters_there_are_each_is_exported_and_retried_once() {
         assert!(letters(&left.stdout).iter().all(|letter| letter["attempts"] == 2));
     }
 }
+
+/// What is kept of a record that is too large is not the record.
+#[test]
+fn a_letter_that_holds_a_part_of_its_record_is_not_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = "\
+name: parts
+source: { objects: { url: in, settle: 0s } }
+sink: { objects: { url: out } }
+limits: { record: 100KiB }
+dead_letters: { max_ratio: 1 }
+";
+    fs::write(folder.path().join("p.yaml"), yaml).unwrap();
+    fs::create_dir(folder.path().join("in")).unwrap();
+    let large = format!("{{\"a\": 1}}\n{{\"a\": \"{}\"}}\n", "x".repeat(200 << 10));
+    fs::write(folder.path().join("in/a.json"), large).unwrap();
+    let run = |args: &[&str]| said(command(pinhost!(), folder.path()).args(args));
+    run(&["run", "--until-end", "p.yaml"]).done();
+    let told = [
+        "objects:0.0.1 holds only a part of its record (record is larger than limits.record)",
+        "the whole is where lane objects was read, at 0.0.1",
+        "raise `limits.record`",
+    ];
+    run(&["dead-letters", "p.yaml", "retry"]).refused(1, &told);
+    run(&["dead-letters", "p.yaml", "retry", "objects:0.0.1"]).refused(1, &told);
+    let listed = run(&["dead-letters", "p.yaml", "list"]).done();
+    assert!(listed.stdout.contains("objects:0.0.1"), "it is still there: {}", listed.stdout);
+}

@@ -532,17 +532,15 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// What stands in the place of the records that are missing.
-const UNENDED: &str = "the array of records does not end";
-
 #[cold]
 fn unended() -> Box<RawFault> {
-    Box::new(RawFault { reason: UNENDED.to_owned(), detail: None })
+    Box::new(RawFault { reason: RawFault::UNENDED.to_owned(), detail: None })
 }
 
 #[cold]
 pub(super) fn too_large(bytes: usize, bytes_max: usize) -> Box<RawFault> {
     Box::new(RawFault {
-        reason: "record is larger than limits.record".to_owned(),
+        reason: RawFault::TOO_LARGE.to_owned(),
         detail: Some(format!("{bytes} bytes; the limit is {bytes_max}")),
     })
 }

@@ -60,7 +60,10 @@ fn lines_are_records() {
 fn an_array_that_does_not_end_is_missing_something() {
     let unended = |text: &str| {
         let mut framed = framed(text.as_bytes(), &[], 1 << 20);
-        assert_eq!(framed.last().and_then(|(_, fault)| fault.clone()).as_deref(), Some(UNENDED));
+        assert_eq!(
+            framed.last().and_then(|(_, fault)| fault.clone()).as_deref(),
+            Some(RawFault::UNENDED)
+        );
         framed.pop();
         framed.into_iter().map(|(value, _)| String::from_utf8(value).unwrap()).collect::<Vec<_>>()
     };
@@ -238,7 +241,7 @@ impl Reference<'_> {
             }
         }
         if array == Some((true, true)) {
-            self.records.push((Vec::new(), Some(UNENDED.to_owned())));
+            self.records.push((Vec::new(), Some(RawFault::UNENDED.to_owned())));
         }
     }
 

@@ -18,6 +18,7 @@ use super::ObjectsSourceError;
 use super::indexed::IndexFolder;
 use super::plan::{Known, Planned, Standing, to_entry};
 use super::replay::ReplayPlan;
+use super::walk;
 use crate::objects::{OWN, ObjectRoot};
 use crate::pipeline::config::{Changed, Compression};
 use crate::record::ConnectorError;
@@ -93,9 +94,10 @@ impl Shelf {
         if self.is_file().await? {
             return self.only().await;
         }
-        let listed = match after {
-            Some(after) => store.list_with_offset(Some(root), after),
-            None => store.list(Some(root)),
+        let listed = match (&self.root.local, after) {
+            (Some(folder), _) => walk::files(folder.clone()),
+            (None, Some(after)) => store.list_with_offset(Some(root), after),
+            (None, None) => store.list(Some(root)),
         };
         let mut listed = listed.peekable();
         // What the URL names may be an object itself.
@@ -168,11 +170,22 @@ pub(super) struct Planner {
     objects_max: usize,
     /// Where the look before this one has ended, if it did not come to the end.
     after: Option<Path>,
+    /// Whether all that was listed until now came by key, as buckets list it. Those of S3 Express do not,
+    /// and have no place to list from.
+    is_by_key: bool,
 }
 
 impl Planner {
     pub fn new(shelf: Arc<Shelf>, journal: Arc<dyn Journal>, known: Known, plans: u64) -> Self {
-        Self { shelf, journal, known, plans, objects_max: LOOK_OBJECTS_MAX, after: None }
+        Self {
+            shelf,
+            journal,
+            known,
+            plans,
+            objects_max: LOOK_OBJECTS_MAX,
+            after: None,
+            is_by_key: true,
+        }
     }
 
     /// Plans what no earlier plan holds.
@@ -205,13 +218,29 @@ impl Planner {
 
     /// What is to be planned, by key.
     async fn find(&mut self) -> Result<(Vec<Planned>, Option<Duration>), ObjectsSourceError> {
+        if let Some(after) = self.after.take() {
+            let found = self.find_after(Some(&after)).await?;
+            if !found.0.is_empty() {
+                return Ok(found);
+            }
+        }
+        self.find_after(None).await
+    }
+
+    async fn find_after(
+        &mut self,
+        after: Option<&Path>,
+    ) -> Result<(Vec<Planned>, Option<Duration>), ObjectsSourceError> {
         let shelf = Arc::clone(&self.shelf);
         let now = micros(SystemTime::now());
-        let mut listed = shelf.list(self.after.take().as_ref()).await?;
+        let mut listed = shelf.list(after).await?;
         let mut found = BinaryHeap::new();
         let mut settles_in: Option<Duration> = None;
         let mut changed = 0;
+        let mut before = String::new();
         while let Some(object) = listed.try_next().await.map_err(|cause| shelf.failed(cause))? {
+            self.is_by_key &= before <= object.key;
+            before.clone_from(&object.key);
             let standing = self.known.standing(&object);
             if standing == Standing::Known {
                 continue;
@@ -230,9 +259,8 @@ impl Planner {
                 continue;
             }
             found.pop();
-            // Buckets are listed by key: the next look begins where this one ends. It costs nothing but
-            // time if one is not.
-            if !shelf.is_local() {
+            // What is listed by key is listed on by the next look.
+            if !shelf.is_local() && self.is_by_key {
                 let last = found.peek().map(|last| shelf.root.path(&last.key));
                 self.after = last.transpose().map_err(|cause| shelf.failed(cause))?;
                 break;
@@ -261,7 +289,7 @@ impl Planner {
 #[cfg(test)]
 mod tests {
     use super::super::plan::from_entry;
-    use super::super::tests::{Notes, bucket, folder, put, shelf};
+    use super::super::tests::{Notes, Unordered, bucket, folder, put, shelf};
     use super::*;
 
     fn planner(root: ObjectRoot, journal: &Arc<Notes>) -> Planner {
@@ -292,6 +320,22 @@ mod tests {
                 [vec!["a", "b/1", "b/2"], vec!["c", "d", "e"], vec!["f", "g"]]
             );
         }
+    }
+
+    /// A bucket of S3 Express: it lists in no order, and only from the beginning.
+    #[tokio::test]
+    async fn nothing_is_left_out_where_objects_are_listed_in_no_order() {
+        let root = ObjectRoot::over(Arc::new(Unordered::default()), "posts".into(), None);
+        let keys = ["e", "b/1", "a", "d", "c", "b/2", "g", "f"];
+        for key in keys {
+            put(&root, key, key).await;
+        }
+        let journal = Arc::default();
+        let mut planner = Planner { objects_max: 3, ..planner(root, &journal) };
+        while !planner.look().await.unwrap().plans.is_empty() {}
+        let mut found: Vec<_> = planned(&journal).concat();
+        found.sort();
+        assert_eq!(found, ["a", "b/1", "b/2", "c", "d", "e", "f", "g"]);
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@
 //! its end halts the lane. Files whose names end in `#` and digits are taken for unfinished uploads.
 
 mod error;
+mod index;
 mod indexed;
 mod input;
 mod look;
@@ -21,10 +22,10 @@ mod reader;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod width;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,7 +36,7 @@ use self::look::{PLAN_OBJECTS_MAX, Shelf};
 pub use self::position::ObjectPosition;
 use self::reader::ObjectsReader;
 pub use self::replay::{Meant, MeantRange, ReplayPlan, Times};
-use super::{Journal, LaneChange, LaneReader, Source, SourceOptions};
+use super::{Journal, Known, LaneChange, LaneReader, OneLane, Outset, Source, SourceOptions};
 use crate::objects::{OWN, ObjectRoot};
 use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::lift::PipelineArgs;
@@ -56,7 +57,7 @@ pub struct ObjectsSource {
     poll: Duration,
     options: SourceOptions,
     identity: SourceId,
-    is_assigned: AtomicBool,
+    lane: OneLane,
 }
 
 impl ObjectsSource {
@@ -123,7 +124,7 @@ impl ObjectsSource {
             shelf: Arc::new(shelf),
             poll: config.poll.0,
             options: options.clone(),
-            is_assigned: AtomicBool::new(false),
+            lane: OneLane::new(LANE),
         }
     }
 }
@@ -134,9 +135,12 @@ impl Source for ObjectsSource {
         Ok(self.identity.clone())
     }
 
+    async fn resume(&self, known: &Known) -> Result<Outset, ConnectorError> {
+        Ok(self.lane.resume(known))
+    }
+
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
-        let was_assigned = self.is_assigned.swap(true, Ordering::Relaxed);
-        Ok((!was_assigned).then(|| LaneChange::Assigned(Lane::new(LANE))))
+        Ok(self.lane.next_change())
     }
 
     async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {

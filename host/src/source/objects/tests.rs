@@ -1,11 +1,19 @@
+use std::fmt;
 use std::fs;
 use std::path::Path as FilePath;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use object_store::memory::InMemory;
-use object_store::{Error as StoreError, ObjectStoreExt as _};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult,
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -50,6 +58,75 @@ pub(super) fn folder() -> (TempDir, ObjectRoot) {
 
 pub(super) fn bucket() -> ObjectRoot {
     ObjectRoot::over(Arc::new(InMemory::new()), "posts".into(), None)
+}
+
+/// A store that lists its objects backwards, and from no place in between.
+#[derive(Debug, Default)]
+pub(super) struct Unordered(InMemory);
+
+impl fmt::Display for Unordered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unordered")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Unordered {
+    async fn put_opts(
+        &self,
+        to: &Path,
+        body: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult, StoreError> {
+        self.0.put_opts(to, body, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        to: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>, StoreError> {
+        self.0.put_multipart_opts(to, options).await
+    }
+
+    async fn get_opts(&self, from: &Path, options: GetOptions) -> Result<GetResult, StoreError> {
+        self.0.get_opts(from, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path, StoreError>>,
+    ) -> BoxStream<'static, Result<Path, StoreError>> {
+        self.0.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta, StoreError>> {
+        let listed = self.0.list(prefix).collect::<Vec<_>>();
+        let backwards = async { stream::iter(listed.await.into_iter().rev()) };
+        backwards.flatten_stream().boxed()
+    }
+
+    fn list_with_offset(
+        &self,
+        _prefix: Option<&Path>,
+        _offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta, StoreError>> {
+        let source = "StartAfter is not supported".into();
+        stream::iter([Err(StoreError::Generic { store: "S3", source })]).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult, StoreError> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(
+        &self,
+        from: &Path,
+        to: &Path,
+        options: CopyOptions,
+    ) -> Result<(), StoreError> {
+        self.0.copy_opts(from, to, options).await
+    }
 }
 
 /// An object that has settled.
@@ -466,7 +543,7 @@ async fn a_source_is_known_by_where_its_objects_are() {
     let real = folder.path().canonicalize().unwrap();
     assert_eq!(source.identity().await.unwrap().as_str(), real.to_str().unwrap());
     let lane = source.next_change().await.unwrap();
-    assert_eq!(lane, Some(LaneChange::Assigned(Lane::new("objects"))));
+    assert_eq!(lane, Some(LaneChange::assigned(Lane::new("objects"))));
     assert_eq!(source.next_change().await.unwrap(), None);
 }
 

@@ -20,7 +20,9 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::{ConnectorError, Lane, Past, Position, RawBatch};
 use crate::run::{BATCH, Beside, BesideError, Compared, Which};
-use crate::source::objects::{Meant, ObjectPosition, ObjectsSource, ObjectsSourceError, ReplayPlan};
+use crate::source::objects::{
+    Meant, ObjectPosition, ObjectsSource, ObjectsSourceError, ReplayPlan,
+};
 use crate::source::{Journal, LaneChange, Source as _, SourceOptions};
 
 /// What records of the past there are, and which of them are looked at.

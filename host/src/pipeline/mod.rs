@@ -16,6 +16,7 @@ mod fit;
 mod generation;
 mod load;
 pub mod nearest;
+mod outline;
 mod output;
 mod piped;
 mod resolved;

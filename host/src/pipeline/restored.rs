@@ -4,12 +4,15 @@
 //! get lost on the way.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::config::{Duration, LimitsConfig, PluginLimitsConfig, RuleConfig, Size};
+use super::config::{
+    Duration, LimitsConfig, PluginLimitsConfig, RuleConfig, Size, StdinSourceConfig,
+};
 use super::output::Projection;
 use super::strays::Strays;
 use super::surroundings;
@@ -43,6 +46,7 @@ pub enum RestoreError {
 
 #[derive(Deserialize)]
 struct KeptGeneration {
+    unwrap: Option<String>,
     limits: KeptLimits,
     rule: Option<KeptRule>,
 }
@@ -97,9 +101,18 @@ struct KeptStep {
 }
 
 impl Pipeline {
+    /// A generation by itself, between the standard input and the standard output: the pipeline that it
+    /// was of is not needed.
+    pub fn of_generation(kept: &Generation, sandbox: &Sandbox) -> Result<Self, RestoreError> {
+        let KeptGeneration { unwrap, .. } = serde_json::from_str(&kept.resolved)?;
+        let source = StdinSourceConfig { unwrap, ..StdinSourceConfig::default() };
+        let path = PathBuf::from(format!("generation {}", kept.digest.short()));
+        Self::bare(path, None, source).restored(kept, sandbox)
+    }
+
     /// This pipeline as it was when `kept` was its generation. How the rule was written then is not known.
     pub fn restored(&self, kept: &Generation, sandbox: &Sandbox) -> Result<Self, RestoreError> {
-        let KeptGeneration { limits, rule } = serde_json::from_str(&kept.resolved)?;
+        let KeptGeneration { limits, rule, unwrap: _ } = serde_json::from_str(&kept.resolved)?;
         let limits = self.limits_of(&limits);
         let rule = match rule {
             Some(rule) => Some(Arc::new(self.restored_rule(rule, kept, &limits, sandbox)?)),

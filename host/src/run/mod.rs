@@ -9,6 +9,7 @@ mod clean;
 mod conduct;
 mod cut;
 mod examples;
+mod function;
 mod lane;
 mod live;
 mod outcome;
@@ -26,6 +27,9 @@ pub use clean::{CleanRows, Worker};
 pub use conduct::{Conduct, Trouble, trouble};
 pub use cut::UnitLimits;
 pub use examples::{Example, Examples};
+pub use function::{
+    FunctionInput, FunctionReject, FunctionRows, FunctionWorker, JsonColumnFault, RuleFunction,
+};
 pub use lane::Halt;
 pub use live::{GenerationEvent, Generations, Live};
 pub use outcome::{Difference, Named, RowOutcome, kept, rejected, row_differences};

@@ -9,6 +9,7 @@
 
 mod control;
 mod gates;
+mod kept;
 mod known;
 mod request;
 mod start;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 
 pub use control::{Control, ControlError, ask};
 pub use gates::{FailedTest, Refusal};
+pub use kept::{KeptGenerationError, kept_generation};
 pub use known::{Known, KnownGeneration, known};
 pub use request::{Answer, Asked, GenerationStatus, Request, Standing};
 pub use trial::{TrialFault, Tried};

@@ -13,6 +13,7 @@ mod lanes;
 mod pipe;
 mod pipeline_files;
 mod plugin_kit;
+mod python;
 mod replay;
 mod s3;
 mod sandbox;

@@ -1,0 +1,103 @@
+//! What goes wrong, as exceptions.
+
+use std::io;
+
+use pinhost::pipeline::secrets::mask;
+use pinhost::pipeline::{self, Findings};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyOSError};
+use pyo3::prelude::*;
+
+create_exception!(pinhost, Error, PyException, "What pinhost raises.");
+create_exception!(
+    pinhost,
+    RuleError,
+    Error,
+    "A rule that is not sound. The text shows all that was found; `findings` has it as data."
+);
+create_exception!(
+    pinhost,
+    CleaningError,
+    Error,
+    "Records that could not be cleaned: their columns are not those of the rule, or so much of a batch \
+     fails that it is not a matter of single records."
+);
+
+/// Something that is wrong with a rule, or may be.
+#[pyclass(frozen, get_all, module = "pinhost", skip_from_py_object)]
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// `error` or `warning`.
+    severity: &'static str,
+    message: String,
+    /// The file, if a place is known; `line` and `column` are counted from 1.
+    path: Option<String>,
+    line: Option<usize>,
+    column: Option<usize>,
+    /// What to do about it.
+    help: Option<String>,
+    /// How far the rule came: `reading`, `compiling`, `the contract` or `configuring`.
+    gate: &'static str,
+}
+
+#[pymethods]
+impl Finding {
+    fn __repr__(&self) -> String {
+        let Self { severity, message, path, line, .. } = self;
+        let place = match (path, line) {
+            (Some(path), Some(line)) => format!(" at {path}:{line}"),
+            _ => String::new(),
+        };
+        format!("<Finding {severity}: {message}{place}>")
+    }
+}
+
+impl From<&pipeline::Finding> for Finding {
+    fn from(found: &pipeline::Finding) -> Self {
+        let masked = |text: &str| mask(text).into_owned();
+        let place = found.place.as_ref();
+        Self {
+            severity: match found.severity {
+                pipeline::Severity::Error => "error",
+                pipeline::Severity::Warning => "warning",
+            },
+            message: masked(&found.message),
+            path: place.map(|place| place.path.display().to_string()),
+            line: place.map(|place| place.line),
+            column: place.map(|place| place.column),
+            help: found.help.as_deref().map(masked),
+            gate: found.gate.name(),
+        }
+    }
+}
+
+pub fn unsound(py: Python<'_>, found: &Findings) -> PyErr {
+    let error = RuleError::new_err(mask(&found.plain()).into_owned());
+    let findings: Vec<_> = found.as_slice().iter().map(Finding::from).collect();
+    match error.value(py).setattr("findings", findings) {
+        Ok(()) => error,
+        Err(other) => other,
+    }
+}
+
+pub fn unsuited(why: &dyn std::error::Error) -> PyErr {
+    RuleError::new_err(mask(&chain(why)).into_owned())
+}
+
+pub fn environment(error: &io::Error) -> PyErr {
+    PyOSError::new_err(error.to_string())
+}
+
+/// The causes are told too, each once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !told.ends_with(&said) {
+            told = format!("{told}: {said}");
+        }
+        next = cause.source();
+    }
+    told
+}

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::known::known;
+use crate::connect::SinkContext;
 use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, Digest, Generation};
-use crate::sink::{self, SinkContext};
+use crate::sink;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeptGenerationError {
@@ -25,13 +26,14 @@ pub async fn kept_generation(
     let context = SinkContext {
         pipeline: Arc::clone(&pipeline.name),
         source: None,
-        columns: pipeline.rule.as_ref().map(|rule| Arc::clone(rule.columns())),
+        has_rule: pipeline.rule.is_some(),
         keep_dead_letters: None,
         replaces: false,
         replay_into: None,
     };
     let sink = sink::open(&pipeline.sink, context).await?;
-    let known = known(&*sink, Vec::new()).await?;
+    let archive = &*sink.ledger().archive;
+    let known = known(archive, Vec::new()).await?;
     let all = || known.iter().map(|known| known.generation.as_str());
     let told = |digests: Vec<&str>| match digests.is_empty() {
         true => "none".to_owned(),
@@ -48,7 +50,7 @@ pub async fn kept_generation(
         }
     };
     let kept = match whole.parse::<Digest>() {
-        Ok(whole) => sink.generation(whole).await?,
+        Ok(whole) => archive.generation(whole).await?,
         Err(_) => None,
     };
     kept.ok_or_else(|| KeptGenerationError::Unknown {

@@ -58,13 +58,14 @@ impl Environment {
         let python = self.python();
         let bin = python.parent().expect("a file is in a folder").to_owned();
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path)));
+        let path = std::env::join_paths([bin.clone()].into_iter().chain(std::env::split_paths(&path)));
         let mut command = Command::new(python);
         command
             .current_dir(root())
             .env("PYTHONPATH", module())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PATH", path.expect("no folder has a colon in its name"))
+            .env("PYSPARK_PYTHON", bin.join("python"))
             .env("PINHOST_CACHE_DIR", cache())
             .env("PINHOST_HOSTILE", hostile());
         command
@@ -96,9 +97,7 @@ fn module() -> &'static Path {
     static MODULE: OnceLock<PathBuf> = OnceLock::new();
     MODULE.get_or_init(|| {
         let _lock = lock("module");
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(root()).args(["build", "--locked", "--quiet", "-p", "pinhost-python"]);
-        run(cargo.args(["--features", "extension-module"]));
+        let built = built();
         let home = folder().join("module");
         let package = home.join("pinhost");
         fs::create_dir_all(&package).expect("target can be written");
@@ -108,9 +107,26 @@ fn module() -> &'static Path {
                 put(&source.path(), &package.join(source.file_name()));
             }
         }
-        put(&root().join("target/debug/lib_pinhost.so"), &package.join("_pinhost.abi3.so"));
+        put(&built, &package.join("_pinhost.abi3.so"));
         home
     })
+}
+
+/// The library that cargo makes of `host/python`. Selected like this it has the dependencies of a
+/// `cargo test --workspace`, which are there already.
+fn built() -> PathBuf {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).args(["test", "--locked", "--quiet", "--workspace", "--no-run"]);
+    cargo.args(["--test", "built", "--features", "pinhost-python/extension-module"]);
+    let output = run(cargo.arg("--message-format=json"));
+    let library = output.lines().find_map(|line| {
+        let told: Value = serde_json::from_str(line).ok()?;
+        let is_it = told["target"]["name"] == "_pinhost" && told["reason"] == "compiler-artifact";
+        let files = told["filenames"].as_array().filter(|_| is_it)?;
+        let mut files = files.iter().filter_map(Value::as_str);
+        files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX)).map(PathBuf::from)
+    });
+    library.expect("cargo names what it has built")
 }
 
 /// In one step: an interpreter may have the one before open.
@@ -186,7 +202,7 @@ fn lock(name: &str) -> File {
     lock
 }
 
-fn run(command: &mut Command) {
+fn run(command: &mut Command) -> String {
     let output =
         command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     assert!(
@@ -195,4 +211,5 @@ fn run(command: &mut Command) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

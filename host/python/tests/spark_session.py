@@ -1,10 +1,12 @@
 """Spark on this machine, as small as it gets."""
 
 import os
+import sys
 
 from pyspark.sql import SparkSession
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+os.environ["PYSPARK_PYTHON"] = sys.executable
 
 
 def spark(master: str = "local[2,4]", **options: str) -> SparkSession:

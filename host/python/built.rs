@@ -1,0 +1,3 @@
+//! Has cargo build the module; there is nothing to run.
+
+fn main() {}

@@ -58,7 +58,8 @@ impl Environment {
         let python = self.python();
         let bin = python.parent().expect("a file is in a folder").to_owned();
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths([bin.clone()].into_iter().chain(std::env::split_paths(&path)));
+        let path =
+            std::env::join_paths([bin.clone()].into_iter().chain(std::env::split_paths(&path)));
         let mut command = Command::new(python);
         command
             .current_dir(root())

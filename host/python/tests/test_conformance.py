@@ -134,10 +134,11 @@ class Answer:
         self.digest = digest
 
     def rows(self, in_order):
-        table = self.table if in_order else self.table.take(sorted(range(len(self.table)), key=[repr(row) for row in self.table.to_pylist()].__getitem__))
+        rows = self.table.to_pylist()
+        rows = rows if in_order else sorted(rows, key=repr)
         sink = pa.BufferOutputStream()
         # Made anew, as slices and their validity may lie in memory in several ways.
-        rows = pa.Table.from_pylist(table.to_pylist(), schema=pa.schema(self.rule))
+        rows = pa.Table.from_pylist(rows, schema=pa.schema(self.rule))
         with pa.ipc.new_stream(sink, rows.schema) as stream:
             stream.write_table(rows)
         return hashlib.blake2b(sink.getvalue(), digest_size=6).hexdigest()

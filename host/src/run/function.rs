@@ -194,7 +194,7 @@ fn of_columns(intake: &Intake, rows: &RecordBatch, from: u64) -> RawBatch {
             let reject = *reject;
             Box::new(RawFault { reason: reject.reason, detail: reject.detail })
         }),
-        ..RawRecord::value(Position::Record(at), 0..0)
+        ..RawRecord::value(Position::number(at), 0..0)
     });
     raw(Bytes::new(), records.collect(), Some(taken.batch), from)
 }
@@ -215,7 +215,7 @@ fn of_json(column: &ArrayRef, from: u64) -> RawBatch {
     let (first, last) = (offsets[0] as usize, offsets[column.len()] as usize);
     let records = offsets.windows(2).zip(from..).enumerate().map(|(row, (ends, at))| {
         let value = ends[0] as usize - first..ends[1] as usize - first;
-        let mut record = RawRecord::value(Position::Record(at), value);
+        let mut record = RawRecord::value(Position::number(at), value);
         if column.is_null(row) {
             record.value = None;
         }
@@ -235,8 +235,8 @@ fn raw(bytes: Bytes, records: Vec<RawRecord>, columns: Option<Batch>, from: u64)
         columns,
         topic: None,
         partition: None,
-        from: Position::Record(from),
-        to: Position::Record(to),
+        from: Position::number(from),
+        to: Position::number(to),
         past: None,
     }
 }

@@ -12,16 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::run::{by_cause, is_closed};
 use super::signals::drain_on_signal;
 use super::{CliError, Exit, output, threads};
-use crate::connect::{Sink, SinkContext};
+use crate::connect::{PipelineSink, PipelineSource, Sink, SinkContext};
 use crate::observe::{Stats, Totals};
-use crate::pipeline::config::SourceConfig;
 use crate::pipeline::{Document, Pipeline};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::run::{Halt, PipelineRun, Pool};
-use crate::sink::stdout::{LetterOutput, StdoutFormat, StdoutSink, StdoutSinkError};
+use crate::sink::stdout::{
+    LetterOutput, Stdout, StdoutFormat, StdoutSink, StdoutSinkConfig, StdoutSinkError,
+};
 use crate::source::Source;
 use crate::source::arrow::ArrowSource;
-use crate::source::stdin::StdinSource;
+use crate::source::stdin::{Stdin, StdinSource, StdinSourceConfig};
 
 /// Reasons that are told; a file of dead letters has all.
 const REASONS_MAX: usize = 5;
@@ -63,7 +64,7 @@ rejected or dropped are left out.";
 
 pub(super) fn run(args: &PipeArgs) -> Result<Exit, CliError> {
     let sandbox = Sandbox::new(&CacheFolder::Usual)?;
-    let pipeline = Arc::new(Document::load(&args.file, &sandbox)?.piped());
+    let pipeline = Arc::new(piped(Document::load(&args.file, &sandbox)?));
     let threads = threads::count(args.threads);
     let runtime = threads::runtime()?;
     let pool = threads::pool(threads)?;
@@ -71,6 +72,14 @@ pub(super) fn run(args: &PipeArgs) -> Result<Exit, CliError> {
     // A read of the standard input is of no use any more.
     runtime.shutdown_background();
     exit
+}
+
+/// Between the standard input and the standard output; records are unwrapped as those of its source.
+fn piped(document: Document) -> Pipeline {
+    let stdin = StdinSourceConfig { unwrap: document.unwrap(), ..StdinSourceConfig::default() };
+    let source = PipelineSource::new(&Stdin, stdin);
+    let sink = PipelineSink::new(&Stdout, StdoutSinkConfig::default());
+    document.piped(source, sink)
 }
 
 async fn pipe(args: &PipeArgs, pipeline: Arc<Pipeline>, pool: Pool) -> Result<Exit, CliError> {
@@ -123,18 +132,16 @@ fn created(path: &Path) -> Result<File, CliError> {
 
 async fn source(format: Format, pipeline: &Pipeline) -> Result<Arc<dyn Source>, CliError> {
     let limits = pipeline.limits.to_decode_limits();
-    match (format, &pipeline.source, &pipeline.rule) {
-        (Format::Arrow, _, Some(rule)) => {
-            Ok(Arc::new(ArrowSource::open(&rule.fields, limits).await?))
+    match (format, &pipeline.rule) {
+        (Format::Ndjson, _) => {
+            let config = StdinSourceConfig::default();
+            Ok(Arc::new(StdinSource::new(&config, limits.record_bytes_max)))
         }
-        (Format::Arrow, _, None) => Err(CliError::input(format!(
+        (Format::Arrow, Some(rule)) => Ok(Arc::new(ArrowSource::open(&rule.fields, limits).await?)),
+        (Format::Arrow, None) => Err(CliError::input(format!(
             "pipeline {} has no rule, and an Arrow stream needs one",
             pipeline.name
         ))),
-        (Format::Ndjson, SourceConfig::Stdin(config), _) => {
-            Ok(Arc::new(StdinSource::new(config, limits.record_bytes_max)))
-        }
-        (Format::Ndjson, ..) => unreachable!("a pipeline that is piped reads the standard input"),
     }
 }
 

@@ -6,9 +6,6 @@ use super::log;
 use super::output::{self, BAD, FAINT, GOOD, STRONG};
 use super::run::Running;
 use crate::observe::{LaneHealth, Totals};
-use crate::pipeline::Pipeline;
-use crate::pipeline::config::{RowFormat, SinkConfig, SourceConfig};
-use crate::record::lift::Word;
 
 /// Reasons and tallies that are shown; the metrics have all.
 const LINES_MAX: usize = 10;
@@ -58,7 +55,7 @@ impl fmt::Display for Summary<'_> {
         let rate = (totals.records as f64 / stats.elapsed().as_secs_f64()) as u64;
         let rows = [
             ("records read", totals.records, format!("{} a second", output::number(rate))),
-            ("rows stored", totals.rows, place(pipeline)),
+            ("rows stored", totals.rows, pipeline.sink.facts().place),
             ("superseded", totals.superseded, "a newer version of the row was there".to_owned()),
             ("dropped", totals.dropped(), named(&totals)),
             ("dead letters", totals.dead(), String::new()),
@@ -89,10 +86,10 @@ impl Summary<'_> {
         match (totals.lanes.is_empty(), has_ended(totals), self.is_drained) {
             (true, _, _) => format!("{BAD}not started{BAD:#}"),
             (false, true, _) => format!("{GOOD}done{GOOD:#} {FAINT}in {time}{FAINT:#}"),
-            (false, false, true) => match self.running.pipeline.sink {
-                SinkConfig::Stdout(_) => format!("stopped after {time}"),
-                _ => format!("stopped after {time}; the next run goes on from here"),
-            },
+            (false, false, true) if self.running.pipeline.sink.facts().positions.are_kept() => {
+                format!("stopped after {time}; the next run goes on from here")
+            }
+            (false, false, true) => format!("stopped after {time}"),
             (false, false, false) => {
                 format!("{BAD}not finished{BAD:#} {FAINT}after {time}{FAINT:#}")
             }
@@ -112,7 +109,7 @@ impl Summary<'_> {
         }
         let was_all = has_ended(totals) || self.is_drained;
         let why = if was_all { "nothing new to read" } else { "nothing was committed" };
-        let (at, place) = (at.join(", "), place(pipeline));
+        let (at, place) = (at.join(", "), pipeline.sink.facts().place);
         write!(f, "\n  {why}: {at}\n  no row was added {place}")
     }
 
@@ -131,33 +128,17 @@ impl Summary<'_> {
     fn next(&self, f: &mut fmt::Formatter<'_>, totals: &Totals) -> fmt::Result {
         let pipeline = &self.running.pipeline;
         let args = pipeline.args();
+        let (source, sink) = (pipeline.source.facts(), pipeline.sink.facts());
         let mut next = Vec::new();
-        match &pipeline.sink {
-            SinkConfig::Postgres(postgres) => {
-                let query = rows_of(&postgres.table);
-                next.push((format!("psql \"{}\" -c {query}", postgres.url), "the rows"));
-            }
-            SinkConfig::Sqlite(sqlite) => {
-                let (path, query) = (Word::from(&*sqlite.path), rows_of(&sqlite.table));
-                next.push((format!("sqlite3 {path} {query}"), "the rows"));
-            }
-            SinkConfig::Objects(objects) if objects.format == RowFormat::Parquet => {
-                next.push((
-                    format!("duckdb -c \"FROM '{}/**/*.parquet' LIMIT 5\"", objects.url),
-                    "the rows",
-                ));
-            }
-            SinkConfig::Objects(_) | SinkConfig::Stdout(_) => {}
-        }
-        if totals.dead() > 0 && !matches!(pipeline.sink, SinkConfig::Stdout(_)) {
+        next.extend(sink.shows_rows.map(|command| (command, "the rows")));
+        if totals.dead() > 0 && sink.positions.are_kept() {
             next.push((
                 format!("pinhost dead-letters {args} list"),
                 "what could not be cleaned, and why",
             ));
         }
-        let is_repeatable = !matches!(pipeline.source, SourceConfig::Stdin(_))
-            && !matches!(pipeline.sink, SinkConfig::Stdout(_))
-            && args.replay.is_none();
+        let is_repeatable =
+            source.positions.are_kept() && sink.positions.are_kept() && args.replay.is_none();
         if is_repeatable {
             next.push((format!("pinhost run {args}"), "again: what is stored stays as it is"));
         }
@@ -171,33 +152,6 @@ impl Summary<'_> {
 
 fn has_ended(totals: &Totals) -> bool {
     totals.lanes.values().all(|lane| lane.health == LaneHealth::Ended)
-}
-
-/// A query, as a word for a shell. Names that came from variables of the environment are filled in there.
-fn rows_of(table: &str) -> String {
-    const RESERVED: [&str; 8] =
-        ["group", "index", "order", "select", "table", "to", "user", "values"];
-    let is_plain = |name: &str| {
-        name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-            && !RESERVED.contains(&name)
-    };
-    if table.split('.').all(is_plain) {
-        return format!("\"SELECT * FROM {table} LIMIT 5\"");
-    }
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let names: Vec<_> = table.split('.').map(quoted).collect();
-    Word::from(&*format!("SELECT * FROM {} LIMIT 5", names.join("."))).to_string()
-}
-
-/// Where rows went.
-fn place(pipeline: &Pipeline) -> String {
-    match &pipeline.sink {
-        SinkConfig::Postgres(postgres) => format!("in table {}", postgres.table),
-        SinkConfig::Sqlite(sqlite) => format!("in table {} of {}", sqlite.table, sqlite.path),
-        SinkConfig::Objects(objects) => format!("in {}", objects.url),
-        SinkConfig::Stdout(_) => "on the standard output".to_owned(),
-    }
 }
 
 fn named(totals: &Totals) -> String {

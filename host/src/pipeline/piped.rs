@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 
-use super::config::{
-    Compression, DeadLettersConfig, Duration, PipelineConfig, SinkConfig, SourceConfig,
-    StdinSourceConfig, StdoutSinkConfig, UnitConfig,
-};
-use super::tree::Templates;
-use super::{Document, Pipeline, Place};
+use super::config::{DeadLettersConfig, PipelineConfig, UnitConfig};
+use super::{Document, Pipeline};
+use crate::connect::{PipelineSink, PipelineSource};
+use crate::written::{Duration, Place, Templates};
 
 impl Document {
-    /// Between the standard input and the standard output, whatever the pipeline's own source and sink
-    /// are; records are unwrapped as those of its source. Dead letters never halt it, however many there
-    /// are, and rows are written as soon as there are any.
-    pub fn piped(self) -> Pipeline {
+    /// The member of each record's object in which the record stands, by its source.
+    pub fn unwrap(&self) -> Option<String> {
+        match self {
+            Self::Pipeline(pipeline) => pipeline.source.unwrap(),
+            Self::Rule(_) => None,
+        }
+    }
+
+    /// Between this source and this sink, whatever the pipeline's own are. Dead letters never halt
+    /// it, however many there are, and rows are written as soon as there are any.
+    pub fn piped(self, source: PipelineSource, sink: PipelineSink) -> Pipeline {
         let pipeline = match self {
-            Self::Pipeline(pipeline) => *pipeline,
+            Self::Pipeline(pipeline) => Pipeline { source, sink, ..*pipeline },
             Self::Rule(rule) => {
                 let name = rule.path.file_stem().unwrap_or_default().to_string_lossy();
                 let config = PipelineConfig::default();
@@ -30,8 +35,8 @@ impl Document {
                     name: Arc::from(name),
                     path: rule.path.clone(),
                     replay: None,
-                    source: SourceConfig::Stdin(StdinSourceConfig::default()),
-                    sink: SinkConfig::Stdout(StdoutSinkConfig::default()),
+                    source,
+                    sink,
                     unit: config.unit.clone(),
                     limits: config.limits.clone(),
                     dead_letters: config.dead_letters.clone(),
@@ -44,13 +49,7 @@ impl Document {
                 }
             }
         };
-        let unwrap = pipeline.source.unwrap().map(str::to_owned);
         Pipeline {
-            source: SourceConfig::Stdin(StdinSourceConfig {
-                compression: Compression::Auto,
-                unwrap,
-            }),
-            sink: SinkConfig::Stdout(StdoutSinkConfig::default()),
             dead_letters: DeadLettersConfig { max_ratio: 1.0, ..pipeline.dead_letters },
             unit: UnitConfig { time: Duration::secs(0), ..pipeline.unit },
             ..pipeline

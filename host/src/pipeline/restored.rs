@@ -1,7 +1,7 @@
 //! A generation as a sink has kept it becomes what will run: the way back from `generation.rs`.
 //!
-//! What was restored has to give the very digest that it was kept under, so nothing that decides a row can
-//! get lost on the way.
+//! What was restored has to give the very digest that it was kept under, so nothing that decides a
+//! row can get lost on the way.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,11 +9,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::config::{Duration, LimitsConfig, PluginLimitsConfig, RuleConfig, Size};
+use super::config::{LimitsConfig, PluginLimitsConfig, RuleConfig};
 use super::output::Projection;
 use super::strays::Strays;
 use super::surroundings;
-use super::tree::Templates;
 use super::{Pipeline, Rule, RuleStep};
 use crate::decode::{DeclaredField, FieldPath, Origin};
 use crate::plugin::{
@@ -21,6 +20,7 @@ use crate::plugin::{
     Sandbox, Step, traced,
 };
 use crate::record::{Digest, Field, Generation, Kind};
+use crate::written::{Duration, Size, Templates};
 
 /// Why a generation that was kept cannot run here and now.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +97,8 @@ struct KeptStep {
 }
 
 impl Pipeline {
-    /// This pipeline as it was when `kept` was its generation. How the rule was written then is not known.
+    /// This pipeline as it was when `kept` was its generation. How the rule was written then is not
+    /// known.
     pub fn restored(&self, kept: &Generation, sandbox: &Sandbox) -> Result<Self, RestoreError> {
         let KeptGeneration { limits, rule } = serde_json::from_str(&kept.resolved)?;
         let limits = self.limits_of(&limits);

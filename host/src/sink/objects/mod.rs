@@ -23,10 +23,12 @@
 mod archive;
 mod commit;
 mod compress;
+mod config;
 mod error;
 mod fold;
 mod identity;
 mod key;
+mod kind;
 mod lane;
 mod letters;
 mod log;
@@ -53,10 +55,12 @@ use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 use uuid::Uuid;
 
 use self::commit::Held;
+pub use self::config::{KeyLayout, ObjectsSinkConfig, RowFormat, SinkCompression};
 pub use self::error::ObjectsSinkError;
 use self::fold::{LaneEvent, LaneFold};
 use self::identity::Identity;
 use self::key::Keys;
+pub use self::kind::Objects;
 use self::lane::{LaneLog, Next};
 use self::letters::LetterBook;
 use self::retry::Retries;
@@ -69,7 +73,6 @@ use crate::ledger::{
     LineageRange, Member, Members, StoredDeadLetter,
 };
 use crate::objects::OWN;
-use crate::pipeline::config::ObjectsSinkConfig;
 use crate::record::{Batch, ConnectorError, Digest, Field, Generation, Lane, Position, Rows, Unit};
 
 /// Lanes that are read at a time.

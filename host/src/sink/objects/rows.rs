@@ -12,7 +12,7 @@ use super::archive::Archive;
 use super::compress::Codec;
 use super::parquet::{self, ParquetOptions};
 use super::partition::Partitions;
-use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, SinkCompression};
+use super::{ObjectsSinkConfig, RowFormat, SinkCompression};
 use crate::record::{
     Batch, DeadLetter, EncodedRows, Field, Lane, RowBytes, Rows, UnitPart, ndjson,
 };

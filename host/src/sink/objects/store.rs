@@ -13,7 +13,7 @@ use object_store::{
 
 use super::ObjectsSinkError;
 use crate::objects::ObjectRoot;
-use crate::pipeline::config::S3Config;
+use crate::objects::S3Config;
 
 /// Objects below a URL. Keys are relative to it.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::io;
 
 use sqlx::postgres::PgDatabaseError;
 
-use crate::pipeline::config::PostgresSinkConfig;
+use super::PostgresSinkConfig;
 use crate::record::{ConnectorError, ErrorClass};
 use crate::sink::table::TableFault;
 use crate::sink::table::ddl::quoted;

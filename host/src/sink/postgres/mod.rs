@@ -6,13 +6,16 @@
 //! units there are, and what is done about errors.
 
 mod catalog;
+mod check;
 mod commit;
+mod config;
 mod copy;
 mod ddl;
 mod encode;
 mod error;
 mod generation;
 mod journal;
+mod kind;
 mod lane;
 mod letters;
 mod lineage;
@@ -36,10 +39,13 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use self::commit::{CommitError, Settled};
+pub use self::config::{DatabaseUrl, NulCharacters, PostgresSinkConfig};
 use self::ddl::table_name;
 use self::error::Place;
 pub use self::error::{PostgresFault, PostgresSinkError};
+pub use self::kind::Postgres;
 use self::lane::Lanes;
+pub use self::name::{POSTGRES_NAMES, TableName};
 use self::session::{Database, Lease, answered, begin};
 use self::table::Table;
 use self::write::Plan;
@@ -49,7 +55,6 @@ use crate::ledger::{
     Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
     LineageRange, Member, Members, RowOrigin, StoredDeadLetter,
 };
-use crate::pipeline::config::{PostgresSinkConfig, TableName};
 use crate::record::{
     Batch, ConnectorError, Digest, ErrorClass, Field, Generation, Lane, Position, Rows, Unit,
 };

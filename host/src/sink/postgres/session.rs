@@ -17,8 +17,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Postgres, Transaction};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use super::PostgresSinkConfig;
 use super::error::{Place, PostgresFault};
-use crate::pipeline::config::PostgresSinkConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 

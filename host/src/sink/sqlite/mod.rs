@@ -6,11 +6,13 @@
 //! what is done about errors.
 
 mod commit;
+mod config;
 mod ddl;
 mod error;
 mod generation;
 mod insert;
 mod journal;
+mod kind;
 mod lane;
 mod letters;
 mod lineage;
@@ -32,7 +34,10 @@ use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use self::commit::CommitError;
+pub use self::config::SqliteSinkConfig;
+pub use self::ddl::SQLITE_NAMES;
 pub use self::error::{SqliteFault, SqliteSinkError};
+pub use self::kind::Sqlite;
 use self::lane::Lanes;
 use self::session::{Database, Lease, Session};
 use self::table::Table;
@@ -43,7 +48,6 @@ use crate::ledger::{
     Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
     LineageRange, Member, Members, RowOrigin, StoredDeadLetter,
 };
-use crate::pipeline::config::SqliteSinkConfig;
 use crate::record::{ConnectorError, Digest, Field, Generation, Lane, Position, Unit};
 
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
+use super::SqliteSinkConfig;
 use super::ddl::SQLITE;
 use super::error::SqliteFault;
 use super::session::begin;
 use crate::ledger::RowOrigin;
-use crate::pipeline::config::SqliteSinkConfig;
 use crate::record::Field;
 use crate::sink::table::ddl::{quoted, unique_index};
 use crate::sink::table::{LANE, Layout, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig};

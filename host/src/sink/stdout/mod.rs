@@ -3,6 +3,8 @@
 //! What was written cannot be taken back, and where lanes stand is only known as long as the process
 //! lives.
 
+mod config;
+mod kind;
 mod letters;
 mod rows;
 
@@ -21,12 +23,13 @@ use crate::ledger::{
     Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
     LineageRange, LineageSums, Member, Members, StoredDeadLetter,
 };
-use crate::pipeline::config::StdoutSinkConfig;
 use crate::record::{
     Batch, ConnectorError, Digest, ErrorClass, Field, Generation, Lane, Position, Rows, SourceId,
     Unit,
 };
 
+pub use config::StdoutSinkConfig;
+pub use kind::Stdout;
 pub use letters::LetterOutput;
 use rows::RowWriter;
 pub use rows::StdoutFormat;

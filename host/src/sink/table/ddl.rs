@@ -2,7 +2,7 @@
 //! speak alike.
 
 use super::target::{LANE, Layout, POSITION, Target, VERSION, Versions};
-use crate::pipeline::config::DatabaseNames;
+use crate::connect::DatabaseNames;
 use crate::record::{Field, Kind};
 
 /// What they call otherwise.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::pipeline::config::NameFault;
+use crate::connect::NameFault;
 use crate::record::{ErrorClass, Lane, Position};
 
 #[derive(Debug, thiserror::Error)]

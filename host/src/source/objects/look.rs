@@ -14,13 +14,11 @@ use glob::{MatchOptions, Pattern};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt as _};
 
-use super::ObjectsSourceError;
 use super::indexed::IndexFolder;
 use super::plan::{Known, Planned, Standing, to_entry};
 use super::replay::ReplayPlan;
-use super::walk;
-use crate::objects::{OWN, ObjectRoot};
-use crate::pipeline::config::{Changed, Compression};
+use super::{Changed, ObjectsSourceError, walk};
+use crate::objects::{Compression, OWN, ObjectRoot};
 use crate::record::ConnectorError;
 use crate::record::lift::PipelineArgs;
 use crate::source::Journal;

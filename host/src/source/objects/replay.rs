@@ -8,9 +8,8 @@ use serde::Serialize;
 
 use super::look::{Shelf, micros};
 use super::plan::Planned;
-use super::{ObjectsSource, ObjectsSourceError, objects_before};
+use super::{ObjectsSource, ObjectsSourceConfig, ObjectsSourceError, objects_before};
 use crate::objects::{ObjectRoot, as_text};
-use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::{Digest, Lane, Position};
 use crate::source::SourceOptions;
 

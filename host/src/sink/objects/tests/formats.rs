@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::*;
 use crate::ledger::DeadLetterFilter;
-use crate::pipeline::config::SinkCompression;
+use crate::sink::objects::SinkCompression;
 
 async fn written(place: &Place, config: &ObjectsSinkConfig, rows: Vec<Value>) -> CommitOutcome {
     let sink = place.sink_of(config).await;

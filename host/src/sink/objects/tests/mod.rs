@@ -14,18 +14,18 @@ use ::object_store::path::Path;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::ObjectsSink;
 use super::store::Store as ObjectsStore;
+use super::{ObjectsSink, ObjectsSinkConfig, RowFormat};
 use crate::connect::{CommitOutcome, Sink, SinkContext, Stored, Writer};
 use crate::ledger::Claim;
-use crate::objects::ObjectRoot;
-use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, S3Config, Size};
+use crate::objects::{ObjectRoot, S3Config};
 use crate::record::json::{JsonRow, batch};
 use crate::record::{
     Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, Rows, Unit,
     UnitPart,
 };
 use crate::sink::conformance::{self, Opened, Opening, PINS, Store, conformance_tests};
+use crate::written::Size;
 
 /// What a sink writes to: a folder, or a store that behaves as a bucket does.
 #[derive(Clone)]

@@ -11,7 +11,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 use super::SqliteSink;
 use crate::connect::{CommitOutcome, Sink, SinkContext};
-use crate::ledger::Claim;
 use crate::pipeline::config::{Duration, SqliteSinkConfig};
 use crate::record::{Field, Kind, Lane, Position, UnitPart};
 use crate::sink::conformance::{

@@ -9,6 +9,7 @@ use super::catalog::{self, Column, Fit, Found};
 use super::ddl::{POSTGRES, table_name};
 use super::error::PostgresFault;
 use super::session::{answered, query};
+use super::target::full_name;
 use super::write::Plan;
 use super::{PostgresSinkConfig, TableName};
 use crate::ledger::RowOrigin;
@@ -68,9 +69,12 @@ impl Table {
         }
         answered(sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut *connection)).await?;
         // Of a table that was dropped.
-        let forget = query("DELETE FROM pinhost.version WHERE target = $1").bind(name);
-        answered(forget.execute(&mut *connection)).await?;
-        self.look_again(connection).await
+        let found = self.look_again(connection).await?;
+        let resolved = full_name(&found.schema, &self.name.table);
+        let forget = query("DELETE FROM pinhost.version WHERE target IN ($1, $2)");
+        let forget = forget.bind(name).bind(resolved);
+        answered(forget.execute(connection)).await?;
+        Ok(found)
     }
 
     async fn complete(

@@ -16,6 +16,7 @@ use super::encode::{push_bytes, sized};
 use super::error::{PostgresFault, Refused};
 use super::session::answered;
 use super::table::Table;
+use super::target::full_name;
 use super::versions::{self, VersionPlan};
 use crate::record::Unit;
 use crate::sink::table::commit::{RowsToWrite, Written, places};
@@ -111,7 +112,7 @@ impl Plan {
             fields: i16::try_from(columns.len()).unwrap_or(i16::MAX),
             copy: format!("COPY {into} ({listed}) FROM STDIN (FORMAT binary)"),
             stage,
-            versions: VersionPlan::new(table, layout, fits),
+            versions: VersionPlan::new(table, found, layout, fits),
             clear: target.replaces.then(|| {
                 format!(
                     "DELETE FROM {name} r USING unnest($2::text[]) AS p (place) \
@@ -119,8 +120,13 @@ impl Plan {
                 )
             }),
             table: (found.schema.clone(), table.name.table.clone()),
-            target: target.name.clone(),
+            target: full_name(&found.schema, &table.name.table),
         }
+    }
+
+    /// The one name of the table.
+    pub(super) fn target(&self) -> &str {
+        &self.target
     }
 
     /// In the middle of a transaction, before what takes the place is written.

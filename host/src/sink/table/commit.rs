@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::fault::TableFault;
-use super::letters::{NewLetter, Outcome};
 use super::rows::{Candidates, Refusal, RowPart};
 use super::target::Target;
 use crate::connect::{RetriedLetter, Retry, Stored};
-use crate::ledger::{Claim, LineageSums};
+use crate::ledger::LineageSums;
+use crate::ledger::sql::letters::NewLetter;
 use crate::record::{DeadLetter, Lane, Past, Unit, UnitPart};
 
 /// Rows that a transaction writes, and those that it deletes: of a unit, or of letters that are tried again.
@@ -126,9 +126,8 @@ impl Written {
     }
 
     /// How many of the dead letters that were accepted beforehand this uses up, at most.
-    pub(crate) fn rejects(&self, unit: &Unit) -> i64 {
-        let rejects = unit.accepted_rejects + self.refused.len() as u64;
-        i64::try_from(rejects).unwrap_or(i64::MAX)
+    pub(crate) fn rejects(&self, unit: &Unit) -> u64 {
+        unit.accepted_rejects + self.refused.len() as u64
     }
 
     /// What the runtime is told.
@@ -151,35 +150,10 @@ impl Written {
     }
 }
 
-/// What became of a letter that was tried again.
-pub(crate) fn outcome<'a>(
+/// Why a letter that was tried again is dead again, if it is.
+pub(crate) fn died<'a>(
     letter: &'a RetriedLetter,
     refused: Option<&'a DeadLetter>,
-) -> Outcome<'a> {
-    let dead = refused.or(letter.part.dead_letters.first());
-    dead.map_or(Outcome::Settled, Outcome::Dead)
-}
-
-/// Our own bugs, before they are written for good.
-pub(crate) fn check(claim: &Claim, unit: &Unit) -> Result<(), TableFault> {
-    let Unit { lane, from, to, .. } = unit;
-    let (lane, from, to) = (lane.clone(), *from, *to);
-    if claim.lane != lane {
-        return Err(TableFault::OtherLane { unit: lane, claim: claim.lane.clone() });
-    }
-    if !from.is_comparable(&to) || from.place() > to.place() {
-        return Err(TableFault::Backwards { lane, from, to });
-    }
-    if !unit.is_balanced() {
-        let sums = format!(
-            "{} read, {} rows, {} deletes, {} dropped, {} dead letters",
-            unit.records(),
-            unit.rows(),
-            unit.deletes(),
-            unit.dropped(),
-            unit.dead_letters()
-        );
-        return Err(TableFault::Unbalanced { lane, from, to, sums });
-    }
-    Ok(())
+) -> Option<&'a DeadLetter> {
+    refused.or(letter.part.dead_letters.first())
 }

@@ -7,17 +7,14 @@ pub(crate) mod commit;
 pub(crate) mod ddl;
 mod fault;
 mod forget;
-pub(crate) mod generation;
-pub(crate) mod letters;
-pub(crate) mod lineage;
 pub(crate) mod rows;
 mod search;
 mod target;
 mod version;
+pub(crate) mod writer;
 mod written;
 
 pub use self::fault::TableFault;
-pub(crate) use self::fault::parsed;
 pub(crate) use self::forget::{FORGOTTEN_MAX, Forgetting, Keep};
 pub(crate) use self::search::Search;
 pub(crate) use self::target::{LANE, Layout, POSITION, Target, TargetConfig, VERSION, Versions};

@@ -19,7 +19,9 @@ pub use self::fault::TableFault;
 pub(crate) use self::fault::parsed;
 pub(crate) use self::forget::{FORGOTTEN_MAX, Forgetting, Keep};
 pub(crate) use self::search::Search;
-pub(crate) use self::target::{LANE, Layout, POSITION, Target, TargetConfig, VERSION, Versions};
+pub(crate) use self::target::{
+    GENERATION, LANE, Layout, POSITION, Target, TargetConfig, VERSION, Versions,
+};
 
 /// Rows that are looked up by a value at most.
 pub(crate) const ORIGINS_MAX: u32 = 1_000;

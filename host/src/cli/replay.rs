@@ -131,6 +131,9 @@ async fn replay(
     let pool = threads::pool(threads)?;
     let drain = CancellationToken::new();
     let signalled = drain_on_signal(drain.clone())?;
+    let is_undated = !plan.is_archive()
+        && !args.overwrite
+        && pipeline.sink.upsert().is_some_and(|upsert| upsert.newest.is_none());
     let running = Running { pipeline: Arc::new(pipeline), stats: Arc::default() };
     let run = PipelineRun {
         pipeline: Arc::clone(&running.pipeline),
@@ -156,7 +159,7 @@ async fn replay(
             told.exit()
         }
     };
-    Summary::new(&running, drain.is_cancelled()).tell();
+    Summary::new(&running, drain.is_cancelled()).undated(is_undated).tell();
     Ok(signalled.exit().unwrap_or(exit))
 }
 

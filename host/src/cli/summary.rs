@@ -12,15 +12,34 @@ const LINES_MAX: usize = 10;
 
 const EXAMPLES_MAX: usize = 6;
 
+const UNDATED: &str =
+    "the row was there, and nobody knows which is newer; `--overwrite` replaces it";
+
 pub(super) struct Summary<'a> {
     running: &'a Running,
     /// Somebody asked it to end.
     is_drained: bool,
+    /// Nobody knows when its records were made: rows that are there stay as they are.
+    is_undated: bool,
 }
 
 impl<'a> Summary<'a> {
     pub(super) fn new(running: &'a Running, is_drained: bool) -> Self {
-        Self { running, is_drained }
+        Self { running, is_drained, is_undated: false }
+    }
+
+    /// Of a replay whose records take no row's place.
+    pub(super) fn undated(self, is_undated: bool) -> Self {
+        Self { is_undated, ..self }
+    }
+
+    /// Rows that did not take the place of another: because that one is newer, or because nobody knows
+    /// which of them is.
+    fn not_stored(&self, totals: &Totals) -> NotStored {
+        if self.is_undated {
+            return NotStored { superseded: 0, undated: totals.superseded };
+        }
+        NotStored { superseded: totals.superseded, undated: 0 }
     }
 
     /// Says it, as people read it or as a line of the log.
@@ -30,11 +49,13 @@ impl<'a> Summary<'a> {
         }
         let Running { pipeline, stats } = self.running;
         let totals = stats.totals();
+        let NotStored { superseded, undated } = self.not_stored(&totals);
         tracing::info!(
             pipeline = %pipeline.name,
             records = totals.records,
             rows = totals.rows,
-            superseded = totals.superseded,
+            superseded,
+            undated,
             dropped = totals.dropped(),
             dead_letters = totals.dead(),
             seconds = stats.elapsed().as_secs_f64(),
@@ -42,6 +63,13 @@ impl<'a> Summary<'a> {
             output::plain(&self.how(&totals))
         );
     }
+}
+
+/// See [`Summary::not_stored`].
+#[derive(Debug, Clone, Copy)]
+struct NotStored {
+    superseded: u64,
+    undated: u64,
 }
 
 impl fmt::Display for Summary<'_> {
@@ -52,11 +80,13 @@ impl fmt::Display for Summary<'_> {
         if totals.records == 0 {
             return self.nothing(f, &totals);
         }
+        let NotStored { superseded, undated } = self.not_stored(&totals);
         let rate = (totals.records as f64 / stats.elapsed().as_secs_f64()) as u64;
         let rows = [
             ("records read", totals.records, format!("{} a second", output::number(rate))),
             ("rows stored", totals.rows, pipeline.sink.facts().place),
-            ("superseded", totals.superseded, "a newer version of the row was there".to_owned()),
+            ("superseded", superseded, "a newer version of the row was there".to_owned()),
+            ("undated", undated, UNDATED.to_owned()),
             ("dropped", totals.dropped(), named(&totals)),
             ("dead letters", totals.dead(), String::new()),
         ];

@@ -27,12 +27,24 @@ pub struct ObjectsSinkConfig {
     /// offset. Left out: `connect`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<KeyLayout>,
+    /// Write behind the columns of each row which record it was made of and what made it: `_pinhost_lane`,
+    /// `_pinhost_position` and `_pinhost_generation`. `pinhost lineage --where` needs them. Left out: yes for
+    /// Parquet, no for NDJSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<bool>,
     /// Rows of a row group of Parquet at most.
     #[serde(default = "row_group_rows")]
     pub row_group_rows: u32,
     /// An object ends at about this size.
     #[serde(default = "object_size")]
     pub object_size: Size,
+}
+
+impl ObjectsSinkConfig {
+    /// Whether rows say which record they were made of.
+    pub fn has_provenance(&self) -> bool {
+        self.provenance.unwrap_or(self.format == RowFormat::Parquet)
+    }
 }
 
 fn row_group_rows() -> u32 {

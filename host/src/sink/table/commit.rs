@@ -8,38 +8,43 @@ use super::target::Target;
 use crate::connect::{RetriedLetter, Retry, Stored};
 use crate::ledger::LineageSums;
 use crate::ledger::sql::letters::NewLetter;
-use crate::record::{DeadLetter, Lane, Past, Unit, UnitPart};
+use crate::record::{DeadLetter, Digest, Lane, Past, Unit, UnitPart};
 
 /// Rows that a transaction writes, and those that it deletes: of a unit, or of letters that are tried again.
 #[derive(Debug)]
 pub(crate) struct RowsToWrite<'a> {
     pub(crate) parts: Vec<RowPart<'a>>,
     pub(crate) candidates: Candidates,
+    /// What made them, as rows name it.
+    pub(crate) generation: String,
     refusals_max: u64,
 }
 
 impl<'a> RowsToWrite<'a> {
     pub(crate) fn of_unit(target: &Target, unit: &'a Unit) -> Result<Self, TableFault> {
         let parts = unit.parts.iter().enumerate();
-        Self::new(target, parts.map(|(at, part)| (at, &unit.lane, part)), unit.refusals_max)
+        let parts = parts.map(|(at, part)| (at, &unit.lane, part));
+        Self::new(target, parts, unit.generation, unit.refusals_max)
     }
 
     pub(crate) fn of_retry(target: &Target, retry: &'a Retry) -> Result<Self, TableFault> {
         let letters = retry.letters.iter().enumerate();
         let parts = letters.map(|(at, letter)| (at, &letter.lane, &letter.part));
-        Self::new(target, parts, u64::MAX)
+        Self::new(target, parts, retry.generation, u64::MAX)
     }
 
     fn new(
         target: &Target,
         parts: impl Iterator<Item = (usize, &'a Lane, &'a UnitPart)>,
+        generation: Digest,
         refusals_max: u64,
     ) -> Result<Self, TableFault> {
         let parts: Vec<_> =
             parts.map(|part| RowPart::of(target, part)).collect::<Result<_, _>>()?;
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         let candidates = Candidates::new(target, &parts);
-        Ok(Self { parts, candidates, refusals_max })
+        let generation = generation.to_string();
+        Ok(Self { parts, candidates, generation, refusals_max })
     }
 
     /// Whether it is of no use to look for more rows that the table does not take.

@@ -17,7 +17,9 @@ mod written;
 pub use self::fault::TableFault;
 pub(crate) use self::forget::{FORGOTTEN_MAX, Forgetting, Keep};
 pub(crate) use self::search::Search;
-pub(crate) use self::target::{LANE, Layout, POSITION, Target, TargetConfig, VERSION, Versions};
+pub(crate) use self::target::{
+    GENERATION, LANE, Layout, POSITION, Target, TargetConfig, VERSION, Versions,
+};
 pub(crate) use self::written::{TableColumns, check_newest, check_table, look_at};
 
 /// Rows that are looked up by a value at most.

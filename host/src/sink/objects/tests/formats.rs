@@ -163,6 +163,7 @@ async fn parquet_reads_back() {
         let place = Place::folder();
         let config = ObjectsSinkConfig {
             format: RowFormat::Parquet,
+            provenance: Some(false),
             compression,
             row_group_rows: 8,
             ..config()

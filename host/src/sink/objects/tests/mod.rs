@@ -1,8 +1,10 @@
 mod archive;
 mod faults;
 mod formats;
+mod letters;
 mod log;
 mod objects;
+mod provenance;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -152,6 +154,7 @@ fn config() -> ObjectsSinkConfig {
         format: RowFormat::Ndjson,
         compression: None,
         partition_by: Vec::new(),
+        provenance: None,
         row_group_rows: 1000,
         object_size: Size::mib(1),
     }

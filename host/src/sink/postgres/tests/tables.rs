@@ -78,6 +78,7 @@ async fn a_table_is_made_as_it_is_told_to_be_typed() {
     assert!(error.to_string().ends_with("there is no table t"), "{error}");
     let expected = "CREATE TABLE \"t\" (\n    \"id\" bigint NOT NULL,\n    \"a \"\"word\"\"\" text,\n    \
                     \"_pinhost_lane\" text,\n    \"_pinhost_position\" text,\n    \
+                    \"_pinhost_generation\" text,\n    \
                     \"_pinhost_version\" bytea,\n    PRIMARY KEY (\"id\")\n);";
     assert_eq!(ddl(&error), expected);
     // Typed as told, all is well.

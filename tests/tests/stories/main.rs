@@ -10,6 +10,7 @@ mod kafka_postgres;
 mod kafka_source;
 mod kill;
 mod lanes;
+mod listen;
 mod pipe;
 mod pipeline_files;
 mod plugin_kit;

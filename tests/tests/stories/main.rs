@@ -11,6 +11,7 @@ mod kafka_source;
 mod kill;
 mod lanes;
 mod listen;
+mod msk;
 mod pipe;
 mod pipeline_files;
 mod plugin_kit;

@@ -40,7 +40,16 @@ pub(super) fn written(origin: &Origin) -> Option<String> {
 pub(super) fn has(source: &SourceConfig, origin: &Origin) -> bool {
     match origin {
         Origin::Value(_) | Origin::Rest => true,
-        Origin::Key | Origin::Timestamp => {
+        // An archive keeps keys and headers, and so may Kafka Connect. Other objects have none.
+        Origin::Key => match source {
+            SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Objects(_) => true,
+            SourceConfig::Stdin(_) => false,
+        },
+        Origin::Header(_) => match source {
+            SourceConfig::Kafka(_) | SourceConfig::Objects(_) => true,
+            SourceConfig::Generate(_) | SourceConfig::Stdin(_) => false,
+        },
+        Origin::Timestamp => {
             matches!(source, SourceConfig::Generate(_) | SourceConfig::Kafka(_))
         }
         // The number of the record. Rows of an object have a place that is no single number.
@@ -48,7 +57,7 @@ pub(super) fn has(source: &SourceConfig, origin: &Origin) -> bool {
             SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Stdin(_) => true,
             SourceConfig::Objects(_) => false,
         },
-        Origin::Topic | Origin::Partition | Origin::Header(_) => match source {
+        Origin::Topic | Origin::Partition => match source {
             SourceConfig::Kafka(_) => true,
             SourceConfig::Generate(_) | SourceConfig::Objects(_) | SourceConfig::Stdin(_) => false,
         },

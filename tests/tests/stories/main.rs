@@ -6,6 +6,7 @@ mod archive;
 mod dead_letters;
 mod diff;
 mod hostile;
+mod kafka_connect;
 mod kafka_postgres;
 mod kafka_source;
 mod kill;

@@ -20,4 +20,5 @@ mod replay;
 mod s3;
 mod sandbox;
 mod secrets;
+mod soak;
 mod swap;

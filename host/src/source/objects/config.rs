@@ -27,7 +27,8 @@ pub struct ObjectsSourceConfig {
     /// What to do about an object that is another one than when it was read.
     #[serde(default)]
     pub changed: Changed,
-    /// How long a local file has to rest before it is read: it may still be written.
+    /// How long a local file has to rest before it is read: it may still be written. The same holds
+    /// for what Kafka Connect writes to a bucket, as keys and headers come after values.
     #[serde(default = "settle")]
     pub settle: Duration,
     /// How often to look for new objects.

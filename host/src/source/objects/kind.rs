@@ -52,9 +52,11 @@ impl SourceConfig for ObjectsSourceConfig {
         SourceFacts {
             positions: Positions::Kept,
             surroundings: Surroundings {
-                always: &[],
+                // An archive keeps keys and headers, and so may Kafka Connect. Other objects have
+                // none.
+                always: &[Key, Headers],
                 // The place of a row of any other object is no single number.
-                in_archives: &[Key, Timestamp, Offset, Topic, Partition, Headers],
+                in_archives: &[Timestamp, Offset, Topic, Partition],
             },
             has_tombstones: false,
             ends: Ends::Never,

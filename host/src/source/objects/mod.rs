@@ -5,7 +5,8 @@
 //! lane over reads the same records in the same order, whatever was added meanwhile.
 //!
 //! Beside the objects of an archive lie indexes. With one, the records of an object are those that were put
-//! into it, with their keys, headers and times, whatever their bytes look like.
+//! into it, with their keys, headers and times, whatever their bytes look like. Kafka Connect writes keys
+//! and headers in objects of their own, which are read with those that they belong to.
 //!
 //! An object is read as it was planned, or not at all: one that changes or vanishes before it is read to
 //! its end halts the lane. Files whose names end in `#` and digits are taken for unfinished uploads.
@@ -15,6 +16,7 @@ mod error;
 mod index;
 mod indexed;
 mod input;
+mod kafka_connect;
 mod kind;
 mod look;
 mod object;

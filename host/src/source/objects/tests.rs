@@ -1,3 +1,5 @@
+mod kafka_connect;
+
 use std::fmt;
 use std::fs;
 use std::path::Path as FilePath;
@@ -560,7 +562,7 @@ async fn a_place_that_no_plan_has_is_refused() {
     for from in ["0.1.0", "1.0.0"] {
         assert_eq!(scene.all(from).await, []);
     }
-    let newer = Bytes::from_static(b"{\"format\": 2, \"objects\": {}}");
+    let newer = Bytes::from_static(b"{\"format\": 3, \"objects\": {}}");
     scene.journal.append(1, newer).await.unwrap();
     let error = scene.error("0.0.0").await.1;
     assert!(error.to_string().contains("newer pinhost"), "{error}");

@@ -14,7 +14,7 @@ use super::ObjectsSinkError;
 use super::key::{Keys, hive};
 use super::store::{Listed, Store};
 use crate::ledger::RowOrigin;
-use crate::pipeline::config::{ObjectsSinkConfig, RowFormat};
+use crate::sink::objects::{ObjectsSinkConfig, RowFormat};
 
 /// Objects that are looked into at a time.
 const IN_FLIGHT: usize = 8;

@@ -6,7 +6,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::*;
 use crate::connect::{RetriedLetter, Retry};
 use crate::ledger::RowOrigin;
-use crate::pipeline::config::SinkCompression;
+use crate::sink::objects::SinkCompression;
 use crate::record::json::text;
 use crate::record::provenance::{GENERATION, LANE, POSITION};
 

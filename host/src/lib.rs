@@ -7,19 +7,27 @@
 //! | [`cli`] | a file for each command |
 //! | [`swap`] | another rule takes over while a pipeline runs, or the one before takes over again |
 //! | [`run`] | lanes, cleaning threads, units; what becomes of calls that fail |
-//! | [`source`] | where records come from |
-//! | [`sink`] | where rows go |
-//! | [`connect`] | what a connector implements |
-//! | [`ledger`] | what a pipeline knows of itself: claims, positions, generations, lineage, dead letters, members |
-//! | [`objects`] | folders and buckets behind one kind of URL, for both |
-//! | [`pipeline`] | what was written becomes what will run; findings with line, column and advice |
+//! | [`observe`] | figures of what runs, for people and for Prometheus |
+//! | [`pipeline`] | what was written becomes what will run; it knows no connector by name |
+//! | [`source`] | where records come from: a folder for each kind, and their list |
+//! | [`sink`] | where rows go: a folder for each kind, and their list |
+//! | [`connect`] | what a kind of source or sink is, and the facts that others may know of it |
+//! | [`ledger`] | what a pipeline knows of itself: claims, lineage, dead letters, members |
+//! | [`objects`] | folders and buckets behind one kind of URL |
+//! | [`written`] | YAML with places, variables and secrets; findings with line, column and advice |
 //! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
 //! | [`decode`] | bytes to columns, row by row |
 //! | [`diff`] | what two rules make otherwise of the same records |
 //! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
-//! Dependencies point downwards only: `cli → swap → run → source, sink → connect, ledger → pipeline → plugin, decode, diff → record`.
+//! A room looks only into those below it:
+//! `cli → swap → run → pipeline → source, sink → connect → ledger → objects, written, plugin, decode,
+//! diff → record`.
 //! `record`, `diff`, and the decisions in `run`, are pure functions of plain values.
+//!
+//! A connector is a folder in `source` or `sink`, with its `mod` and its line in the list there. The folder
+//! holds its configuration, which is its manual (`config`), what others ask of it (`kind`), its template,
+//! its page, its findings, and the source or the sink itself.
 //!
 //! # Invariants
 //!
@@ -50,7 +58,10 @@ pub mod pipeline;
 pub mod plugin;
 mod private_folder;
 pub mod record;
+#[cfg(test)]
+mod rooms;
 pub mod run;
 pub mod sink;
 pub mod source;
 pub mod swap;
+pub mod written;

@@ -3,7 +3,8 @@
 #   start-kafka.sh CACHE_DIR [DATA_DIR] [PORT]
 # CACHE_DIR: jars are put here once (mvn); later starts need no network.
 # DATA_DIR : new one by default; an old one restarts with its ports and data.
-# One listener is plain; the other wants TLS and SCRAM (user pins, password pins-secret).
+# One listener is plain; another wants TLS and SCRAM (user pins, password pins-secret).
+# KAFKA_IAM=1 adds a third, which wants what Amazon MSK wants: iam/MskIam.java, for which javac has to be there.
 # Prints shell assignments. Stop: kill -TERM $KAFKA_PID (or kill -9 for crash tests).
 set -euo pipefail
 VERSION=${KAFKA_VERSION:-4.3.1}
@@ -34,7 +35,7 @@ node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:$3
 listeners=BROKER://127.0.0.1:$2,SECURE://127.0.0.1:$4,CONTROLLER://127.0.0.1:$3
 advertised.listeners=BROKER://127.0.0.1:$2,SECURE://127.0.0.1:$4
-listener.security.protocol.map=BROKER:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=BROKER:PLAINTEXT,SECURE:SASL_SSL,IAM:SASL_SSL,CONTROLLER:PLAINTEXT
 listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.secure.ssl.keystore.type=PKCS12
@@ -85,6 +86,32 @@ rootLogger.appenderRef.c.ref=c
 logger.s.name=kafka.server.KafkaRaftServer
 logger.s.level=INFO
 P
+}
+
+# Sessions end with the token that they began with.
+add_iam() { # dir port
+  sed -i "s#^listeners=.*#&,IAM://127.0.0.1:$2#; s#^advertised.listeners=.*#&,IAM://127.0.0.1:$2#" "$1/server.properties"
+  cat >>"$1/server.properties" <<P
+listener.name.iam.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.iam.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.iam.oauthbearer.sasl.server.callback.handler.class=pinhost.test.MskIam
+listener.name.iam.oauthbearer.connections.max.reauth.ms=3600000
+listener.name.iam.ssl.keystore.type=PKCS12
+listener.name.iam.ssl.keystore.location=$1/broker.p12
+listener.name.iam.ssl.keystore.password=keystore
+P
+}
+
+# Built once for what it is built from.
+build_iam() {
+  local source digest; source=$(cd "$(dirname "$0")" && pwd)/iam/MskIam.java
+  digest=$(sha256sum "$source" | cut -c1-16)
+  IAM_JAR=$CACHE/iam-$digest.jar
+  [ -e "$IAM_JAR" ] && return
+  local w; w=$(mktemp -d "$CACHE/.iam.XXXXXX")
+  javac --release 17 -cp "$CP" -d "$w/classes" "$source" >&2
+  jar --create --file "$w/iam.jar" -C "$w/classes" .
+  mv "$w/iam.jar" "$IAM_JAR"; rm -rf "$w"
 }
 
 launch() { # dir [jvm options...]; sets PID, waits until ready
@@ -144,18 +171,26 @@ exec 9>"$CACHE/.lock"; flock 9
 CP=$(printf '%s:' "$CACHE"/libs/*.jar)
 # JDK version in the name, so that another JDK makes its own
 [ -e "$CACHE/kafka.jsa" ] || archive 9>&-
+if [ -n "${KAFKA_IAM:-}" ]; then build_iam; fi
 flock -u 9; exec 9>&-
 if [ -e "$CACHE/kafka.jsa" ]; then JOPTS+=(-XX:SharedArchiveFile="$CACHE/kafka.jsa"); fi
 
 T0=$(now)
 if [ ! -e "$DATA/server.properties" ]; then
   write_conf "$DATA" "${PORT:-$(free_port)}" "$(free_port)" "$(free_port)"
+  if [ -n "${KAFKA_IAM:-}" ]; then add_iam "$DATA" "$(free_port)"; fi
+fi
+if [ -n "${KAFKA_IAM:-}" ]; then
+  # Behind what the archive of classes was made with.
+  CP=$CP$IAM_JAR
+  JOPTS+=(-Dpinhost.iam.log="$DATA/iam.log")
 fi
 [ -e "$DATA/log/meta.properties" ] || format "$DATA"
 launch "$DATA"
 listener() { sed -n "s#^advertised.listeners=.*$1://\\(127.0.0.1:[0-9]*\\).*#\\1#p" "$DATA/server.properties"; }
 echo "KAFKA_BOOTSTRAP=$(listener BROKER)"
 echo "KAFKA_SECURE=$(listener SECURE)"
+echo "KAFKA_IAM=$(listener IAM)"
 echo "KAFKA_CA=$DATA/ca.pem"
 echo "KAFKA_PID=$PID"
 echo "KAFKA_DATA=$DATA"

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pinhost::pipeline::config::{KafkaSourceConfig, SourceConfig};
 use pinhost::record::lift::PipelineArgs;
 use pinhost::record::{ConnectorError, Lane, Position, RawBatch};
-use pinhost::source::kafka::KafkaPosition;
-use pinhost::source::{self, Journal, LaneChange, LaneReader, Most, Source, SourceOptions};
+use pinhost::source::kafka::{KafkaPosition, KafkaSource, KafkaSourceConfig};
+use pinhost::source::{Journal, LaneChange, LaneReader, Most, Source, SourceOptions};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -255,13 +254,7 @@ impl Topic {
             record_bytes_max: RECORD_BYTES_MAX,
             prefetch_bytes,
         };
-        let config = SourceConfig::Kafka(Box::new(config));
-        let open = std::pin::pin!(source::open(&config, &options));
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match open.poll(&mut context) {
-            std::task::Poll::Ready(source) => source,
-            std::task::Poll::Pending => panic!("opening waits for nothing"),
-        }
+        Ok(Arc::new(KafkaSource::open(&config, &options)?))
     }
 }
 

@@ -33,6 +33,14 @@ impl Objects {
         wait(self.read(folder)).expect("objects that can be read")
     }
 
+    /// # Panics
+    /// If it cannot be put there.
+    #[track_caller]
+    pub fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) {
+        let key = Path::from(key);
+        wait(self.0.put(&key, bytes.into().into())).expect("an object that can be put");
+    }
+
     async fn read(&self, folder: &str) -> Result<BTreeMap<String, Vec<u8>>, Error> {
         let mut objects = BTreeMap::new();
         let mut folders = vec![Path::from(folder)];

@@ -1,5 +1,6 @@
 //! Pipelines that run in the background, until a test ends them in one way or another.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -22,11 +23,25 @@ impl Running {
     /// # Panics
     /// If it cannot be started.
     pub fn start(pinhost: &Path, folder: &Path, args: &[&str]) -> Self {
+        Self::start_in::<&str>(pinhost, folder, args, &[])
+    }
+
+    /// The same with more in its environment.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_in<V: AsRef<OsStr>>(
+        pinhost: &Path,
+        folder: &Path,
+        args: &[&str],
+        environment: &[(&str, V)],
+    ) -> Self {
         let log = folder.join(format!("{:016x}.log", fastrand::u64(..)));
         let file = File::create(&log).expect("a file");
         let child = command(pinhost, folder)
             .arg("run")
             .args(args)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()
@@ -46,11 +61,30 @@ impl Running {
 
     /// Asks it to end, and waits until it has committed what it read.
     #[track_caller]
-    pub fn drain(mut self) {
+    pub fn drain(self) {
         const ENDED_BY_SIGTERM: i32 = 128 + 15;
-        self.signal("TERM");
-        let code = self.ended(Duration::from_secs(60));
-        assert_eq!(code, Some(ENDED_BY_SIGTERM), "{}", self.log());
+        self.ends_by("TERM", ENDED_BY_SIGTERM);
+    }
+
+    /// The same as somebody does it who sits before it.
+    #[track_caller]
+    pub fn interrupt(self) {
+        const ENDED_BY_SIGINT: i32 = 128 + 2;
+        self.ends_by("INT", ENDED_BY_SIGINT);
+    }
+
+    #[track_caller]
+    fn ends_by(mut self, signal: &str, code: i32) {
+        self.signal(signal);
+        assert_eq!(self.ended(Duration::from_secs(60)), Some(code), "{}", self.log());
+    }
+
+    /// Its exit code, if it has ended by itself.
+    ///
+    /// # Panics
+    /// If nobody knows its state.
+    pub fn has_ended(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("its state")?.code()
     }
 
     /// It ends by itself, and all is well.
@@ -81,6 +115,20 @@ impl Running {
     #[track_caller]
     pub fn says(&self, what: &str, time: Duration) {
         wait_until(time, || self.log().contains(what), || self.log());
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The address at which it serves metrics, as it says.
+    #[track_caller]
+    pub fn listens_at(&self) -> String {
+        const SAID: &str = "metrics are served at http://";
+        self.says(SAID, Duration::from_secs(30));
+        let log = self.log();
+        let (_, address) = log.split_once(SAID).expect("it says so");
+        address.split('/').next().expect("an address").to_owned()
     }
 
     pub fn resident_bytes(&self) -> u64 {

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use pinhost::pipeline::secrets::mask;
-use pinhost::pipeline::{self, Findings};
+use pinhost::written::secrets::mask;
+use pinhost::written::{self, Findings};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError};
 use pyo3::prelude::*;
@@ -52,14 +52,14 @@ impl Finding {
     }
 }
 
-impl From<&pipeline::Finding> for Finding {
-    fn from(found: &pipeline::Finding) -> Self {
+impl From<&written::Finding> for Finding {
+    fn from(found: &written::Finding) -> Self {
         let masked = |text: &str| mask(text).into_owned();
         let place = found.place.as_ref();
         Self {
             severity: match found.severity {
-                pipeline::Severity::Error => "error",
-                pipeline::Severity::Warning => "warning",
+                written::Severity::Error => "error",
+                written::Severity::Warning => "warning",
             },
             message: masked(&found.message),
             path: place.map(|place| place.path.display().to_string()),

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use arrow::error::ArrowError;
-use pinhost::pipeline::{Document, Findings, Pipeline, RestoreError, Rule as Resolved};
+use pinhost::pipeline::{Document, Pipeline, RestoreError, Rule as Resolved};
 use pinhost::plugin::{ConfigureError, Sandbox, standard};
 use pinhost::record::{Digest, Field, Generation, Kind, PluginBytes};
-use pinhost::run::{Beside, BesideError, Difference, RuleFunction, RuleTestError, RuleTests};
+use pinhost::run::{
+    Beside, BesideError, Difference, FunctionInput, RuleFunction, RuleTestError, RuleTests, piped,
+    restored,
+};
 use pinhost::swap::{KeptGenerationError, kept_generation};
+use pinhost::written::Findings;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyType};
@@ -52,7 +56,7 @@ impl Loaded {
     }
 
     fn restored(kept: &Generation, sandbox: &Sandbox) -> Result<Self, Unloaded> {
-        Self::of(Pipeline::of_generation(kept, sandbox).map_err(Unloaded::Restore)?)
+        Self::of(restored(kept, sandbox).map_err(Unloaded::Restore)?)
     }
 
     fn function(&self) -> &RuleFunction {
@@ -104,8 +108,7 @@ impl Rule {
         };
         let (sandbox, kept) = (sandbox(py)?, self.generation.clone());
         let made = apart(py, move || -> Result<Loaded, Unloaded> {
-            let mut pipeline =
-                Pipeline::of_generation(&kept, &sandbox).map_err(Unloaded::Restore)?;
+            let mut pipeline = restored(&kept, &sandbox).map_err(Unloaded::Restore)?;
             if let Some(rule) = &mut pipeline.rule {
                 Arc::make_mut(rule).tests = tests;
             }
@@ -142,7 +145,7 @@ impl Rule {
     fn rows(
         &self,
         loaded: &Loaded,
-        (input, reads): (Reader, pinhost::run::FunctionInput),
+        (input, reads): (Reader, FunctionInput),
         asked: &Asked<'_>,
     ) -> PyResult<Rows> {
         let schema = loaded.function().schema();
@@ -153,7 +156,7 @@ impl Rule {
     }
 }
 
-type Reads = (Reader, pinhost::run::FunctionInput);
+type Reads = (Reader, FunctionInput);
 
 fn columns(loaded: &Loaded, data: &Bound<'_, PyAny>) -> PyResult<Reads> {
     let input = input::columns(data)?;
@@ -178,7 +181,7 @@ impl Rule {
         let sandbox = sandbox(py)?;
         let loaded = apart(py, move || {
             let document = Document::load(&path, &sandbox).map_err(Unloaded::Unsound)?;
-            Loaded::of(document.piped())
+            Loaded::of(piped(document))
         })?;
         Self::of(py, loaded)
     }
@@ -196,7 +199,7 @@ impl Rule {
         let sandbox = sandbox(py)?;
         let loaded = apart(py, move || {
             let document = Document::parse(&path, text, &sandbox).map_err(Unloaded::Unsound)?;
-            Loaded::of(document.piped())
+            Loaded::of(piped(document))
         })?;
         Self::of(py, loaded)
     }

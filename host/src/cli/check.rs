@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::output::{FAINT, GOOD, STRONG, count};
 use super::{CliError, Exit, output};
-use crate::pipeline::{Document, Finding, Findings, Pipeline, Rule, secrets};
+use crate::pipeline::{Document, Pipeline, Rule};
 use crate::plugin::{CacheFolder, Sandbox};
+use crate::written::{Finding, Findings, secrets};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use super::{log, output};
 use crate::decode::IntakeFault;
-use crate::pipeline::{ERROR, Finding, Findings, HELP, Place};
 use crate::plugin::{self, ConfigureError, PluginError, PluginFileError, SandboxError};
 use crate::source::arrow::ArrowSourceError;
+use crate::written::{ERROR, Finding, Findings, HELP, Place};
 
 /// How a command ends. The numbers are a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,11 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{CliError, sinks};
+use crate::objects::{Compression, ObjectSet, S3Config};
 use crate::pipeline::Pipeline;
-use crate::pipeline::config::{Changed, Compression, Duration, ObjectsSourceConfig, S3Config};
 use crate::record::ConnectorError;
-use crate::source::objects::{ObjectsSourceError, Times};
+use crate::source::objects::{Changed, ObjectsSourceConfig, ObjectsSourceError, Times};
+use crate::written::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
@@ -32,18 +33,31 @@ pub(super) struct HistoryArgs {
 impl HistoryArgs {
     /// Of the pipeline's own source, only what decides a row is kept.
     pub fn source(&self, from: &str, pipeline: &Pipeline) -> ObjectsSourceConfig {
-        ObjectsSourceConfig {
+        let objects = ObjectSet {
             url: from.to_owned(),
             s3: S3Config {
                 endpoint: self.endpoint.clone(),
                 region: self.region.clone(),
                 ..S3Config::default()
             },
-            matching: self.matching.clone(),
+            matching: None,
             compression: Compression::Auto,
-            unwrap: pipeline.source.unwrap().map(str::to_owned),
-            changed: Changed::Report,
             settle: Duration::secs(0),
+        };
+        self.source_of(objects, pipeline)
+    }
+
+    /// The same of objects that the pipeline itself reads.
+    pub fn source_of(&self, objects: ObjectSet, pipeline: &Pipeline) -> ObjectsSourceConfig {
+        let ObjectSet { url, s3, matching, compression, settle } = objects;
+        ObjectsSourceConfig {
+            url,
+            s3,
+            matching: self.matching.clone().or(matching),
+            compression,
+            unwrap: pipeline.source.unwrap(),
+            changed: Changed::Report,
+            settle,
             poll: Duration::secs(10),
         }
     }

@@ -10,7 +10,6 @@ use super::{CliError, Exit, output, sinks};
 use crate::ledger::{Claims, LaneState};
 use crate::pipeline::Pipeline;
 use crate::record::{Lane, Position, Start};
-use crate::source::{self, SourceOptions};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -153,8 +152,8 @@ async fn resolved(
     let (Position::Start(Start::Earliest | Start::Latest) | Position::End) = to else {
         return Err(other());
     };
-    let options = SourceOptions::of(pipeline, true);
-    let source = source::open(&pipeline.source, &options).await.map_err(sinks::told)?;
+    let options = pipeline.source_options(true);
+    let source = pipeline.source.open(&options).await.map_err(sinks::told)?;
     let bounds = source.bounds(&known.lane).await.map_err(sinks::told)?;
     let (bound, name) = match to {
         Position::Start(Start::Earliest) => (bounds.earliest, "begins"),

@@ -46,7 +46,10 @@ pub(super) fn run(args: &LineageArgs) -> Result<Exit, CliError> {
         return Err(CliError::input(format!(
             "rows of the pipeline in {file} do not tell where they come from"
         ))
-        .help("tables that pinhost makes do, unless the sink says `provenance: false`"));
+        .help(
+            "tables that pinhost makes and Parquet do, unless the sink says `provenance: false`; NDJSON does \
+             with `provenance: true`",
+        ));
     };
     if trace.rows.is_empty() {
         return Err(CliError::failed(format!("no row has {value} in column {column}")));
@@ -108,7 +111,7 @@ fn rows(args: &LineageArgs, trace: &Trace) -> Result<Exit, CliError> {
     }
     tell_replays(args, trace);
     let lines = trace.rows.iter().map(|row| {
-        let TracedRow { lane, record, generation } = row.clone();
+        let TracedRow { lane, record, generation, is_from_row: _ } = row.clone();
         let generation = generation.map(|digest| digest[..12].to_owned());
         [lane, record, generation.unwrap_or_else(|| "not known".to_owned())]
     });
@@ -138,7 +141,8 @@ fn rows(args: &LineageArgs, trace: &Trace) -> Result<Exit, CliError> {
 /// Objects without an index do not tell where their records were read first: what a replay made of them
 /// bears the places that they have there.
 fn tell_replays(args: &LineageArgs, trace: &Trace) {
-    let is_unclear = |row: &TracedRow| row.generation.is_none() || row.lane == LANE;
+    let is_unclear =
+        |row: &TracedRow| row.generation.is_none() || row.lane == LANE && !row.is_from_row;
     if let [first, ..] = &trace.replays[..]
         && args.of.is_of_pipeline()
         && trace.rows.iter().any(is_unclear)

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::CliError;
-use crate::pipeline::secrets::mask;
+use crate::written::secrets::mask;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Log, on stderr")]

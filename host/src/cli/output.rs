@@ -11,9 +11,9 @@ use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::{CliError, log};
-use crate::pipeline::secrets::mask;
 use crate::plugin::Finding;
 use crate::run::Difference;
+use crate::written::secrets::mask;
 
 pub(super) const STRONG: Style = Style::new().bold();
 pub(super) const FAINT: Style = Style::new().dimmed();

@@ -14,14 +14,13 @@ use super::signals::drain_on_signal;
 use super::{CliError, Exit, output, threads};
 use crate::connect::{Sink, SinkContext};
 use crate::observe::{Stats, Totals};
-use crate::pipeline::config::SourceConfig;
 use crate::pipeline::{Document, Pipeline};
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::run::{Halt, PipelineRun, Pool};
+use crate::run::{Halt, PipelineRun, Pool, piped};
 use crate::sink::stdout::{LetterOutput, StdoutFormat, StdoutSink, StdoutSinkError};
 use crate::source::Source;
 use crate::source::arrow::ArrowSource;
-use crate::source::stdin::StdinSource;
+use crate::source::stdin::{StdinSource, StdinSourceConfig};
 
 /// Reasons that are told; a file of dead letters has all.
 const REASONS_MAX: usize = 5;
@@ -63,7 +62,7 @@ rejected or dropped are left out.";
 
 pub(super) fn run(args: &PipeArgs) -> Result<Exit, CliError> {
     let sandbox = Sandbox::new(&CacheFolder::Usual)?;
-    let pipeline = Arc::new(Document::load(&args.file, &sandbox)?.piped());
+    let pipeline = Arc::new(piped(Document::load(&args.file, &sandbox)?));
     let threads = threads::count(args.threads);
     let runtime = threads::runtime()?;
     let pool = threads::pool(threads)?;
@@ -123,18 +122,16 @@ fn created(path: &Path) -> Result<File, CliError> {
 
 async fn source(format: Format, pipeline: &Pipeline) -> Result<Arc<dyn Source>, CliError> {
     let limits = pipeline.limits.to_decode_limits();
-    match (format, &pipeline.source, &pipeline.rule) {
-        (Format::Arrow, _, Some(rule)) => {
-            Ok(Arc::new(ArrowSource::open(&rule.fields, limits).await?))
+    match (format, &pipeline.rule) {
+        (Format::Ndjson, _) => {
+            let config = StdinSourceConfig::default();
+            Ok(Arc::new(StdinSource::new(&config, limits.record_bytes_max)))
         }
-        (Format::Arrow, _, None) => Err(CliError::input(format!(
+        (Format::Arrow, Some(rule)) => Ok(Arc::new(ArrowSource::open(&rule.fields, limits).await?)),
+        (Format::Arrow, None) => Err(CliError::input(format!(
             "pipeline {} has no rule, and an Arrow stream needs one",
             pipeline.name
         ))),
-        (Format::Ndjson, SourceConfig::Stdin(config), _) => {
-            Ok(Arc::new(StdinSource::new(config, limits.record_bytes_max)))
-        }
-        (Format::Ndjson, ..) => unreachable!("a pipeline that is piped reads the standard input"),
     }
 }
 

@@ -11,14 +11,15 @@ use super::run::{Running, told};
 use super::signals::drain_on_signal;
 use super::summary::Summary;
 use super::{CliError, Exit, output, sinks, threads};
+use crate::connect::PipelineSource;
 use crate::observe::Progress;
-use crate::pipeline::config::{ObjectsSourceConfig, SinkConfig, SourceConfig};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::Digest;
 use crate::run::PipelineRun;
-use crate::source::SourceOptions;
-use crate::source::objects::{Meant, MeantRange, ObjectsSource, ReplayPlan};
+use crate::source::objects::{
+    Meant, MeantRange, Objects, ObjectsSource, ObjectsSourceConfig, ReplayPlan,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
@@ -81,7 +82,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, CliError> {
         None => None,
     };
     let config = args.history.source(&args.from, &pipeline);
-    pipeline.source = SourceConfig::Objects(config.clone());
+    pipeline.source = PipelineSource::new(&Objects, config.clone());
     let runtime = threads::runtime()?;
     let exit = runtime.block_on(replay(args, pipeline, sink_of, &config, ranges));
     runtime.shutdown_background();
@@ -106,7 +107,7 @@ async fn replay(
     config: &ObjectsSourceConfig,
     ranges: Option<Arc<[MeantRange]>>,
 ) -> Result<Exit, CliError> {
-    let options = SourceOptions::of(&pipeline, true);
+    let options = pipeline.source_options(true);
     let meant = Meant { times: args.history.times(), ranges };
     let opened = ObjectsSource::replay(config, &options, meant, args.overwrite).await;
     let (source, plan) = opened.map_err(history::told)?;
@@ -130,6 +131,9 @@ async fn replay(
     let pool = threads::pool(threads)?;
     let drain = CancellationToken::new();
     let signalled = drain_on_signal(drain.clone())?;
+    let is_undated = !plan.is_archive()
+        && !args.overwrite
+        && pipeline.sink.upsert().is_some_and(|upsert| upsert.newest.is_none());
     let running = Running { pipeline: Arc::new(pipeline), stats: Arc::default() };
     let run = PipelineRun {
         pipeline: Arc::clone(&running.pipeline),
@@ -155,7 +159,7 @@ async fn replay(
             told.exit()
         }
     };
-    Summary::new(&running, drain.is_cancelled()).tell();
+    Summary::new(&running, drain.is_cancelled()).undated(is_undated).tell();
     Ok(signalled.exit().unwrap_or(exit))
 }
 
@@ -180,7 +184,7 @@ fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, Cl
 
 /// What is deleted has to be known.
 fn check_replace(pipeline: &Pipeline, plan: &ReplayPlan) -> Result<(), CliError> {
-    if let SinkConfig::Objects(_) | SinkConfig::Stdout(_) = pipeline.sink {
+    if !pipeline.sink.facts().replaces {
         let error = format!("`--replace` deletes rows, and {} keeps them", pipeline.sink.kind());
         return Err(CliError::input(error).help("write to another place: `--to FILE`"));
     }
@@ -195,12 +199,8 @@ fn check_replace(pipeline: &Pipeline, plan: &ReplayPlan) -> Result<(), CliError>
 
 /// What this pipeline has appended already, or another replay of it, would be there twice.
 async fn refuse_repeats(pipeline: &Pipeline, run_id: &str) -> Result<(), CliError> {
-    let appends = match &pipeline.sink {
-        SinkConfig::Postgres(_) | SinkConfig::Sqlite(_) => pipeline.sink.upsert().is_none(),
-        SinkConfig::Objects(_) => true,
-        SinkConfig::Stdout(_) => false,
-    };
-    if !appends {
+    let facts = pipeline.sink.facts();
+    if !facts.appends {
         return Ok(());
     }
     let sink = sinks::open(pipeline).await?;
@@ -214,12 +214,12 @@ async fn refuse_repeats(pipeline: &Pipeline, run_id: &str) -> Result<(), CliErro
     let error = format!(
         "{writer} has written into this sink, where rows are appended: a replay would repeat them"
     );
-    let help = match (writer.strip_prefix(&replays), &pipeline.sink) {
-        (Some(id), _) => format!("`--run-id {id}` goes on with what is new since then"),
-        (None, SinkConfig::Postgres(_) | SinkConfig::Sqlite(_)) => {
+    let help = match writer.strip_prefix(&replays) {
+        Some(id) => format!("`--run-id {id}` goes on with what is new since then"),
+        None if facts.replaces => {
             "`--replace` deletes what the same records gave before".to_owned()
         }
-        (None, SinkConfig::Objects(_) | SinkConfig::Stdout(_)) => {
+        None => {
             return Err(CliError::input(error).help("write to another place: `--to FILE`"));
         }
     };

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::signals::drain_on_signal;
 use super::summary::Summary;
 use super::{CliError, Exit, log, output, threads};
+use crate::connect::Ends;
 use crate::observe::{Observed, Phase, Progress, Server, Stats};
 use crate::pipeline::Pipeline;
-use crate::pipeline::config::SourceConfig;
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::{ConnectorError, ErrorClass};
 use crate::run::{Halt, PipelineError, PipelineRun, Pool};
@@ -99,7 +99,7 @@ async fn run_all(
             pool: pool.clone(),
             source: None,
             replaces: false,
-            until_end: args.until_end || has_an_end(&pipeline.source),
+            until_end: args.until_end || has_an_end(pipeline),
             drain: drain.clone(),
         };
         let (requests, asked) = mpsc::channel(1);
@@ -170,21 +170,17 @@ fn open(pipeline: &Pipeline) {
 }
 
 /// Whether a source ends by itself.
-fn has_an_end(source: &SourceConfig) -> bool {
-    match source {
-        SourceConfig::Generate(generate) => generate.count.is_some(),
-        SourceConfig::Stdin(_) => true,
-        SourceConfig::Kafka(_) | SourceConfig::Objects(_) => false,
-    }
+fn has_an_end(pipeline: &Pipeline) -> bool {
+    pipeline.source.facts().ends != Ends::Never
 }
 
 /// How many records there will be, if all sources know.
 fn count(running: &[Running]) -> Option<u64> {
     running
         .iter()
-        .map(|running| match &running.pipeline.source {
-            SourceConfig::Generate(generate) => generate.count,
-            SourceConfig::Kafka(_) | SourceConfig::Stdin(_) | SourceConfig::Objects(_) => None,
+        .map(|running| match running.pipeline.source.facts().ends {
+            Ends::After { records } => records,
+            Ends::Never => None,
         })
         .sum()
 }

@@ -8,7 +8,6 @@ use super::CliError;
 use crate::connect::{Sink, SinkContext};
 use crate::pipeline::Pipeline;
 use crate::record::ConnectorError;
-use crate::sink;
 
 /// For commands that ask a few questions and end.
 pub(super) fn small_runtime() -> Result<Runtime, CliError> {
@@ -36,7 +35,7 @@ pub(super) async fn open_of(
         replaces: false,
         replay_into: None,
     };
-    sink::open(&pipeline.sink, context).await.map_err(told)
+    pipeline.sink.open(context).await.map_err(told)
 }
 
 pub(super) fn told(error: ConnectorError) -> CliError {

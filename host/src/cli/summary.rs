@@ -6,24 +6,40 @@ use super::log;
 use super::output::{self, BAD, FAINT, GOOD, STRONG};
 use super::run::Running;
 use crate::observe::{LaneHealth, Totals};
-use crate::pipeline::Pipeline;
-use crate::pipeline::config::{RowFormat, SinkConfig, SourceConfig};
-use crate::record::lift::Word;
 
 /// Reasons and tallies that are shown; the metrics have all.
 const LINES_MAX: usize = 10;
 
 const EXAMPLES_MAX: usize = 6;
 
+const UNDATED: &str =
+    "the row was there, and nobody knows which is newer; `--overwrite` replaces it";
+
 pub(super) struct Summary<'a> {
     running: &'a Running,
     /// Somebody asked it to end.
     is_drained: bool,
+    /// Nobody knows when its records were made: rows that are there stay as they are.
+    is_undated: bool,
 }
 
 impl<'a> Summary<'a> {
     pub(super) fn new(running: &'a Running, is_drained: bool) -> Self {
-        Self { running, is_drained }
+        Self { running, is_drained, is_undated: false }
+    }
+
+    /// Of a replay whose records take no row's place.
+    pub(super) fn undated(self, is_undated: bool) -> Self {
+        Self { is_undated, ..self }
+    }
+
+    /// Rows that did not take the place of another: because that one is newer, or because nobody knows
+    /// which of them is.
+    fn not_stored(&self, totals: &Totals) -> NotStored {
+        if self.is_undated {
+            return NotStored { superseded: 0, undated: totals.superseded };
+        }
+        NotStored { superseded: totals.superseded, undated: 0 }
     }
 
     /// Says it, as people read it or as a line of the log.
@@ -33,11 +49,13 @@ impl<'a> Summary<'a> {
         }
         let Running { pipeline, stats } = self.running;
         let totals = stats.totals();
+        let NotStored { superseded, undated } = self.not_stored(&totals);
         tracing::info!(
             pipeline = %pipeline.name,
             records = totals.records,
             rows = totals.rows,
-            superseded = totals.superseded,
+            superseded,
+            undated,
             dropped = totals.dropped(),
             dead_letters = totals.dead(),
             seconds = stats.elapsed().as_secs_f64(),
@@ -45,6 +63,13 @@ impl<'a> Summary<'a> {
             output::plain(&self.how(&totals))
         );
     }
+}
+
+/// See [`Summary::not_stored`].
+#[derive(Debug, Clone, Copy)]
+struct NotStored {
+    superseded: u64,
+    undated: u64,
 }
 
 impl fmt::Display for Summary<'_> {
@@ -55,11 +80,13 @@ impl fmt::Display for Summary<'_> {
         if totals.records == 0 {
             return self.nothing(f, &totals);
         }
+        let NotStored { superseded, undated } = self.not_stored(&totals);
         let rate = (totals.records as f64 / stats.elapsed().as_secs_f64()) as u64;
         let rows = [
             ("records read", totals.records, format!("{} a second", output::number(rate))),
-            ("rows stored", totals.rows, place(pipeline)),
-            ("superseded", totals.superseded, "a newer version of the row was there".to_owned()),
+            ("rows stored", totals.rows, pipeline.sink.facts().place),
+            ("superseded", superseded, "a newer version of the row was there".to_owned()),
+            ("undated", undated, UNDATED.to_owned()),
             ("dropped", totals.dropped(), named(&totals)),
             ("dead letters", totals.dead(), String::new()),
         ];
@@ -89,10 +116,10 @@ impl Summary<'_> {
         match (totals.lanes.is_empty(), has_ended(totals), self.is_drained) {
             (true, _, _) => format!("{BAD}not started{BAD:#}"),
             (false, true, _) => format!("{GOOD}done{GOOD:#} {FAINT}in {time}{FAINT:#}"),
-            (false, false, true) => match self.running.pipeline.sink {
-                SinkConfig::Stdout(_) => format!("stopped after {time}"),
-                _ => format!("stopped after {time}; the next run goes on from here"),
-            },
+            (false, false, true) if self.running.pipeline.sink.facts().positions.are_kept() => {
+                format!("stopped after {time}; the next run goes on from here")
+            }
+            (false, false, true) => format!("stopped after {time}"),
             (false, false, false) => {
                 format!("{BAD}not finished{BAD:#} {FAINT}after {time}{FAINT:#}")
             }
@@ -112,7 +139,7 @@ impl Summary<'_> {
         }
         let was_all = has_ended(totals) || self.is_drained;
         let why = if was_all { "nothing new to read" } else { "nothing was committed" };
-        let (at, place) = (at.join(", "), place(pipeline));
+        let (at, place) = (at.join(", "), pipeline.sink.facts().place);
         write!(f, "\n  {why}: {at}\n  no row was added {place}")
     }
 
@@ -131,33 +158,17 @@ impl Summary<'_> {
     fn next(&self, f: &mut fmt::Formatter<'_>, totals: &Totals) -> fmt::Result {
         let pipeline = &self.running.pipeline;
         let args = pipeline.args();
+        let (source, sink) = (pipeline.source.facts(), pipeline.sink.facts());
         let mut next = Vec::new();
-        match &pipeline.sink {
-            SinkConfig::Postgres(postgres) => {
-                let query = rows_of(&postgres.table);
-                next.push((format!("psql \"{}\" -c {query}", postgres.url), "the rows"));
-            }
-            SinkConfig::Sqlite(sqlite) => {
-                let (path, query) = (Word::from(&*sqlite.path), rows_of(&sqlite.table));
-                next.push((format!("sqlite3 {path} {query}"), "the rows"));
-            }
-            SinkConfig::Objects(objects) if objects.format == RowFormat::Parquet => {
-                next.push((
-                    format!("duckdb -c \"FROM '{}/**/*.parquet' LIMIT 5\"", objects.url),
-                    "the rows",
-                ));
-            }
-            SinkConfig::Objects(_) | SinkConfig::Stdout(_) => {}
-        }
-        if totals.dead() > 0 && !matches!(pipeline.sink, SinkConfig::Stdout(_)) {
+        next.extend(sink.shows_rows.map(|command| (command, "the rows")));
+        if totals.dead() > 0 && sink.positions.are_kept() {
             next.push((
                 format!("pinhost dead-letters {args} list"),
                 "what could not be cleaned, and why",
             ));
         }
-        let is_repeatable = !matches!(pipeline.source, SourceConfig::Stdin(_))
-            && !matches!(pipeline.sink, SinkConfig::Stdout(_))
-            && args.replay.is_none();
+        let is_repeatable =
+            source.positions.are_kept() && sink.positions.are_kept() && args.replay.is_none();
         if is_repeatable {
             next.push((format!("pinhost run {args}"), "again: what is stored stays as it is"));
         }
@@ -171,33 +182,6 @@ impl Summary<'_> {
 
 fn has_ended(totals: &Totals) -> bool {
     totals.lanes.values().all(|lane| lane.health == LaneHealth::Ended)
-}
-
-/// A query, as a word for a shell. Names that came from variables of the environment are filled in there.
-fn rows_of(table: &str) -> String {
-    const RESERVED: [&str; 8] =
-        ["group", "index", "order", "select", "table", "to", "user", "values"];
-    let is_plain = |name: &str| {
-        name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-            && !RESERVED.contains(&name)
-    };
-    if table.split('.').all(is_plain) {
-        return format!("\"SELECT * FROM {table} LIMIT 5\"");
-    }
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let names: Vec<_> = table.split('.').map(quoted).collect();
-    Word::from(&*format!("SELECT * FROM {} LIMIT 5", names.join("."))).to_string()
-}
-
-/// Where rows went.
-fn place(pipeline: &Pipeline) -> String {
-    match &pipeline.sink {
-        SinkConfig::Postgres(postgres) => format!("in table {}", postgres.table),
-        SinkConfig::Sqlite(sqlite) => format!("in table {} of {}", sqlite.table, sqlite.path),
-        SinkConfig::Objects(objects) => format!("in {}", objects.url),
-        SinkConfig::Stdout(_) => "on the standard output".to_owned(),
-    }
 }
 
 fn named(totals: &Totals) -> String {

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::output::{BAD, FAINT, GOOD, STRONG, count, number};
 use super::{CliError, Exit, output};
 use crate::decode::DecodeLimits;
-use crate::pipeline::{Document, Place, Rule, RuleTest, secrets};
+use crate::pipeline::{Document, Rule, RuleTest};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::run::{Difference, RuleTests};
+use crate::written::{Place, secrets};
 
 #[derive(Debug, Args)]
 pub(super) struct TestArgs {

@@ -1,5 +1,25 @@
-//! What a connector implements, and what the rest of the house knows of it.
+//! What a connector is to the rest of the house: a kind, with its configuration and its facts.
+//!
+//! A kind ([`SourceKind`], [`SinkKind`]) knows its key in a pipeline's file, the type of its
+//! configuration, its template and its page. A configuration ([`SourceConfig`], [`SinkConfig`])
+//! checks itself, opens what it describes, and answers what others ask in plain values:
+//! [`SourceFacts`] and [`SinkFacts`]. Nobody else asks which kind it is. The lists of kinds stand
+//! above this room, where connectors are: [`SOURCES`](crate::source::SOURCES) and
+//! [`SINKS`](crate::sink::SINKS).
 
+mod config;
+mod facts;
+mod names;
 mod sink;
+mod sink_kind;
+mod source_kind;
 
-pub use self::sink::{CommitOutcome, RetriedLetter, Retry, Sink, SinkContext, Stored, Writer};
+pub use config::{AnyConfig, ConfigFile};
+pub use facts::{
+    ColumnRole, Commits, Ends, GroupShare, NamedColumns, NotWithRule, Positions, SinkFacts,
+    SourceFacts, Spread, Surrounding, Surroundings, Upsert, WantedColumns,
+};
+pub use names::{DatabaseNames, NameFault};
+pub use sink::{CommitOutcome, RetriedLetter, Retry, Sink, SinkContext, Stored, Writer};
+pub use sink_kind::{PipelineSink, SinkConfig, SinkKind};
+pub use source_kind::{PipelineSource, SourceConfig, SourceKind};

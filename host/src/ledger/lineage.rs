@@ -45,13 +45,16 @@ pub struct RowOrigin {
     pub place: Position,
     /// As the row has it.
     pub written: String,
+    /// What made the row, if the row says so.
+    pub generation: Option<Digest>,
 }
 
 impl RowOrigin {
     /// None if that is no place.
-    pub fn new(lane: &str, written: &str) -> Option<Self> {
+    pub fn new(lane: &str, written: &str, generation: Option<&str>) -> Option<Self> {
         let place = written.parse::<Position>().ok()?.place();
-        Some(Self { lane: Lane::new(lane), place, written: written.to_owned() })
+        let generation = generation.and_then(|digest| digest.parse().ok());
+        Some(Self { lane: Lane::new(lane), place, written: written.to_owned(), generation })
     }
 }
 

@@ -4,10 +4,13 @@
 //! A ledger is four small traits. What a lane's state is, and how it changes, does not depend on where it is
 //! stored. Not here: rows, which are a writer's.
 
+mod fault;
 mod lane;
 pub(crate) mod letter;
 mod lineage;
 mod members;
+pub mod model;
+pub(crate) mod sql;
 mod verdict;
 
 use std::fmt::Debug;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::fault::LedgerFault;
 pub use self::lane::{Claim, FirstRun, LaneState};
 pub use self::letter::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 pub use self::lineage::{LineageRange, LineageSums, RowOrigin};

@@ -3,6 +3,7 @@
 
 pub(crate) mod as_text;
 mod base64;
+mod config;
 mod data;
 pub(crate) mod index;
 mod s3;
@@ -17,10 +18,11 @@ use object_store::path::{Error as PathError, Path};
 use object_store::{Error as StoreError, ObjectStore};
 use percent_encoding::percent_decode_str;
 
+pub use self::config::{Compression, ObjectSet, S3Config};
+pub(crate) use self::config::{check_s3, check_url};
 pub(crate) use self::data::Data;
 pub(crate) use self::index::{IndexEntry, IndexHead};
 use self::s3::{Bucket, BucketError};
-use crate::pipeline::config::S3Config;
 use crate::record::ErrorClass;
 
 /// Where pinhost keeps what is no data. Sources never take it for input.
@@ -179,6 +181,8 @@ fn io_error(error: &StoreError) -> Option<&io::Error> {
     None
 }
 
+/// What errors call the store of a folder.
+const FOLDERS: &str = "LocalFileSystem";
 const NO_BUCKET: &str = "NoSuchBucket";
 const DENIED: [&str; 5] =
     ["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"];
@@ -206,9 +210,13 @@ pub(crate) fn help_of_store(error: &StoreError) -> Option<&'static str> {
         (StoreError::InvalidPath { .. }, _) => {
             Some("rename it, or move it to another folder: it cannot be the key of an object")
         }
-        (StoreError::Generic { .. }, None) if io_error(error).is_some() => {
-            Some("is `s3: { endpoint: … }` right, and does it answer?")
-        }
+        (StoreError::Generic { store, .. }, None) => match io_error(error)?.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some("make room there, or name a folder on another disk")
+            }
+            _ if *store == FOLDERS => None,
+            _ => Some("is `s3: { endpoint: … }` right, and does it answer?"),
+        },
         _ => None,
     }
 }
@@ -263,6 +271,31 @@ mod tests {
     use futures_util::TryStreamExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_full_disk_has_no_endpoint() {
+        let error = |store, kind| {
+            let source = Box::new(io::Error::from(kind));
+            StoreError::Generic { store, source }
+        };
+        let help = |store, kind| help_of_store(&error(store, kind));
+        assert!(help(FOLDERS, io::ErrorKind::StorageFull).unwrap().starts_with("make room"));
+        assert_eq!(help(FOLDERS, io::ErrorKind::Interrupted), None);
+        let unreachable = help("S3", io::ErrorKind::ConnectionRefused);
+        assert!(unreachable.unwrap().contains("endpoint"));
+    }
+
+    /// The name by which folders are known is the client's own.
+    #[tokio::test]
+    async fn errors_of_folders_are_told_apart_from_those_of_buckets() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let root = ObjectRoot::local(folder.path().to_str().unwrap()).unwrap();
+        let path = root.path("file/below").unwrap();
+        let error = object_store::ObjectStoreExt::put(&root.store, &path, "x".into()).await;
+        let Err(StoreError::Generic { store, .. }) = error else { panic!("{error:?}") };
+        assert_eq!(store, FOLDERS);
+    }
 
     #[tokio::test]
     async fn a_file_whose_name_is_no_key_is_named_with_advice() {

@@ -11,7 +11,7 @@ use object_store::{
 };
 use tokio::sync::Mutex;
 
-use crate::pipeline::config::S3Config;
+use super::S3Config;
 
 /// A server that is not there is known by then.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,7 +1,13 @@
 //! `/metrics`, `/livez` and `/readyz`.
+//!
+//! Whoever can reach the address can hold connections open, and each costs a descriptor of those that
+//! lanes need. So there are few of them, each is for one request and ends soon, and a new one takes the
+//! place of the oldest: an answer takes milliseconds, so the oldest is one that asks for nothing.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, io};
 
 use axum::extract::State;
@@ -10,13 +16,29 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{LaneHealth, Phase, Stats, Totals};
+
+/// Scrapers and probes need a handful.
+const CONNECTIONS_MAX: usize = 64;
+
+/// What a request may take, from the connection to the last byte of its answer.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
+
+/// What is held of a request, and of its answer before it goes out.
+const REQUEST_BYTES_MAX: usize = 16 << 10;
+
+/// What is waited when no connection can be accepted, so that descriptors come free meanwhile.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A pipeline as the endpoint shows it.
 #[derive(Debug, Clone)]
@@ -49,12 +71,37 @@ impl Server {
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .with_state(Arc::<[_]>::from(pipelines));
-        let serving = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, app).await {
-                tracing::error!("metrics are no longer served: {error}");
-            }
-        });
+        let serving = tokio::spawn(serve(listener, app));
         Ok(Self { address: bound, _serving: AbortOnDropHandle::new(serving) })
+    }
+}
+
+async fn serve(listener: TcpListener, app: Router) {
+    let mut connections = VecDeque::with_capacity(CONNECTIONS_MAX);
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!("a connection to the metrics is not accepted: {error}");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        connections.retain(|connection: &AbortOnDropHandle<()>| !connection.is_finished());
+        if connections.len() == CONNECTIONS_MAX {
+            connections.pop_front();
+        }
+        connections.push_back(AbortOnDropHandle::new(tokio::spawn(answer(stream, app.clone()))));
+    }
+}
+
+/// Answers the one request of a connection. Whoever is too slow, or breaks off, is no trouble of ours.
+async fn answer(stream: TcpStream, app: Router) {
+    let mut server = http1::Builder::new();
+    server.keep_alive(false).max_buf_size(REQUEST_BYTES_MAX);
+    let answering = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    if let Ok(Err(error)) = timeout(CONNECTION_TIME, answering).await {
+        tracing::debug!("a request for the metrics is not answered: {error}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! Which promise is in force for a pipeline, and why.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::Pipeline;
-use super::config::{PostgresSinkConfig, SinkConfig, SourceConfig, SqliteSinkConfig};
+use crate::connect::{Commits, Positions, SinkFacts, SourceFacts};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
@@ -12,10 +13,10 @@ pub enum Guarantee {
 }
 
 /// `exactly once, because …`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub guarantee: Guarantee,
-    pub because: &'static str,
+    pub because: Cow<'static, str>,
 }
 
 impl fmt::Display for Delivery {
@@ -30,35 +31,25 @@ impl fmt::Display for Delivery {
 
 impl Pipeline {
     pub fn delivery(&self) -> Delivery {
-        delivery(&self.source, &self.sink)
+        delivery(&self.source.facts(), &self.sink.facts())
     }
 }
 
-fn delivery(source: &SourceConfig, sink: &SinkConfig) -> Delivery {
+fn delivery(source: &SourceFacts, sink: &SinkFacts) -> Delivery {
     let at_least_once = |because| Delivery { guarantee: Guarantee::AtLeastOnce, because };
-    let exactly_once = |because| Delivery { guarantee: Guarantee::ExactlyOnce, because };
-    match (source, sink) {
-        (_, SinkConfig::Stdout(_)) => {
-            at_least_once("stdout keeps no position: each run starts anew")
+    if let Positions::ForOneRun { because } = sink.positions {
+        return at_least_once(format!("{because}: each run starts anew").into());
+    }
+    if let Positions::ForOneRun { because } = source.positions {
+        return at_least_once(Cow::Owned(match sink.upsert {
+            Some(_) => format!("{because}; a row given again takes its own place by its key"),
+            None => format!("{because}: what is given again is stored again"),
+        }));
+    }
+    match sink.commits {
+        Commits::Apart { because } => at_least_once(because.into()),
+        Commits::Together { because } => {
+            Delivery { guarantee: Guarantee::ExactlyOnce, because: because.into() }
         }
-        (
-            SourceConfig::Stdin(_),
-            SinkConfig::Postgres(PostgresSinkConfig { key, .. })
-            | SinkConfig::Sqlite(SqliteSinkConfig { key, .. }),
-        ) if !key.is_empty() => {
-            at_least_once("stdin has no position; a row given again takes its own place by its key")
-        }
-        (
-            SourceConfig::Stdin(_),
-            SinkConfig::Postgres(_) | SinkConfig::Sqlite(_) | SinkConfig::Objects(_),
-        ) => at_least_once("stdin has no position: what is given again is stored again"),
-        (
-            SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Objects(_),
-            SinkConfig::Postgres(_) | SinkConfig::Sqlite(_),
-        ) => exactly_once("rows and position are committed in one transaction"),
-        (
-            SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Objects(_),
-            SinkConfig::Objects(_),
-        ) => exactly_once("one log record publishes the rows and moves the position"),
     }
 }

@@ -1,4 +1,5 @@
-//! Values as YAML that a person reads: in the order of their types' fields, in lines that are not too long.
+//! Values as YAML that a person reads: in the order of their types' fields, in lines that are not
+//! too long.
 
 use std::fmt::Write as _;
 
@@ -6,7 +7,7 @@ use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::tree::{Templates, below, is_text};
+use crate::written::{Templates, below, is_text};
 
 /// Values in the order of their types' fields.
 #[derive(Debug)]

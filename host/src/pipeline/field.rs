@@ -4,13 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::config::{FieldConfig, RuleConfig};
-use super::finding::Finding;
-use super::nearest;
 use super::surroundings;
-use super::tree::Cursor;
 use crate::decode::{self, DeclarationError, DeclaredField, FieldPath, Origin};
 use crate::plugin::check_name;
 use crate::record::{Field, Kind};
+use crate::written::{Cursor, Finding, nearest};
 
 /// Columns as far as they are known.
 #[derive(Debug, Clone)]
@@ -23,8 +21,8 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// A step that would have changed columns cannot be told to. What it would have done with which stands
-    /// in its configuration, if it has one: names of columns as values, or as keys.
+    /// A step that would have changed columns cannot be told to. What it would have done with which
+    /// stands in its configuration, if it has one: names of columns as values, or as keys.
     pub(super) fn doubt(&mut self, with: Option<Cursor<'_>>) {
         self.open = true;
         if let Some(with) = with {

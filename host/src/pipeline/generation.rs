@@ -10,10 +10,10 @@ use crate::plugin::v1;
 use crate::record::{Digest, Generation, PluginBytes, json};
 
 impl Pipeline {
-    /// The generation that cleans what this pipeline reads. What only decides where rows go, or how fast,
-    /// is no part of it.
+    /// The generation that cleans what this pipeline reads. What only decides where rows go, or how
+    /// fast, is no part of it.
     pub fn generation(&self) -> Generation {
-        generation(self.rule.as_deref(), self.source.unwrap(), &self.limits)
+        generation(self.rule.as_deref(), self.source.unwrap().as_deref(), &self.limits)
     }
 }
 

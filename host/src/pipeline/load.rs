@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use super::Pipeline;
 use super::config::{
-    LimitsConfig, PipelineConfig, PluginLimitsConfig, RuleConfig, RuleConfigOrPath, SourceConfig,
+    LimitsConfig, PipelineConfig, PluginLimitsConfig, RuleConfig, RuleConfigOrPath,
 };
-use super::finding::{Finding, Findings};
 use super::fit;
-use super::nearest;
 use super::rule::{self, Resolved, Rule, Workshop};
-use super::secrets;
 use super::step::{self, PluginSwap};
-use super::tree::{self, Cursor, Templates, Tree};
-use super::variables::Variables;
+use crate::connect::{ConfigFile, PipelineSink, PipelineSource};
 use crate::decode::DecodeLimits;
 use crate::plugin::{PluginLimits, Sandbox};
+use crate::sink::{SINK_EXAMPLE, SINKS};
+use crate::source::{SOURCE_EXAMPLE, SOURCES};
+use crate::written::{
+    self, Cursor, Finding, Findings, Templates, Tree, Variables, Written, nearest, secrets,
+};
 
 /// What a file turned out to be, told by its keys.
 #[derive(Debug, Clone)]
@@ -28,8 +29,8 @@ pub enum Document {
 }
 
 impl Pipeline {
-    /// Reads a pipeline and the rule that it names, loads its plugins and configures them. Talks to no
-    /// source and no sink.
+    /// Reads a pipeline and the rule that it names, loads its plugins and configures them. Talks to
+    /// no source and no sink.
     pub fn load(path: &Path, sandbox: &Sandbox) -> Result<Self, Findings> {
         Self::load_with(path, sandbox, &[])
     }
@@ -56,7 +57,8 @@ impl Pipeline {
         sound(path, loaded, found).map(|(pipeline, warnings)| Self { warnings, ..pipeline })
     }
 
-    /// Reads another version of this pipeline: a rule that takes the place of its own, or a whole pipeline.
+    /// Reads another version of this pipeline: a rule that takes the place of its own, or a whole
+    /// pipeline.
     pub fn load_other(&self, path: &Path, sandbox: &Sandbox) -> Result<Self, Findings> {
         let mut found = Vec::new();
         let Some(tree) = read_tree(path, &mut found) else {
@@ -148,19 +150,16 @@ fn load_pipeline(
     workshop: Workshop<'_>,
     found: &mut Vec<Finding>,
 ) -> Option<Pipeline> {
-    let mut config: PipelineConfig = tree::read(&mut tree, found)?;
-    if let (Some(name), Some(SourceConfig::Kafka(kafka))) = (&config.name, &mut config.source) {
-        kafka.group = Some(kafka.group(name));
-    }
+    let mut config: PipelineConfig = written::read(&mut tree, found)?;
+    config.source = read_source(&mut tree, found);
+    config.sink = read_sink(&mut tree, found);
     let at = tree.root();
     for key in ["name", "source", "sink"] {
         if !at.has(key) {
             found.push(at.finding(format!("the key `{key}` is missing")).help(match key {
-                "name" => "what the pipeline is called, like `name: pins-to-sqlite`",
-                "source" => {
-                    "where records come from, like `source: { objects: { url: ./posts/ } }`"
-                }
-                _ => "where rows go, like `sink: { sqlite: { path: pins.db, table: pin } }`",
+                "name" => "what the pipeline is called, like `name: pins-to-sqlite`".to_owned(),
+                "source" => format!("where records come from, like `{SOURCE_EXAMPLE}`"),
+                _ => format!("where rows go, like `{SINK_EXAMPLE}`"),
             }));
         }
     }
@@ -168,24 +167,24 @@ fn load_pipeline(
     if let Some(name) = &config.name {
         fit::name(name, at.key("name"), found);
     }
-    if let Some(source) = &config.source {
-        fit::source(source, at, found);
+    let file = ConfigFile { pipeline: config.name.as_deref(), path: tree.path() };
+    if let Some(source) = &mut config.source {
+        source.check(at.key("source").key(source.kind()), found);
+        source.complete(&file);
     }
-    if let Some(sink) = &config.sink {
-        fit::sink(sink, at, found);
+    if let Some(sink) = &mut config.sink {
+        sink.check(at.key("sink").key(sink.kind()), found);
+        sink.complete(&file);
+        fit::unit_time(config.unit.time, &sink.facts(), at, found);
     }
-    if let Some(SourceConfig::Kafka(kafka)) = &config.source {
-        kafka.secrets().for_each(secrets::conceal);
-    }
-    let source = config.source.clone().map(|source| from_here(source, tree.path()));
-    let rule = resolve_rule(&config, &tree, source.as_ref(), workshop, found);
+    let rule = resolve_rule(&config, &tree, workshop, found);
     if let Some(sink) = &config.sink {
         match &rule {
             Some(Some(resolved)) => fit::rows(sink, Some(&resolved.columns), at, found),
             Some(None) => fit::rows(sink, None, at, found),
             None => {}
         }
-        if let Some(source) = &source {
+        if let Some(source) = &config.source {
             fit::circle(source, sink, at, found);
         }
     }
@@ -195,7 +194,7 @@ fn load_pipeline(
         name: config.name.clone()?.into(),
         path: tree.path().to_owned(),
         replay: None,
-        source: source?,
+        source: config.source.clone()?,
         sink: config.sink.clone()?,
         rule: rule?.map(|resolved| Arc::new(resolved.rule)),
         unit: config.unit.clone(),
@@ -207,6 +206,18 @@ fn load_pipeline(
         templates,
         config,
     })
+}
+
+fn read_source(tree: &mut Tree, found: &mut Vec<Finding>) -> Option<PipelineSource> {
+    let kinds: Vec<_> = SOURCES.iter().map(|kind| kind.key()).collect();
+    let read = |kind: usize, written: Written<'_>| PipelineSource::read(SOURCES[kind], written);
+    written::read_kind(tree, "source", &kinds, read, found)
+}
+
+fn read_sink(tree: &mut Tree, found: &mut Vec<Finding>) -> Option<PipelineSink> {
+    let kinds: Vec<_> = SINKS.iter().map(|kind| kind.key()).collect();
+    let read = |kind: usize, written: Written<'_>| PipelineSink::read(SINKS[kind], written);
+    written::read_kind(tree, "sink", &kinds, read, found)
 }
 
 /// What is read as a number is no secret, wherever it came from.
@@ -223,7 +234,6 @@ fn show_numbers(config: &PipelineConfig, templates: &Templates) {
 fn resolve_rule(
     config: &PipelineConfig,
     tree: &Tree,
-    source: Option<&SourceConfig>,
     workshop: Workshop<'_>,
     found: &mut Vec<Finding>,
 ) -> Option<Option<Resolved>> {
@@ -238,7 +248,7 @@ fn resolve_rule(
         Some(written) => written,
     };
     let check = |resolved: &Resolved, at: Cursor<'_>, found: &mut Vec<Finding>| {
-        if let Some(source) = source {
+        if let Some(source) = &config.source {
             fit::surroundings(source, &resolved.rule.fields, at, found);
         }
     };
@@ -283,7 +293,7 @@ fn load_rule(
     limits: &Arc<PluginLimits>,
     found: &mut Vec<Finding>,
 ) -> Option<(Resolved, Tree)> {
-    let config: RuleConfig = tree::read(&mut tree, found)?;
+    let config: RuleConfig = written::read(&mut tree, found)?;
     let resolved = rule::resolve(config, tree.path(), tree.root(), workshop, limits, found);
     Some((resolved, tree))
 }
@@ -291,23 +301,6 @@ fn load_rule(
 /// Paths in a file are those from the file on.
 fn beside(file: &Path, named: &str) -> std::path::PathBuf {
     file.parent().unwrap_or(Path::new("")).join(named)
-}
-
-fn from_here(mut source: SourceConfig, file: &Path) -> SourceConfig {
-    let here = |path: &mut String| *path = beside(file, path).to_string_lossy().into_owned();
-    match &mut source {
-        SourceConfig::Objects(objects) if !objects.url.contains("://") => here(&mut objects.url),
-        SourceConfig::Kafka(kafka) => {
-            if let Some(tls) = &mut kafka.tls {
-                [&mut tls.ca, &mut tls.certificate, &mut tls.key]
-                    .into_iter()
-                    .flatten()
-                    .for_each(here);
-            }
-        }
-        SourceConfig::Objects(_) | SourceConfig::Generate(_) | SourceConfig::Stdin(_) => {}
-    }
-    source
 }
 
 /// Far more than a person writes.

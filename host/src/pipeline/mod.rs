@@ -1,54 +1,46 @@
 //! What was written becomes what will run.
 //!
-//! A file is read to a tree that knows where everything stands ([`tree`]), with variables filled in
-//! ([`variables`]); the tree becomes a [`config`], which is what may be written; and that becomes a
-//! [`Pipeline`] or a [`Rule`], with paths resolved, plugins found and configured, and everything checked
-//! that can be checked before the first record. All mistakes are told at once, as [`Findings`] with their
-//! places. Nothing here talks to a source or a sink.
+//! A file is read to a tree that knows where everything stands ([`written`](crate::written)); the
+//! tree becomes a [`config`], which is what may be written; and that becomes a [`Pipeline`] or a
+//! [`Rule`], with paths resolved, plugins found and configured, and everything checked that can be
+//! checked before the first record. All mistakes are told at once, as [`Findings`] with their
+//! places. Nothing here talks to a source or a sink, and nothing asks which kind it is: what has to
+//! be known of it are its [facts](crate::connect).
 
 pub mod config;
 mod delivery;
 mod difference;
 mod document;
 mod field;
-mod finding;
 mod fit;
 mod generation;
 mod load;
-pub mod nearest;
 mod outline;
 mod output;
 mod piped;
 mod resolved;
 mod restored;
 mod rule;
-pub mod secrets;
 mod step;
 mod strays;
 mod surroundings;
 mod tombstones;
-mod tree;
-mod variables;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use config::{
-    DeadLettersConfig, LimitsConfig, PipelineConfig, SinkConfig, SourceConfig, UnitConfig,
-    WatchConfig,
-};
+use config::{DeadLettersConfig, LimitsConfig, PipelineConfig, UnitConfig, WatchConfig};
 
-use tree::Templates;
-
+use crate::connect::{PipelineSink, PipelineSource};
 use crate::record::lift::{PipelineArgs, ReplayOf};
+use crate::source::SourceOptions;
+use crate::written::{Finding, Findings, Place, Templates};
 
 pub use delivery::{Delivery, Guarantee};
 pub use difference::Change;
-pub(crate) use finding::{ERROR, HELP};
-pub use finding::{Finding, Findings, Gate, Place, Severity};
 pub use load::Document;
 pub use output::Projection;
-pub use restored::RestoreError;
+pub use restored::{RestoreError, unwrap_of};
 pub use rule::{Rule, RuleTest, Workshop};
 pub use step::{PluginSwap, RuleStep};
 pub use tombstones::{Deleted, Tombstones};
@@ -62,8 +54,8 @@ pub struct Pipeline {
     /// If this is no pipeline itself, but a replay of one.
     replay: Option<Box<ReplayOf>>,
     /// Paths in it are resolved against the file.
-    pub source: SourceConfig,
-    pub sink: SinkConfig,
+    pub source: PipelineSource,
+    pub sink: PipelineSink,
     /// None passes records on as they came.
     pub rule: Option<Arc<Rule>>,
     pub unit: UnitConfig,
@@ -124,7 +116,7 @@ impl Pipeline {
                     if let Some((other, shared)) = rival {
                         let told = Finding::new(format!("pipeline {} {shared}", other.name));
                         found.push(told.at(pipeline.name_place.clone()).help(
-                            "each would get some of the partitions only; give one of them another `group:`",
+                            "each would get a part of the records only; give one of them another `group:`",
                         ));
                     }
                     known.push(pipeline);
@@ -137,16 +129,26 @@ impl Pipeline {
         }
     }
 
-    /// Which topic of one consumer group both of them read, if there is one.
+    /// What both of them read in one group, if there is something.
     fn rivalry(&self, other: &Self) -> Option<String> {
-        let (SourceConfig::Kafka(one), SourceConfig::Kafka(another)) =
-            (&self.source, &other.source)
-        else {
-            return None;
-        };
-        let (group, others) = (one.group(&self.name), another.group(&other.name));
-        let topic = one.topics.iter().find(|topic| another.topics.contains(topic))?;
-        (group == others && one.brokers == another.brokers)
-            .then(|| format!("reads topic {topic} in the same group, `{group}`"))
+        let (one, another) = (self.source.facts().group?, other.source.facts().group?);
+        let shared = one.shared.iter().find(|shared| another.shared.contains(shared))?;
+        let group = &one.group;
+        ((&one.cluster, group) == (&another.cluster, &another.group))
+            .then(|| format!("reads {shared} in the same group, `{group}`"))
+    }
+
+    /// What a run of it asks of its source.
+    pub fn source_options(&self, until_end: bool) -> SourceOptions {
+        /// What is on its way further on has the rest.
+        const PREFETCH_SHARE: u64 = 8;
+        let limits = &self.limits;
+        SourceOptions {
+            pipeline: Arc::clone(&self.name),
+            args: self.args(),
+            until_end,
+            record_bytes_max: usize::try_from(limits.record.0).unwrap_or(usize::MAX),
+            prefetch_bytes: limits.memory.0 / PREFETCH_SHARE,
+        }
     }
 }

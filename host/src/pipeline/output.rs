@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use super::config::OutputColumn;
 use super::field::Columns;
-use super::finding::Finding;
-use super::nearest;
-use super::tree::Cursor;
 use crate::plugin::check_name;
 use crate::record::{Batch, Field, Kind};
+use crate::written::{Cursor, Finding, nearest};
 
 /// Makes rows of what the last step leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +23,8 @@ impl Projection {
         Self { from: (0..fields.len()).collect(), fields: Arc::clone(fields) }
     }
 
-    /// Of the columns with these names, from these places among `last`: those that the last step leaves.
-    /// None if one of them is not there.
+    /// Of the columns with these names, from these places among `last`: those that the last step
+    /// leaves. None if one of them is not there.
     pub(super) fn restored(columns: &[(String, usize)], last: &[Field]) -> Option<Self> {
         let field =
             |(name, from): &(String, usize)| Some(Field::new(name.as_str(), last.get(*from)?.kind));

@@ -3,32 +3,31 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::config::{
-    Compression, DeadLettersConfig, Duration, PipelineConfig, SinkConfig, SourceConfig,
-    StdinSourceConfig, StdoutSinkConfig, UnitConfig,
-};
-use super::tree::Templates;
-use super::{Document, Pipeline, Place, Rule};
+use super::config::{DeadLettersConfig, PipelineConfig, UnitConfig};
+use super::{Document, Pipeline, Rule};
+use crate::connect::{PipelineSink, PipelineSource};
+use crate::written::{Duration, Place, Templates};
 
 impl Document {
-    /// Between the standard input and the standard output, whatever the pipeline's own source and sink
-    /// are; records are unwrapped as those of its source. Dead letters never halt it, however many there
-    /// are, and rows are written as soon as there are any.
-    pub fn piped(self) -> Pipeline {
+    /// The member of each record's object in which the record stands, by its source.
+    pub fn unwrap(&self) -> Option<String> {
+        match self {
+            Self::Pipeline(pipeline) => pipeline.source.unwrap(),
+            Self::Rule(_) => None,
+        }
+    }
+
+    /// Between this source and this sink, whatever the pipeline's own are. Dead letters never halt
+    /// it, however many there are, and rows are written as soon as there are any.
+    pub fn piped(self, source: PipelineSource, sink: PipelineSink) -> Pipeline {
         let pipeline = match self {
-            Self::Pipeline(pipeline) => *pipeline,
+            Self::Pipeline(pipeline) => Pipeline { source, sink, ..*pipeline },
             Self::Rule(rule) => {
-                let (path, source) = (rule.path.clone(), StdinSourceConfig::default());
-                Pipeline::bare(path, Some(Arc::new(*rule)), source)
+                let path = rule.path.clone();
+                Pipeline::bare(path, Some(Arc::new(*rule)), source, sink)
             }
         };
-        let unwrap = pipeline.source.unwrap().map(str::to_owned);
         Pipeline {
-            source: SourceConfig::Stdin(StdinSourceConfig {
-                compression: Compression::Auto,
-                unwrap,
-            }),
-            sink: SinkConfig::Stdout(StdoutSinkConfig::default()),
             dead_letters: DeadLettersConfig { max_ratio: 1.0, ..pipeline.dead_letters },
             unit: UnitConfig { time: Duration::secs(0), ..pipeline.unit },
             ..pipeline
@@ -38,7 +37,12 @@ impl Document {
 
 impl Pipeline {
     /// Around a rule that stands by itself, with everything as it is by default.
-    pub(super) fn bare(path: PathBuf, rule: Option<Arc<Rule>>, source: StdinSourceConfig) -> Self {
+    pub(super) fn bare(
+        path: PathBuf,
+        rule: Option<Arc<Rule>>,
+        source: PipelineSource,
+        sink: PipelineSink,
+    ) -> Self {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let config = PipelineConfig::default();
         let name_place =
@@ -47,8 +51,8 @@ impl Pipeline {
             name: Arc::from(name),
             path,
             replay: None,
-            source: SourceConfig::Stdin(source),
-            sink: SinkConfig::Stdout(StdoutSinkConfig::default()),
+            source,
+            sink,
             unit: config.unit.clone(),
             limits: config.limits.clone(),
             dead_letters: config.dead_letters.clone(),

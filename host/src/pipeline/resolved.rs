@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::config::SourceConfig;
 use super::document::Document;
 use super::{Pipeline, Rule, Tombstones};
 use crate::record::Field;
 
 impl Pipeline {
-    /// The whole pipeline with its rule in it, all defaults, and the columns after each step. Variables
-    /// stand as they were written.
+    /// The whole pipeline with its rule in it, all defaults, and the columns after each step.
+    /// Variables stand as they were written.
     pub fn resolved(&self) -> String {
         let mut document = Document::of(&self.config);
         document.put(&self.templates, "");
@@ -23,7 +22,7 @@ impl Pipeline {
         }
         let generation = self.generation().digest.short();
         let mut yaml = format!("# delivery: {}\n", self.delivery());
-        if let (SourceConfig::Kafka(_), Some(rule)) = (&self.source, &self.rule) {
+        if let Some(rule) = self.rule.as_ref().filter(|_| self.source.facts().has_tombstones) {
             let _ = writeln!(yaml, "# tombstones: {}", Tombstones::of(rule, &self.sink));
         }
         let _ = writeln!(yaml, "# generation: {generation}");

@@ -1,7 +1,7 @@
 //! A generation as a sink has kept it becomes what will run: the way back from `generation.rs`.
 //!
-//! What was restored has to give the very digest that it was kept under, so nothing that decides a row can
-//! get lost on the way.
+//! What was restored has to give the very digest that it was kept under, so nothing that decides a
+//! row can get lost on the way.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,20 +10,19 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::config::{
-    Duration, LimitsConfig, PluginLimitsConfig, RuleConfig, Size, StdinSourceConfig,
-};
+use super::config::{LimitsConfig, PluginLimitsConfig, RuleConfig};
 use super::output::Projection;
 use super::strays::Strays;
 use super::surroundings;
-use super::tree::Templates;
 use super::{Pipeline, Rule, RuleStep};
+use crate::connect::{PipelineSink, PipelineSource};
 use crate::decode::{DeclaredField, FieldPath, Origin};
 use crate::plugin::{
     ConfigureError, Origin as FileOrigin, Plugin, PluginError, PluginFile, PluginFileError,
     Sandbox, Step, traced,
 };
 use crate::record::{Digest, Field, Generation, Kind};
+use crate::written::{Duration, Size, Templates};
 
 /// Why a generation that was kept cannot run here and now.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +45,6 @@ pub enum RestoreError {
 
 #[derive(Deserialize)]
 struct KeptGeneration {
-    unwrap: Option<String>,
     limits: KeptLimits,
     rule: Option<KeptRule>,
 }
@@ -101,18 +99,22 @@ struct KeptStep {
 }
 
 impl Pipeline {
-    /// A generation by itself, between the standard input and the standard output: the pipeline that it
-    /// was of is not needed.
-    pub fn of_generation(kept: &Generation, sandbox: &Sandbox) -> Result<Self, RestoreError> {
-        let KeptGeneration { unwrap, .. } = serde_json::from_str(&kept.resolved)?;
-        let source = StdinSourceConfig { unwrap, ..StdinSourceConfig::default() };
+    /// A generation by itself, between this source and this sink: the pipeline that it was of is not
+    /// needed.
+    pub fn of_generation(
+        kept: &Generation,
+        source: PipelineSource,
+        sink: PipelineSink,
+        sandbox: &Sandbox,
+    ) -> Result<Self, RestoreError> {
         let path = PathBuf::from(format!("generation {}", kept.digest.short()));
-        Self::bare(path, None, source).restored(kept, sandbox)
+        Self::bare(path, None, source, sink).restored(kept, sandbox)
     }
 
-    /// This pipeline as it was when `kept` was its generation. How the rule was written then is not known.
+    /// This pipeline as it was when `kept` was its generation. How the rule was written then is not
+    /// known.
     pub fn restored(&self, kept: &Generation, sandbox: &Sandbox) -> Result<Self, RestoreError> {
-        let KeptGeneration { limits, rule, unwrap: _ } = serde_json::from_str(&kept.resolved)?;
+        let KeptGeneration { limits, rule } = serde_json::from_str(&kept.resolved)?;
         let limits = self.limits_of(&limits);
         let rule = match rule {
             Some(rule) => Some(Arc::new(self.restored_rule(rule, kept, &limits, sandbox)?)),
@@ -191,6 +193,16 @@ impl Pipeline {
             templates: Templates::default(),
         })
     }
+}
+
+/// The member of each record's object in which a generation found the record.
+pub fn unwrap_of(kept: &Generation) -> Result<Option<String>, RestoreError> {
+    #[derive(Deserialize)]
+    struct Kept {
+        unwrap: Option<String>,
+    }
+
+    Ok(serde_json::from_str::<Kept>(&kept.resolved)?.unwrap)
 }
 
 impl TryFrom<KeptField> for DeclaredField {

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use super::config::{RuleConfig, TestConfig};
 use super::field::{self, Columns};
-use super::finding::{Finding, Place};
 use super::output::{self, Projection};
 use super::step::{self, PluginSwap, Plugins, RuleStep};
 use super::strays::Strays;
-use super::tree::{Cursor, Templates};
 use crate::decode::{DeclaredField, Reject};
 use crate::plugin::{ConfigureError, Origin, PluginLimits, Sandbox};
 use crate::record::Field;
+use crate::written::{Cursor, Finding, Place, Templates, nearest};
 
 /// Fields, steps and output: sound, as far as can be told without a record.
 #[derive(Debug, Clone)]
@@ -63,7 +62,8 @@ impl Rule {
         reject
     }
 
-    /// The same with steps that say nothing: for rows that are run only to see what becomes of them.
+    /// The same with steps that say nothing: for rows that are run only to see what becomes of
+    /// them.
     pub fn quiet(&self) -> Result<Self, ConfigureError> {
         let steps = self.steps.iter().map(RuleStep::quiet).collect::<Result<_, _>>()?;
         Ok(Self { steps, ..self.clone() })
@@ -159,7 +159,7 @@ fn tests(
                     let known: Vec<_> = output.fields().iter().map(|field| &*field.name).collect();
                     let told = Finding::new(format!("no row has a column `{column}`"));
                     found.push(Finding {
-                        help: super::nearest::help(column, &known, "there are"),
+                        help: nearest::help(column, &known, "there are"),
                         ..told.at(at.key(column).key_place())
                     });
                 }

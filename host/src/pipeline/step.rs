@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use super::config::StepConfig;
 use super::field::Columns;
-use super::finding::{Finding, Gate};
-use super::nearest::{self, nearest};
 use super::rule::Workshop;
-use super::tree::Cursor;
 use crate::plugin::{
     ConfigureError, Plugin, PluginError, PluginFile, PluginLimits, Sandbox, Step, discarded,
     standard, traced,
 };
 use crate::record::Digest;
+use crate::written::nearest::{self, nearest};
+use crate::written::{Cursor, Finding, Gate};
 
 /// A plugin with its configuration, at its place in a rule.
 #[derive(Debug, Clone)]
@@ -197,8 +196,8 @@ fn configure(
     None
 }
 
-/// Whether a plugin may have found this only because a step or a field before has a mistake. `named` is
-/// the text that it points to.
+/// Whether a plugin may have found this only because a step or a field before has a mistake.
+/// `named` is the text that it points to.
 fn is_consequence(message: &str, named: Option<&str>, columns: &Columns) -> bool {
     let is_doubtful =
         |name: &String| named == Some(name.as_str()) || message.contains(&format!("`{name}`"));

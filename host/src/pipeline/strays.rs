@@ -1,7 +1,7 @@
 //! Records of other kinds that stray into a stream, told by their keys.
 //!
-//! This is for the person who reads dead letters: `required field title is missing` says what is wrong
-//! with a record, `looks like a geo record` says why.
+//! This is for the person who reads dead letters: `required field title is missing` says what is
+//! wrong with a record, `looks like a geo record` says why.
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,11 +13,9 @@ use serde_json::value::RawValue;
 
 use super::config::RuleConfig;
 use super::field::{self, Columns};
-use super::finding::Finding;
 use super::load::read_tree;
-use super::nearest;
-use super::tree::{self, Cursor};
 use crate::decode::{DeclaredField, Origin};
+use crate::written::{self, Cursor, Finding, nearest};
 
 /// What records of one kind look like.
 #[derive(Debug, Clone)]
@@ -108,7 +106,7 @@ impl Strays {
 fn kind(path: &Path, found: &mut Vec<Finding>) -> Option<Kind> {
     let mut tree = read_tree(path, found)?;
     let mut aside = Vec::new();
-    let config: RuleConfig = tree::read(&mut tree, &mut aside)?;
+    let config: RuleConfig = written::read(&mut tree, &mut aside)?;
     let (fields, _): (_, Columns) = field::declared(&config, tree.root(), &mut aside);
     Some(Kind::new(path, &fields))
 }

@@ -1,6 +1,6 @@
-//! What a field may be taken from besides the record's own bytes, and which source has it.
+//! What a field may be taken from besides the record's own bytes.
 
-use super::config::SourceConfig;
+use crate::connect::Surrounding;
 use crate::decode::Origin;
 
 /// What may stand in `from:`; a header's name follows the last one.
@@ -36,21 +36,15 @@ pub(super) fn written(origin: &Origin) -> Option<String> {
     })
 }
 
-/// Whether records of this source have it.
-pub(super) fn has(source: &SourceConfig, origin: &Origin) -> bool {
-    match origin {
-        Origin::Value(_) | Origin::Rest => true,
-        Origin::Key | Origin::Timestamp => {
-            matches!(source, SourceConfig::Generate(_) | SourceConfig::Kafka(_))
-        }
-        // The number of the record. Rows of an object have a place that is no single number.
-        Origin::Offset => match source {
-            SourceConfig::Generate(_) | SourceConfig::Kafka(_) | SourceConfig::Stdin(_) => true,
-            SourceConfig::Objects(_) => false,
-        },
-        Origin::Topic | Origin::Partition | Origin::Header(_) => match source {
-            SourceConfig::Kafka(_) => true,
-            SourceConfig::Generate(_) | SourceConfig::Objects(_) | SourceConfig::Stdin(_) => false,
-        },
-    }
+/// What the source has to know, unless it stands in the record's own bytes.
+pub(super) fn of(origin: &Origin) -> Option<Surrounding> {
+    Some(match origin {
+        Origin::Value(_) | Origin::Rest => return None,
+        Origin::Key => Surrounding::Key,
+        Origin::Topic => Surrounding::Topic,
+        Origin::Partition => Surrounding::Partition,
+        Origin::Offset => Surrounding::Offset,
+        Origin::Timestamp => Surrounding::Timestamp,
+        Origin::Header(_) => Surrounding::Headers,
+    })
 }

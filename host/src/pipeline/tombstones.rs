@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::config::{SinkConfig, Upsert};
 use super::{Rule, RuleStep};
+use crate::connect::{PipelineSink, Upsert};
 use crate::decode::{DeclaredField, Origin};
 use crate::record::Field;
 
@@ -26,7 +26,7 @@ pub struct Deleted {
 }
 
 impl Tombstones {
-    pub fn of(rule: &Rule, sink: &SinkConfig) -> Self {
+    pub fn of(rule: &Rule, sink: &PipelineSink) -> Self {
         match Deleted::of(rule, sink) {
             Ok(deleted) => Self::Delete(deleted),
             Err(why) => Self::Reject(why),
@@ -44,13 +44,17 @@ impl fmt::Display for Tombstones {
 }
 
 impl Deleted {
-    fn of(rule: &Rule, sink: &SinkConfig) -> Result<Self, String> {
-        let Some(Upsert { key, newest }) = sink.upsert() else {
+    fn of(rule: &Rule, sink: &PipelineSink) -> Result<Self, String> {
+        let facts = sink.facts();
+        let Some(Upsert { key, newest }) = facts.upsert else {
             return Err(format!("{} has no `key:` to delete a row by", sink.kind()));
         };
+        if !facts.deletes {
+            return Err(format!("{} deletes no rows", sink.kind()));
+        }
         let mut names = Vec::new();
         let mut fields = Vec::new();
-        for name in key {
+        for name in &key {
             let field = given(rule, name)?;
             if field.from != Origin::Key {
                 return Err(format!("key column {name} does not come `from: $key`"));
@@ -58,7 +62,7 @@ impl Deleted {
             names.push(name.as_str());
             fields.push(field.clone());
         }
-        if let Some(name) = newest.filter(|name| !names.contains(name)) {
+        if let Some(name) = newest.as_deref().filter(|name| !names.contains(name)) {
             let field = given(rule, name)?;
             if matches!(field.from, Origin::Value(_) | Origin::Rest) {
                 return Err(format!("column {name}, which tells what is newest, is in the value"));

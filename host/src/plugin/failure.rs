@@ -21,6 +21,8 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     Trap(String),
+    /// The plugin gave up by itself: a panic ends like this, after its message.
+    Unreachable,
     /// The call took longer than the limit of this name.
     Time(&'static str),
     /// A row took more instructions than its limit.
@@ -46,9 +48,9 @@ impl Failure {
     /// The same for all rows with this fault.
     pub fn reason(&self) -> String {
         let reason = match &self.fault {
-            // A panic ends in `unreachable`, after its message.
-            Fault::Trap(trap) if self.last_words.is_some() && trap.contains("unreachable") => {
-                "plugin panicked".to_owned()
+            Fault::Unreachable if self.last_words.is_some() => "plugin panicked".to_owned(),
+            Fault::Unreachable => {
+                "plugin trapped: wasm `unreachable` instruction executed".to_owned()
             }
             Fault::Trap(trap) => format!("plugin trapped: {trap}"),
             Fault::Time(limit) => format!("plugin took longer than {limit}"),
@@ -102,7 +104,7 @@ mod tests {
     #[test]
     fn a_panic_is_told_by_its_message_and_a_reason_that_all_panics_share() {
         let failure = Failure {
-            fault: Fault::Trap("wasm `unreachable` instruction executed".into()),
+            fault: Fault::Unreachable,
             last_words: Some("panicked at src/lib.rs:7:9: no".into()),
             backtrace: Some("  0: shout::clean".into()),
         };

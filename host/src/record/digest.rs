@@ -21,6 +21,11 @@ impl Digest {
         Self(*hasher.finalize().as_bytes())
     }
 
+    /// Takes bytes as they come.
+    pub fn hasher() -> DigestHasher {
+        DigestHasher(blake3::Hasher::new())
+    }
+
     /// Enough of it for tables that are kept in memory.
     pub fn words(&self) -> [u64; 2] {
         let (words, _) = self.0.as_chunks();
@@ -30,6 +35,20 @@ impl Digest {
     /// Enough of it for people.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
+    }
+}
+
+/// The digest of bytes that are never together in memory.
+#[derive(Debug)]
+pub struct DigestHasher(blake3::Hasher);
+
+impl DigestHasher {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
     }
 }
 

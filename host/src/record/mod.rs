@@ -9,6 +9,7 @@ pub mod json;
 pub mod lift;
 pub mod ndjson;
 mod position;
+pub mod provenance;
 mod raw;
 mod sequence;
 pub(crate) mod special;
@@ -21,7 +22,7 @@ pub(crate) const DETAIL_BYTES_MAX: usize = 1024;
 
 pub use column::{Batch, Field, Kind};
 pub(crate) use column::{item, memory};
-pub use digest::Digest;
+pub use digest::{Digest, DigestHasher};
 pub use failure::{ConnectorError, ErrorClass};
 pub use generation::{Generation, PluginBytes};
 pub use input::{Header, Record};

@@ -366,10 +366,9 @@ mod tests {
     use crate::connect::{CommitOutcome, Retry, Sink as _, SinkContext, Writer};
     use crate::ledger::Claim;
     use crate::pipeline::Pipeline;
-    use crate::pipeline::config::{SinkConfig, StdoutSinkConfig};
     use crate::plugin::{CacheFolder, Sandbox};
     use crate::record::{ConnectorError, Digest, Position, RawRecord, Span, Unit, ndjson};
-    use crate::sink::stdout::StdoutSink;
+    use crate::sink::stdout::{StdoutSink, StdoutSinkConfig};
 
     /// Of a rule with these lines, a sink with these.
     fn live(rule: &str, sink: &str) -> Arc<Live> {
@@ -391,9 +390,10 @@ mod tests {
             replay_into: None,
         };
         let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
-        let writer: Arc<dyn Writer> = match &pipeline.sink {
-            SinkConfig::Stdout(_) => sink.writer(None, false).now_or_never().unwrap().unwrap(),
-            _ => Arc::new(ColumnWriter),
+        let writer: Arc<dyn Writer> = if pipeline.sink.facts().positions.are_kept() {
+            Arc::new(ColumnWriter)
+        } else {
+            sink.writer(None, false).now_or_never().unwrap().unwrap()
         };
         Arc::new(Live::new(&pipeline, Digest::of(b"test"), (Arc::new(sink), writer), 0))
     }

@@ -15,11 +15,15 @@ use super::chain::ChainHalted;
 use super::clean::ByRule;
 use super::examples::Examples;
 use super::supervise::BATCH;
+use crate::connect::{PipelineSink, PipelineSource};
 use crate::decode::{DecodeLimits, Intake, IntakeFault};
-use crate::pipeline::{Pipeline, Rule, Tombstones};
+use crate::pipeline::{Document, Pipeline, RestoreError, Rule, Tombstones, unwrap_of};
+use crate::plugin::Sandbox;
 use crate::record::ndjson::RowWriter;
-use crate::record::{Batch, Position, RawBatch, RawFault, RawRecord, memory};
+use crate::record::{Batch, Generation, Position, RawBatch, RawFault, RawRecord, memory};
 use crate::sink::columns;
+use crate::sink::stdout::{Stdout, StdoutSinkConfig};
+use crate::source::stdin::{Stdin, StdinSourceConfig};
 
 /// Everything that decides what becomes of a record. Cloning it is cheap.
 #[derive(Debug, Clone)]
@@ -83,12 +87,31 @@ pub struct FunctionReject {
     pub value: Option<Bytes>,
 }
 
+/// A pipeline or a rule between the standard input and the standard output, whatever its own source and
+/// sink are; records are unwrapped as those of its source.
+pub fn piped(document: Document) -> Pipeline {
+    let (source, sink) = ends(document.unwrap());
+    document.piped(source, sink)
+}
+
+/// The same of a generation that a ledger has kept, or another process.
+pub fn restored(kept: &Generation, sandbox: &Sandbox) -> Result<Pipeline, RestoreError> {
+    let (source, sink) = ends(unwrap_of(kept)?);
+    Pipeline::of_generation(kept, source, sink, sandbox)
+}
+
+fn ends(unwrap: Option<String>) -> (PipelineSource, PipelineSink) {
+    let stdin = StdinSourceConfig { unwrap, ..StdinSourceConfig::default() };
+    let sink = PipelineSink::new(&Stdout, StdoutSinkConfig::default());
+    (PipelineSource::new(&Stdin, stdin), sink)
+}
+
 impl RuleFunction {
     /// None if the pipeline has no rule.
     pub fn of(pipeline: &Pipeline) -> Option<Self> {
         let rule = Arc::clone(pipeline.rule.as_ref()?);
         let schema = columns::schema(rule.columns());
-        let unwrap = pipeline.source.unwrap().map(Box::from);
+        let unwrap = pipeline.source.unwrap().map(String::into_boxed_str);
         Some(Self { rule, unwrap, limits: pipeline.limits.to_decode_limits(), schema })
     }
 

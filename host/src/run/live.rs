@@ -390,8 +390,7 @@ mod tests {
 
     use super::*;
     use crate::connect::SinkContext;
-    use crate::pipeline::config::StdoutSinkConfig;
-    use crate::sink::stdout::StdoutSink;
+    use crate::sink::stdout::{StdoutSink, StdoutSinkConfig};
 
     fn live(name: &str) -> Live {
         let context = SinkContext {

@@ -29,6 +29,7 @@ pub use cut::UnitLimits;
 pub use examples::{Example, Examples};
 pub use function::{
     FunctionInput, FunctionReject, FunctionRows, FunctionWorker, JsonColumnFault, RuleFunction,
+    piped, restored,
 };
 pub use lane::Halt;
 pub use live::{GenerationEvent, Generations, Live};

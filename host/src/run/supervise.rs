@@ -21,7 +21,7 @@ use crate::observe::{LaneHealth, Phase, Stats};
 use crate::pipeline::Pipeline;
 use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, ErrorClass, Field, Lane, Position};
-use crate::source::{self, Known, LaneChange, Most, Source, SourceOptions};
+use crate::source::{Known, LaneChange, Most, Source};
 
 /// A batch is large enough that a call into a plugin costs nothing, and small enough for the caches.
 pub const BATCH: Most = Most { records: 1024, bytes: 1 << 20 };
@@ -135,8 +135,8 @@ impl PipelineRun {
     async fn connected(self) -> Result<Connected, PipelineError> {
         let began = Instant::now();
         let pipeline = &self.pipeline;
-        let options = SourceOptions::of(pipeline, self.until_end);
-        let open = || source::open(&pipeline.source, &options);
+        let options = pipeline.source_options(self.until_end);
+        let open = || pipeline.source.open(&options);
         let source = match &self.source {
             Some(source) => Arc::clone(source),
             None => self.patiently(began, Halt::Source, open).await?,
@@ -150,9 +150,8 @@ impl PipelineRun {
             replaces: self.replaces,
             replay_into: pipeline.replay_into(),
         };
-        let sink = self
-            .patiently(began, Halt::Sink, || crate::sink::open(&pipeline.sink, context.clone()))
-            .await?;
+        let sink =
+            self.patiently(began, Halt::Sink, || pipeline.sink.open(context.clone())).await?;
         self.patiently(began, Halt::Sink, || sink.prepare()).await?;
         let writer = || sink.writer(columns(pipeline), false);
         let writer = self.patiently(began, Halt::Sink, writer).await?;

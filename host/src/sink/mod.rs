@@ -11,26 +11,12 @@ pub mod stdout;
 mod table;
 mod trace;
 
-use std::sync::Arc;
-
-use self::objects::ObjectsSink;
-use self::postgres::PostgresSink;
-use self::sqlite::SqliteSink;
-use self::stdout::StdoutSink;
 pub use self::trace::{Trace, TracedRow, trace};
-use crate::connect::{Sink, SinkContext};
-use crate::pipeline::config::SinkConfig;
-use crate::record::ConnectorError;
+use crate::connect::SinkKind;
 
-/// Opens the sink that a pipeline names.
-pub async fn open(
-    config: &SinkConfig,
-    context: SinkContext,
-) -> Result<Arc<dyn Sink>, ConnectorError> {
-    Ok(match config {
-        SinkConfig::Postgres(config) => Arc::new(PostgresSink::open(config, context)?),
-        SinkConfig::Sqlite(config) => Arc::new(SqliteSink::open(config, context)?),
-        SinkConfig::Objects(config) => Arc::new(ObjectsSink::open(config, context).await?),
-        SinkConfig::Stdout(config) => Arc::new(StdoutSink::open(config, context)?),
-    })
-}
+/// The kinds of sinks that there are: a new one is a folder, its `mod` and its line here.
+pub static SINKS: &[&dyn SinkKind] =
+    &[&postgres::Postgres, &sqlite::Sqlite, &objects::Objects, &stdout::Stdout];
+
+/// How one is written, for those who have left it out.
+pub const SINK_EXAMPLE: &str = "sink: { sqlite: { path: pins.db, table: pin } }";

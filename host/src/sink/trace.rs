@@ -1,4 +1,4 @@
-//! Which generation made a row.
+//! Which generation made a row: the one that the row names, or else what the lineage has for its record.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +26,10 @@ pub struct TracedRow {
     pub lane: String,
     /// Its place in the lane.
     pub record: String,
-    /// The digest of what made it; none if the lineage does not tell.
+    /// The digest of what made it; none if neither the row nor the lineage tells.
     pub generation: Option<String>,
+    /// Whether it is read from the row. Otherwise it is inferred from the lineage of the row's record.
+    pub is_from_row: bool,
 }
 
 /// The rows of which a column has this value, as text; none if rows do not tell where they come from. In
@@ -43,7 +45,8 @@ pub async fn trace(
     let pipelines = ledger.claims.pipelines().await?;
     let replays = pipelines.iter().filter_map(|name| name.rsplit_once(".replay-"));
     let replays = replays.map(|(_, id)| id.to_owned()).collect();
-    let retried = retried(&*ledger.letters, &origins).await?;
+    let unsigned: Vec<_> = origins.iter().filter(|row| row.generation.is_none()).collect();
+    let retried = retried(&*ledger.letters, &unsigned).await?;
     let mut trace = Trace { rows: Vec::new(), generations: BTreeMap::new(), replays };
     for row in origins {
         // What was read twice, or replayed: what came last has made the row.
@@ -51,7 +54,8 @@ pub async fn trace(
         let range = ranges.next();
         // Where a record came once, and its letter was tried again, that was later.
         let by_retry = retried.get(&letter(&row)).filter(|_| ranges.next().is_none());
-        let digest = by_retry.copied().or_else(|| range?.generation);
+        let inferred = || by_retry.copied().or_else(|| range?.generation);
+        let digest = row.generation.or_else(inferred);
         let generation = digest.map(|digest| digest.to_string());
         if let Some((digest, name)) = digest.zip(generation.clone())
             && !trace.generations.contains_key(&name)
@@ -60,8 +64,9 @@ pub async fn trace(
             let resolved = kept.and_then(|kept| serde_json::from_str(&kept.resolved).ok());
             trace.generations.insert(name, resolved);
         }
+        let is_from_row = row.generation.is_some();
         let (lane, record) = (row.lane.to_string(), row.written);
-        trace.rows.push(TracedRow { lane, record, generation });
+        trace.rows.push(TracedRow { lane, record, generation, is_from_row });
     }
     Ok(Some(trace))
 }
@@ -69,13 +74,13 @@ pub async fn trace(
 /// Of records that were dead letters: what made rows of them when they were tried again.
 async fn retried(
     letters: &dyn Letters,
-    rows: &[RowOrigin],
+    rows: &[&RowOrigin],
 ) -> Result<BTreeMap<String, Digest>, ConnectorError> {
     if rows.is_empty() {
         return Ok(BTreeMap::new());
     }
     let filter = DeadLetterFilter {
-        ids: rows.iter().map(letter).collect(),
+        ids: rows.iter().map(|row| letter(row)).collect(),
         state: Some(DeadLetterState::Retried),
         ..DeadLetterFilter::default()
     };

@@ -5,7 +5,7 @@ use std::io;
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use tokio::io::{AsyncRead, AsyncReadExt as _, BufReader};
 
-use crate::pipeline::config::Compression;
+use crate::objects::Compression;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];

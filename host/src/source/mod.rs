@@ -20,14 +20,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use self::generate::GenerateSource;
-use self::kafka::KafkaSource;
-use self::objects::ObjectsSource;
-use self::stdin::StdinSource;
-use crate::pipeline::Pipeline;
-use crate::pipeline::config::SourceConfig;
+use crate::connect::SourceKind;
 use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId, Start};
+
+/// The kinds of sources that there are: a new one is a folder, its `mod` and its line here.
+pub static SOURCES: &[&dyn SourceKind] =
+    &[&generate::Generate, &kafka::Kafka, &objects::Objects, &stdin::Stdin];
+
+/// How one is written, for those who have left it out.
+pub const SOURCE_EXAMPLE: &str = "source: { objects: { url: ./posts/ } }";
 
 /// What a run asks of its sources.
 #[derive(Debug, Clone)]
@@ -42,34 +44,6 @@ pub struct SourceOptions {
     pub record_bytes_max: usize,
     /// What may wait inside of a source that reads ahead, in all of its lanes together.
     pub prefetch_bytes: u64,
-}
-
-impl SourceOptions {
-    pub fn of(pipeline: &Pipeline, until_end: bool) -> Self {
-        /// What is on its way further on has the rest.
-        const PREFETCH_SHARE: u64 = 8;
-        let limits = &pipeline.limits;
-        Self {
-            pipeline: Arc::clone(&pipeline.name),
-            args: pipeline.args(),
-            until_end,
-            record_bytes_max: usize::try_from(limits.record.0).unwrap_or(usize::MAX),
-            prefetch_bytes: limits.memory.0 / PREFETCH_SHARE,
-        }
-    }
-}
-
-/// Opens the source that a pipeline names.
-pub async fn open(
-    config: &SourceConfig,
-    options: &SourceOptions,
-) -> Result<Arc<dyn Source>, ConnectorError> {
-    Ok(match config {
-        SourceConfig::Generate(config) => Arc::new(GenerateSource::new(config)),
-        SourceConfig::Kafka(config) => Arc::new(KafkaSource::open(config, options)?),
-        SourceConfig::Stdin(config) => Arc::new(StdinSource::new(config, options.record_bytes_max)),
-        SourceConfig::Objects(config) => Arc::new(ObjectsSource::open(config, options).await?),
-    })
 }
 
 #[async_trait]

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::trial::{TrialFault, Tried, trial};
 use crate::ledger::{Judgement, Verdict, judgement_of};
-use crate::pipeline::{Change, Findings, Pipeline, PluginSwap, Workshop};
+use crate::pipeline::{Change, Pipeline, PluginSwap, Workshop};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, ErrorClass, Generation};
 use crate::run::{Difference, Generations, Live, LiveMaker, RuleTestError, RuleTests};
+use crate::written::Findings;
 
 /// Why what is written does not take over.
 #[derive(Debug, thiserror::Error)]

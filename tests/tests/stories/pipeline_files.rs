@@ -1,7 +1,7 @@
 //! Pipelines and rules as files: what is told about them, and the commands that start and try them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pinhost_tests::command::{Said, command, said};
 use pinhost_tests::pinhost;
@@ -23,21 +23,33 @@ fn write(folder: &Path, name: &str, text: &str) {
     fs::write(path, text).expect("it can be written");
 }
 
-fn data() -> std::path::PathBuf {
+fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/findings")
+}
+
+/// Where golden files are: those of connectors stand in their folders.
+fn golden() -> Vec<PathBuf> {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src");
+    let kinds = ["source", "sink"].map(|room| fs::read_dir(host.join(room)).expect("the room"));
+    let kinds = kinds.into_iter().flatten().map(|kind| kind.expect("an entry").path());
+    let findings = kinds.map(|kind| kind.join("findings")).filter(|folder| folder.is_dir());
+    findings.chain([data()]).collect()
 }
 
 /// Pairs of a file and what is said about it. `PINHOST_UPDATE=1` writes the latter.
 #[test]
 fn what_is_wrong_with_a_file_is_told_with_place_and_remedy() {
     let mut checked = 0;
-    for entry in fs::read_dir(data()).expect("the golden files") {
+    let folders = golden();
+    assert!(folders.len() > 1, "connectors have some");
+    let files = folders.iter().map(|folder| fs::read_dir(folder).expect("the golden files"));
+    for entry in files.flatten() {
         let path = entry.expect("an entry").path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
         let name = path.file_name().expect("a name").to_str().expect("in ASCII");
-        let said = run(&data(), &["check", name]);
+        let said = run(path.parent().expect("a folder"), &["check", name]);
         let golden = path.with_extension("stderr");
         if std::env::var_os("PINHOST_UPDATE").is_some() {
             fs::write(&golden, &said.stderr).expect("it can be written");
@@ -213,6 +225,37 @@ fn a_resolved_pipeline_is_the_same_pipeline() {
     assert_eq!(without_name(&again), without_name(&resolved));
 }
 
+/// A cron job without `cd` makes no second database.
+#[test]
+fn paths_in_a_file_are_those_from_the_file_on() {
+    let folder = folder();
+    let pipeline = |sink: &str| {
+        format!(
+            "name: pins\nsource: {{ generate: {{ profile: pin, count: 100 }} }}\n\
+             rule: {{ fields: {{ title: text }} }}\nsink: {{ {sink} }}\n"
+        )
+    };
+    for (sink, made) in [
+        ("sqlite: { path: pins.db, table: pin }", "pins.db"),
+        ("objects: { url: ./pins/ }", "pins/"),
+    ] {
+        write(folder.path(), "a/pins.yaml", &pipeline(sink));
+        fs::create_dir_all(folder.path().join("b")).expect("a folder");
+        let whole = folder.path().canonicalize().expect("it is there").join("a").join(made);
+        let whole = whole.to_str().expect("in ASCII");
+        for (from, file) in [("", "a/pins.yaml"), ("a", "pins.yaml"), ("b", "../a/pins.yaml")] {
+            let here = folder.path().join(from);
+            let told = run(&here, &["run", file]).done().stderr;
+            assert!(told.contains(whole), "no {whole} in\n{told}");
+            // The first run has stored everything: the others find it.
+            assert_eq!(told.contains("nothing new to read"), !from.is_empty(), "{told}");
+            let resolved = run(&here, &["check", "--resolved", file]).done().stdout;
+            assert!(resolved.contains(whole), "no {whole} in\n{resolved}");
+            assert_eq!(here.join(made).exists(), from == "a", "in {from:?}");
+        }
+    }
+}
+
 #[test]
 fn what_decides_a_row_is_the_generation_and_nothing_else() {
     let folder = folder();
@@ -337,6 +380,29 @@ fn the_password_of_a_database_is_shown_nowhere() {
         assert_eq!(said.code, Some(code), "{all}");
         assert!(all.contains(answer) && !all.contains(CANARY), "{args:?}: {all}");
     }
+}
+
+/// Invariant 10: a property of Kafka may hold anything.
+#[test]
+fn properties_that_may_hold_a_secret_are_shown_nowhere() {
+    let folder = folder();
+    let pipeline = format!(
+        "name: pins\nsource:\n  kafka:\n    brokers: ''\n    topics: [posts]\n    properties:\n\
+         \x20     ssl.key.pem: {CANARY}\n      sasl.oauthbearer.config: {CANARY}\n      ssl.kye.pem: {CANARY}\n\
+         \x20     client.id: harmless-7301\nsink: {{ stdout: {{}} }}\n"
+    );
+    write(folder.path(), "pins.yaml", &pipeline);
+    let refused = run(folder.path(), &["check", "pins.yaml"]);
+    refused.refused(2, &["librdkafka has no property `ssl.kye.pem`"]);
+    write(folder.path(), "pins.yaml", &pipeline.replace("ssl.kye.pem", "ssl.key.password"));
+    let refused = run(folder.path(), &["check", "pins.yaml"]);
+    assert!(!refused.stderr.contains(CANARY), "{}", refused.stderr);
+    let sound = pipeline.replace("brokers: ''", "brokers: 'b:1'").replace("ssl.kye", "ssl.ca");
+    write(folder.path(), "pins.yaml", &sound);
+    let resolved = run(folder.path(), &["check", "--resolved", "pins.yaml"]);
+    let all = format!("{}{}", resolved.stdout, resolved.stderr);
+    assert!(!all.contains(CANARY), "{all}");
+    assert!(all.contains("harmless-7301"), "{all}");
 }
 
 /// Invariant 10: whatever is wrong with a value, it is not shown.

@@ -438,7 +438,11 @@ sink: { sqlite: { path: live.db, table: pin, key: [ind] } }
     );
     let run = |arguments: &[&str]| said(command(pinhost!(), folder.path()).args(arguments)).done();
     run(&["run", "--until-end", "live.yaml"]);
-    run(&["replay", "live.yaml", "--from", "old"]);
+    let plain = run(&["replay", "live.yaml", "--from", "old"]).stderr;
+    let undated = plain.lines().find(|line| line.trim_start().starts_with("undated"));
+    let undated = undated.expect("rows that stayed have a count of their own");
+    assert!(undated.contains(" 1 ") && undated.contains("`--overwrite`"), "{plain}");
+    assert!(!plain.contains("superseded"), "nothing was newer: {plain}");
     let rows = || {
         let query = "SELECT ind, title, _pinhost_lane, _pinhost_position FROM pin ORDER BY ind";
         table::rows(&folder.path().join("live.db"), query)

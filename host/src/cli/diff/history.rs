@@ -17,13 +17,12 @@ use crate::connect::Stored;
 use crate::diff::Diff;
 use crate::observe::{Progress, Stats, UnitFigures};
 use crate::pipeline::Pipeline;
-use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::{ConnectorError, Lane, Past, Position, RawBatch};
 use crate::run::{BATCH, Beside, BesideError, Compared, Which};
 use crate::source::objects::{
-    Meant, ObjectPosition, ObjectsSource, ObjectsSourceError, ReplayPlan,
+    Meant, ObjectPosition, ObjectsSource, ObjectsSourceConfig, ObjectsSourceError, ReplayPlan,
 };
-use crate::source::{Journal, LaneChange, Source as _, SourceOptions};
+use crate::source::{Journal, LaneChange, Source as _};
 
 /// What records of the past there are, and which of them are looked at.
 pub(super) struct History {
@@ -84,7 +83,7 @@ impl History {
         meant: Meant,
         sample: Option<u32>,
     ) -> Result<Self, ObjectsSourceError> {
-        let options = SourceOptions::of(pipeline, true);
+        let options = pipeline.source_options(true);
         let (mut source, mut plan) = ObjectsSource::replay(config, &options, meant, false).await?;
         let sample = match sample {
             None => Sampling::All,

@@ -15,11 +15,10 @@ use self::history::History;
 use self::report::{Report, RuleReport, RulesReport};
 use super::history::HistoryArgs;
 use super::{CliError, Exit, output, sinks, threads};
-use crate::pipeline::config::{ObjectsSourceConfig, SourceConfig};
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::run::Beside;
-use crate::source::objects::Meant;
+use crate::source::objects::{Meant, ObjectsSourceConfig};
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("new").required(true))]
@@ -109,20 +108,17 @@ pub(super) fn run(args: &DiffArgs) -> Result<Exit, CliError> {
 
 impl DiffArgs {
     fn source(&self, pipeline: &Pipeline) -> Result<ObjectsSourceConfig, CliError> {
-        match (&self.from, &pipeline.source) {
-            (Some(from), _) => Ok(self.history.source(from, pipeline)),
-            (None, SourceConfig::Objects(own)) => {
-                let matching = self.history.matching.clone().or_else(|| own.matching.clone());
-                Ok(ObjectsSourceConfig { matching, ..own.clone() })
-            }
-            (None, other) => {
-                let error =
-                    format!("{} reads from {}, not from objects", pipeline.name, other.kind());
-                Err(CliError::input(error).help(
-                    "say where its records of the past are: `--from URL`, a folder or a bucket",
-                ))
-            }
+        if let Some(from) = &self.from {
+            return Ok(self.history.source(from, pipeline));
         }
+        let Some(own) = pipeline.source.facts().objects else {
+            let (name, kind) = (&pipeline.name, pipeline.source.kind());
+            let error = format!("{name} reads from {kind}, not from objects");
+            return Err(CliError::input(error).help(
+                "say where its records of the past are: `--from URL`, a folder or a bucket",
+            ));
+        };
+        Ok(self.history.source_of(own, pipeline))
     }
 
     /// Where the new rule is written.
@@ -140,8 +136,8 @@ impl DiffArgs {
 
 /// The columns that tell which row it is: those of the sink's key, or the first.
 fn key(pipeline: &Pipeline) -> Vec<String> {
-    if let Some(upsert) = pipeline.sink.upsert() {
-        return upsert.key.to_vec();
+    if let Some(upsert) = pipeline.sink.facts().upsert {
+        return upsert.key;
     }
     let first = pipeline.rule.as_ref().and_then(|rule| rule.columns().first());
     first.map(|field| field.name.to_string()).into_iter().collect()

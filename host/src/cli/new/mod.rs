@@ -4,64 +4,33 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 
 use super::{CliError, Exit, output};
+use crate::sink::SINKS;
+use crate::source::SOURCES;
 
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
     /// The pipeline's file; its rule is written to `rules/` beside it.
     file: PathBuf,
     /// Where records come from.
-    #[arg(long, value_name = "KIND")]
-    from: From,
+    #[arg(long, value_name = "KIND", value_parser = sources())]
+    from: String,
     /// Where rows go.
-    #[arg(long, value_name = "KIND")]
-    to: To,
+    #[arg(long, value_name = "KIND", value_parser = sinks())]
+    to: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum From {
-    /// Made-up posts.
-    Generate,
-    /// Topics.
-    Kafka,
-    /// Files of a folder, or objects of a bucket.
-    Objects,
-    Stdin,
+fn sources() -> PossibleValuesParser {
+    let kinds = SOURCES.iter().map(|kind| PossibleValue::new(kind.key()).help(kind.summary()));
+    PossibleValuesParser::new(kinds.collect::<Vec<_>>())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum To {
-    /// A table on a server.
-    Postgres,
-    /// A table in a file.
-    Sqlite,
-    /// Files in a folder, or objects in a bucket.
-    Objects,
-    Stdout,
-}
-
-impl From {
-    const fn template(self) -> &'static str {
-        match self {
-            Self::Generate => include_str!("from_generate.yaml"),
-            Self::Kafka => include_str!("from_kafka.yaml"),
-            Self::Objects => include_str!("from_objects.yaml"),
-            Self::Stdin => include_str!("from_stdin.yaml"),
-        }
-    }
-}
-
-impl To {
-    const fn template(self) -> &'static str {
-        match self {
-            Self::Postgres => include_str!("to_postgres.yaml"),
-            Self::Sqlite => include_str!("to_sqlite.yaml"),
-            Self::Objects => include_str!("to_objects.yaml"),
-            Self::Stdout => include_str!("to_stdout.yaml"),
-        }
-    }
+fn sinks() -> PossibleValuesParser {
+    let kinds = SINKS.iter().map(|kind| PossibleValue::new(kind.key()).help(kind.summary()));
+    PossibleValuesParser::new(kinds.collect::<Vec<_>>())
 }
 
 const BEGIN: &str = include_str!("pipeline.yaml");
@@ -77,7 +46,9 @@ pub(super) fn run(args: &NewArgs) -> Result<Exit, CliError> {
                 .help("choose another name, or remove it"));
         }
     }
-    let pipeline = [BEGIN, args.from.template(), RULE_LINE, args.to.template()].join("\n");
+    let source = SOURCES.iter().find(|kind| kind.key() == args.from).expect("it was parsed");
+    let sink = SINKS.iter().find(|kind| kind.key() == args.to).expect("it was parsed");
+    let pipeline = [BEGIN, source.template(), RULE_LINE, sink.template()].join("\n");
     for (path, text) in [(&rule, RULE), (&args.file, &pipeline)] {
         let text =
             text.replace("MY_TABLE", &name.replace(['-', '.'], "_")).replace("MY_NAME", &name);

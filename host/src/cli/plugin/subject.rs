@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::build;
 use crate::cli::{CliError, output};
-use crate::pipeline::nearest::nearest;
 use crate::plugin::{CacheFolder, Plugin, PluginFile, PluginLimits, Sandbox, standard};
 use crate::record::{Field, Kind};
+use crate::written::nearest::nearest;
 
 /// What PLUGIN names.
 #[derive(Debug, PartialEq, Eq)]

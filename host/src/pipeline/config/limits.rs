@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Duration, Size};
+use crate::plugin::PluginLimits;
+use crate::written::{Duration, Size};
 
 /// Where rows are gathered into units: whichever limit is met first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,8 +28,8 @@ impl Default for UnitConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeadLettersConfig {
-    /// The share of records that may be dead letters, counted over at least 1,000 of them. Above it the
-    /// lane halts: it is rarely the records then.
+    /// The share of records that may be dead letters, counted over at least 1,000 of them. Above it
+    /// the lane halts: it is rarely the records then.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_ratio: f64,
     /// How long a dead letter is kept. Left out, for ever.
@@ -52,8 +53,8 @@ pub struct LimitsConfig {
     pub record: Size,
     /// Objects and arrays inside each other in a record.
     pub depth: usize,
-    /// How long a source or sink may be out of reach before the first commit; afterwards it is tried for
-    /// ever.
+    /// How long a source or sink may be out of reach before the first commit; afterwards it is
+    /// tried for ever.
     pub start_time: Duration,
     /// With `--until-end`: how long a lane may be halted before the run ends.
     pub halt_time: Duration,
@@ -75,8 +76,8 @@ impl Default for LimitsConfig {
     }
 }
 
-/// What a rule or a plugin that takes over while the pipeline runs may do worse than the one before, before
-/// that one takes over again.
+/// What a rule or a plugin that takes over while the pipeline runs may do worse than the one
+/// before, before that one takes over again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProbationConfig {
@@ -120,14 +121,16 @@ pub struct PluginLimitsConfig {
 
 impl Default for PluginLimitsConfig {
     fn default() -> Self {
+        let PluginLimits { call, configure, memory, output, table_entries, file, row_fuel } =
+            PluginLimits::default();
         Self {
-            call: Duration::millis(250),
-            configure: Duration::secs(2),
-            memory: Size::mib(64),
-            output: Size::mib(64),
-            table_entries: 10_000,
-            file: Size::mib(64),
-            row_fuel: 500_000_000,
+            call: Duration(call),
+            configure: Duration(configure),
+            memory: Size(memory.as_u64()),
+            output: Size(output.as_u64()),
+            table_entries,
+            file: Size(file.as_u64()),
+            row_fuel,
         }
     }
 }

@@ -1,19 +1,17 @@
-//! What a user may write in a pipeline or rule file: these types are the manual, and the JSON Schema for
-//! editors is made of them.
+//! What a user may write in a pipeline or rule file: these types are the manual, and the JSON
+//! Schema for editors is made of them.
 //!
-//! Values are as they were written, with variables and defaults filled in. Paths are not resolved, names
-//! are not looked up, and nothing is checked beyond its type: that is the next stage's work. What a file
-//! cannot be without is optional here, so that the lack of one thing does not hide what is wrong with
-//! others.
+//! What may be written of a source or a sink is the affair of its kind: it stands in the
+//! connector's folder.
+//!
+//! Values are as they were written, with variables and defaults filled in. Paths are not resolved,
+//! names are not looked up, and nothing is checked beyond its type: that is the next stage's work.
+//! What a file cannot be without is optional here, so that the lack of one thing does not hide what
+//! is wrong with others.
 
-mod kafka;
+mod kind;
 mod limits;
-mod names;
 mod rule;
-mod s3;
-mod sink;
-mod source;
-mod values;
 mod watch;
 
 use std::fmt;
@@ -23,26 +21,15 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-pub use kafka::{
-    Brokers, KafkaMechanism, KafkaSaslConfig, KafkaSourceConfig, KafkaStart, KafkaTlsConfig,
-};
+use self::kind::{AnySink, AnySource, elsewhere};
+use crate::connect::{PipelineSink, PipelineSource};
+
 pub use limits::{
     DeadLettersConfig, LimitsConfig, PluginLimitsConfig, ProbationConfig, UnitConfig,
 };
-pub use names::{DatabaseNames, NameFault, POSTGRES_NAMES, SQLITE_NAMES, TableName};
 pub use rule::{
     FieldConfig, Fields, OutputColumn, RuleConfig, StepConfig, TestConfig, TestRecord, TestReject,
 };
-pub use s3::S3Config;
-pub use sink::{
-    KeyLayout, NulCharacters, ObjectsSinkConfig, PostgresSinkConfig, RowFormat, SinkCompression,
-    SinkConfig, SqliteSinkConfig, StdoutSinkConfig, Upsert,
-};
-pub use source::{
-    Changed, Compression, GenerateProfile, GenerateSourceConfig, ObjectsSourceConfig, SourceConfig,
-    StdinSourceConfig,
-};
-pub use values::{DatabaseUrl, Duration, Size};
 pub use watch::WatchConfig;
 
 /// A pipeline file: where records come from, the rule that cleans them, where rows go.
@@ -50,19 +37,21 @@ pub use watch::WatchConfig;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "A pipeline of pinhost")]
 pub struct PipelineConfig {
-    /// What the pipeline is called in positions, metrics and dead letters. Progress is kept under it: a
-    /// copied file needs another one.
+    /// What the pipeline is called in positions, metrics and dead letters. Progress is kept under
+    /// it: a copied file needs another one.
     #[schemars(required, regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"))]
     pub name: Option<String>,
     /// Where records come from.
-    #[schemars(required)]
-    pub source: Option<SourceConfig>,
+    #[serde(default, deserialize_with = "elsewhere", skip_serializing_if = "Option::is_none")]
+    #[schemars(required, with = "Option<AnySource>")]
+    pub source: Option<PipelineSource>,
     /// The path of a rule file, or the rule itself. Left out, records are passed on as they came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleConfigOrPath>,
     /// Where rows go.
-    #[schemars(required)]
-    pub sink: Option<SinkConfig>,
+    #[serde(default, deserialize_with = "elsewhere", skip_serializing_if = "Option::is_none")]
+    #[schemars(required, with = "Option<AnySink>")]
+    pub sink: Option<PipelineSink>,
     #[serde(default)]
     pub dead_letters: DeadLettersConfig,
     #[serde(default)]

@@ -17,7 +17,8 @@ use crate::record::json::JsonRow;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "A rule of pinhost", extend("required" = ["fields"]))]
 pub struct RuleConfig {
-    /// A record's fields, by the names of the columns that they become. What is not declared is skipped.
+    /// A record's fields, by the names of the columns that they become. What is not declared is
+    /// skipped.
     #[serde(default)]
     pub fields: Fields,
     /// What is done to rows, one step after the other.
@@ -26,8 +27,8 @@ pub struct RuleConfig {
     /// The columns of a row in their order; left out, all columns as the last step leaves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Vec<OutputColumn>>,
-    /// Rules whose records turn up here by mistake, as paths: a dead letter that has the fields of one says
-    /// `looks like a geo record`, by the name of the file.
+    /// Rules whose records turn up here by mistake, as paths: a dead letter that has the fields of
+    /// one says `looks like a geo record`, by the name of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strays: Vec<String>,
     /// Records, and what they have to become.
@@ -48,8 +49,8 @@ pub struct FieldConfig {
     /// A record without the field is a dead letter. Null is enough.
     #[serde(default)]
     pub required: bool,
-    /// Tells which row it is rather than what is in it: a record of which nothing but key fields could be
-    /// read is a dead letter.
+    /// Tells which row it is rather than what is in it: a record of which nothing but key fields
+    /// could be read is a dead letter.
     #[serde(default)]
     pub key: bool,
     /// Other keys under which records may have it.
@@ -61,8 +62,8 @@ pub struct FieldConfig {
     /// Where it stands in nested objects, like `offer.price`; left out, under its own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Taken from the record's surroundings: `$key`, `$topic`, `$partition`, `$offset`, `$timestamp`,
-    /// `$headers.NAME`; or `$rest`, the fields that are not declared, as JSON.
+    /// Taken from the record's surroundings: `$key`, `$topic`, `$partition`, `$offset`,
+    /// `$timestamp`, `$headers.NAME`; or `$rest`, the fields that are not declared, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
 }
@@ -93,8 +94,8 @@ pub struct OutputColumn {
 #[serde(deny_unknown_fields)]
 pub struct TestConfig {
     pub name: String,
-    /// Each is a record's text, or an object that stands for its JSON. Of their surroundings (`$key` and
-    /// the like) records of a test have none.
+    /// Each is a record's text, or an object that stands for its JSON. Of their surroundings
+    /// (`$key` and the like) records of a test have none.
     pub records: Vec<TestRecord>,
     /// The rows that come out, in order. Columns that a row does not name are not compared.
     #[serde(default)]

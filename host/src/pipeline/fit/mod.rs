@@ -1,19 +1,16 @@
-//! Whether the parts of a pipeline fit together, and whether each makes sense by itself.
+//! Whether the parts of a pipeline fit together.
 
-mod kafka;
-mod parts;
+mod limits;
 mod rows;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::config::{SinkConfig, SourceConfig};
-use super::field::Columns;
-use super::finding::Finding;
 use super::surroundings;
-use super::tree::Cursor;
+use crate::connect::{PipelineSink, PipelineSource, SinkFacts};
 use crate::decode::DeclaredField;
+use crate::written::{Cursor, Duration, Finding};
 
-pub(super) use parts::{limits, sink, source};
+pub(super) use limits::limits;
 pub(super) use rows::rows;
 
 /// A pipeline's name is part of file names, of tables' keys and of metrics.
@@ -31,19 +28,21 @@ pub(super) fn name(name: &str, at: Cursor<'_>, found: &mut Vec<Finding>) {
 
 /// What records of this source do not have is null in every row.
 pub(super) fn surroundings(
-    source: &SourceConfig,
+    source: &PipelineSource,
     fields: &[DeclaredField],
     at: Cursor<'_>,
     found: &mut Vec<Finding>,
 ) {
+    let known = source.facts().surroundings;
     for field in fields {
-        if surroundings::has(source, &field.from) {
+        let Some(surrounding) = surroundings::of(&field.from) else { continue };
+        if known.always.contains(&surrounding) {
             continue;
         }
         let Some(written) = surroundings::written(&field.from) else { continue };
         let kind = source.kind();
         let at = at.key("fields").key(&field.name).key("from");
-        if let SourceConfig::Objects(_) = source {
+        if known.in_archives.contains(&surrounding) {
             let others = if field.required {
                 "others are dead letters"
             } else {
@@ -62,24 +61,41 @@ pub(super) fn surroundings(
     }
 }
 
-/// Rows must not come back as records.
-pub(super) fn circle(
-    source: &SourceConfig,
-    sink: &SinkConfig,
+/// Units that are cut more often than the sink can take them only wait.
+pub(super) fn unit_time(
+    time: Duration,
+    sink: &SinkFacts,
     at: Cursor<'_>,
     found: &mut Vec<Finding>,
 ) {
-    let (SourceConfig::Objects(source), SinkConfig::Objects(sink)) = (source, sink) else { return };
-    let inside = match (bucket(&source.url), bucket(&sink.url)) {
-        (None, None) => match (folder(&source.url), folder(&sink.url)) {
-            (Some(source), Some(sink)) => sink.starts_with(source),
+    let floor = Duration(sink.unit_floor);
+    let at = at.key("unit");
+    if at.has("time") && time < floor && time.0.as_millis() > 0 {
+        let told = at.key("time").finding(format!("a unit takes this sink about {floor}"));
+        found.push(told.help(format!("rows come no sooner than with `time: {floor}`")).warning());
+    }
+}
+
+/// Rows must not come back as records.
+pub(super) fn circle(
+    source: &PipelineSource,
+    sink: &PipelineSink,
+    at: Cursor<'_>,
+    found: &mut Vec<Finding>,
+) {
+    let (Some(read), Some(written)) = (source.facts().objects, sink.facts().objects) else {
+        return;
+    };
+    let inside = match (bucket(&read.url), bucket(&written)) {
+        (None, None) => match (folder(&read.url), folder(&written)) {
+            (Some(read), Some(written)) => written.starts_with(read),
             _ => false,
         },
-        (Some(source), Some(sink)) => sink.starts_with(source),
+        (Some(read), Some(written)) => written.starts_with(read),
         _ => false,
     };
-    if inside && source.matching.is_none() {
-        let told = at.key("sink").key("objects").key("url");
+    if inside && read.matching.is_none() {
+        let told = at.key("sink").key(sink.kind()).key("url");
         found.push(
             told.finding(
                 "rows are written to where records are read, and would be read as records",
@@ -93,16 +109,22 @@ fn bucket(url: &str) -> Option<PathBuf> {
     url.strip_prefix("s3://").map(PathBuf::from)
 }
 
-/// Without `..` in it, as far as that can be told without looking.
+/// Without links and `..` in it, as far as it is there; what is not there yet is told without
+/// looking.
 fn folder(path: &str) -> Option<PathBuf> {
     let absolute = std::path::absolute(path).ok()?;
     let mut plain = PathBuf::new();
     for part in absolute.components() {
         match part {
-            std::path::Component::ParentDir => {
+            Component::ParentDir => {
                 plain.pop();
             }
-            part => plain.push(part.as_os_str()),
+            part => {
+                plain.push(part.as_os_str());
+                if let Ok(real) = plain.canonicalize() {
+                    plain = real;
+                }
+            }
         }
     }
     Some(plain).filter(|plain| plain != Path::new(""))

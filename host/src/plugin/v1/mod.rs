@@ -282,10 +282,9 @@ fn failed(store: &mut Store<State>, error: &wasmtime::Error, limit: CallLimit) -
         (Some(Trap::OutOfFuel), _) => Fault::Fuel,
         (_, Some(Exhausted::Memory)) => Fault::Memory,
         (_, Some(Exhausted::TableEntries)) => Fault::TableEntries,
+        (Some(Trap::UnreachableCodeReached), None) => Fault::Unreachable,
         (Some(trap), None) => Fault::Trap(trap.to_string().replace("wasm trap: ", "")),
-        (None, None) if error.root_cause().to_string().contains("fuel allocated for hostcalls") => {
-            Fault::Output
-        }
+        (None, None) if has_copied_too_much(error) => Fault::Output,
         (None, None) => Fault::Trap(readable(&error.root_cause().to_string(), DETAIL_BYTES_MAX)),
     };
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(|backtrace| {
@@ -293,6 +292,11 @@ fn failed(store: &mut Store<State>, error: &wasmtime::Error, limit: CallLimit) -
         readable(&backtrace.to_string(), DETAIL_BYTES_MAX)
     });
     Failure { fault, last_words, backtrace }
+}
+
+/// wasmtime keeps the type of this error to itself, but not its name.
+fn has_copied_too_much(error: &wasmtime::Error) -> bool {
+    format!("{:?}", error.root_cause()) == "HostcallFuelExhausted"
 }
 
 fn wire(kind: Kind) -> contract::types::ColumnType {

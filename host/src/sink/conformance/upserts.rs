@@ -30,6 +30,8 @@ macro_rules! upsert_tests {
             the_same_delete_again_changes_nothing
             rows_of_a_table_that_is_not_ours_are_deleted_too
             deletes_are_forgotten_in_the_end
+            what_a_fail_over_lost_is_stored_again
+            a_record_that_dies_twice_in_a_unit_is_one_letter
         }
 
         #[test]
@@ -74,7 +76,7 @@ pub(crate) struct Upserts {
     pub(crate) provenance: bool,
 }
 
-const KEYED: Upserts = Upserts { newest: None, provenance: true };
+pub(super) const KEYED: Upserts = Upserts { newest: None, provenance: true };
 
 /// Versions are kept in the table's own column, and aside.
 const BOTH: [Upserts; 2] = [KEYED, Upserts { provenance: false, ..KEYED }];

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use object_store::PutPayload;
 
+use super::KeyLayout;
 use super::compress::Codec;
 use super::key::hive;
 use super::rows::{NewName, NewObject};
 use crate::objects::{Data, IndexEntry, IndexHead, index};
-use crate::pipeline::config::KeyLayout;
 use crate::record::time::Rfc3339;
 use crate::record::{Lane, Position, Record, UnitPart};
 

@@ -9,11 +9,12 @@ use super::ObjectsSinkError;
 use super::fold::{LaneEvent, LaneFold, StagedObject, UnitRecord};
 use super::identity::Identity;
 use super::lane::{LaneLog, Next};
-use super::rows::Shape;
+use super::rows::{Makers, Shape};
 use super::stage::{Attempt, Staged};
 use super::store::Store;
 use crate::connect::{CommitOutcome, Stored};
 use crate::ledger::LineageSums;
+use crate::record::provenance::LaneName;
 use crate::record::{Digest, Lane, Position, Unit};
 
 /// A lane that this process has claimed, and where its log stands as far as is known here.
@@ -52,6 +53,7 @@ impl Held {
             }
             log.append(&mut fold, attempt, token, LaneEvent::Claimed).await?;
         }
+        log.enter(&fold).await?;
         let mut held = Self::adopt(fold);
         held.settle(log).await?;
         log.sweep(&held.fold).await?;
@@ -88,6 +90,7 @@ impl Held {
         log: &LaneLog,
         shape: &Shape,
         unit: &Unit,
+        lanes: Vec<LaneName>,
     ) -> Result<CommitOutcome, ObjectsSinkError> {
         if !unit.is_balanced() {
             return Err(ObjectsSinkError::Unbalanced { lane: unit.lane.to_string() });
@@ -102,8 +105,9 @@ impl Held {
         }
         let attempt =
             Attempt { keys: log.keys(), claimed_by: self.fold.claimed_by, id: Uuid::new_v4() };
-        let letters = Some((&unit.lane, unit.generation));
-        let staged = attempt.stage(store, shape, unit.parts.clone(), letters).await?;
+        let makers = Makers { generation: unit.generation, lanes };
+        let staged =
+            attempt.stage(store, shape, unit.parts.clone(), makers, Some(&unit.lane)).await?;
         loop {
             let objects = staged.objects(log.keys(), self.fold.next);
             let record = record(unit, &staged, objects);

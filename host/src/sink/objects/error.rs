@@ -34,6 +34,18 @@ pub enum ObjectsSinkError {
     ListPartition { column: String },
     #[error("`partition_by` names every column, which leaves nothing for the rows")]
     OnlyPartitions,
+    #[error("column `{column}` has a name of pinhost's own")]
+    OwnColumn { column: String },
+    #[error("the rows have no column `{column}`")]
+    UnknownColumn { column: String },
+    #[error("cannot read the rows in {key}")]
+    UnreadableRows {
+        key: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("of {all} objects {objects} were searched, and no more are read for one question")]
+    TooMuchToSearch { objects: usize, all: usize },
     #[error("a unit has rows for more than {most} folders")]
     ManyPartitions { most: usize },
     #[error("cannot write Parquet")]
@@ -93,6 +105,10 @@ impl ObjectsSinkError {
             | Self::UnknownPartition { .. }
             | Self::ListPartition { .. }
             | Self::OnlyPartitions
+            | Self::OwnColumn { .. }
+            | Self::UnknownColumn { .. }
+            | Self::UnreadableRows { .. }
+            | Self::TooMuchToSearch { .. }
             | Self::ManyPartitions { .. }
             | Self::Unreadable { .. }
             | Self::Newer { .. }
@@ -120,6 +136,11 @@ impl ObjectsSinkError {
             Self::Overwrites { .. } => "use a store that keeps to `If-None-Match`, as S3 does",
             Self::Compression { format: "NDJSON", .. } => "use none, gzip or zstd",
             Self::Compression { .. } => "use none, snappy or zstd",
+            Self::TooMuchToSearch { .. } => {
+                "ask a query engine: `_pinhost_lane`, `_pinhost_position` and `_pinhost_generation` are \
+                 columns of the rows"
+            }
+            Self::OwnColumn { .. } => "call the column otherwise, or say `provenance: false`",
             Self::ManyPartitions { .. } => "partition by columns with fewer values",
             Self::Unreadable { .. } | Self::Gap { .. } => {
                 "restore it from a backup; it says where its lane stands, and which rows are committed"
@@ -134,6 +155,8 @@ impl ObjectsSinkError {
             Self::Taken { .. } => "write to another folder, or move the object away",
             Self::LostJournal { .. } | Self::UnreadableLetters { .. } => "restore it from a backup",
             Self::Folder { .. }
+            | Self::UnknownColumn { .. }
+            | Self::UnreadableRows { .. }
             | Self::NoColumns { .. }
             | Self::UnknownPartition { .. }
             | Self::ListPartition { .. }

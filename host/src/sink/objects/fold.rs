@@ -10,6 +10,7 @@ use super::log::Record;
 use crate::connect::Stored;
 use crate::ledger::{LaneState, LineageRange, LineageSums};
 use crate::objects::as_text;
+use crate::record::provenance::LaneSources;
 use crate::record::{Digest, Lane, Position, SourceId};
 
 /// What happens to a lane.
@@ -229,6 +230,12 @@ impl LaneFold {
         self.last.as_ref().filter(|last| {
             self.position == to && (last.from, last.to, last.generation) == (from, to, generation)
         })
+    }
+
+    /// What the lane was read from, one source after the other.
+    pub fn sources(&self) -> LaneSources {
+        let known = self.lineage.iter().flat_map(|range| [range.from, range.to]);
+        LaneSources::new(known.chain([self.position]))
     }
 
     pub fn state(&self) -> LaneState {

@@ -26,6 +26,9 @@ pub(super) struct LogKeys {
     pub folder: String,
     /// Where all staged objects of it are.
     pub staged: String,
+    /// The lane's entry in the pipeline's list of lanes, which stands outside its folder: whoever loses
+    /// the one still has the other.
+    pub listed: String,
     own: String,
     /// `<pipeline>--<lane>`. Neither part has two dashes in a row, or one at an end.
     stem: String,
@@ -43,6 +46,11 @@ impl Keys {
 
     pub fn lanes(&self) -> String {
         format!("{}/lanes", self.own())
+    }
+
+    /// The list of the pipeline's lanes: an object each.
+    pub fn lane_list(&self) -> String {
+        format!("{}/lane_list", self.own())
     }
 
     pub fn lane(&self, lane: &Lane) -> LogKeys {
@@ -68,6 +76,7 @@ impl Keys {
         LogKeys {
             folder,
             staged: format!("{}/staged/{lane}", self.own()),
+            listed: format!("{}/{lane}.json", self.lane_list()),
             own: self.own(),
             stem: format!("{}--{lane}", self.pipeline),
             lane,
@@ -120,6 +129,23 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Those of a replay of this pipeline whose folder has this name.
+    pub fn of_replay(&self, folder: &str) -> Option<Self> {
+        let is_replay = folder.strip_prefix(&self.pipeline)?.starts_with(".replay-");
+        is_replay.then(|| Self { pipeline: folder.to_owned() })
+    }
+
+    /// The same, also of rows that a replay of this pipeline has written.
+    pub fn is_data_or_replay(&self, key: &str) -> bool {
+        let name = key.rsplit('/').next().unwrap_or(key);
+        let is_replay = name
+            .strip_prefix(&self.pipeline)
+            .is_some_and(|rest| rest.starts_with(".replay-") && rest.contains("--"));
+        self.is_data(key) || !key.starts_with(OWN) && is_replay
+    }
+}
+
 impl LogKeys {
     pub fn record(&self, number: u64) -> String {
         format!("{}/log/{number:012}.json", self.folder)
@@ -164,6 +190,12 @@ impl LogKeys {
 
     pub fn dead_letters_prefix(&self) -> String {
         format!("{}/dead_letters/{}-", self.own, self.lane)
+    }
+
+    /// The number of the record that has put dead letters there.
+    pub fn dead_letters_number(key: &str) -> Option<u64> {
+        let (_, name) = key.rsplit_once('-')?;
+        name.strip_suffix(".ndjson")?.parse().ok()
     }
 }
 

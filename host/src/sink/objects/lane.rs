@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ObjectsSinkError;
@@ -13,6 +15,9 @@ use super::key::LogKeys;
 use super::log::{Appended, FORMAT, Log, Record};
 use super::publish::publish;
 use super::store::Store;
+use crate::ledger::LaneState;
+use crate::objects::as_text;
+use crate::record::{Lane, Position, SourceId};
 
 /// Records that a claim has to read at most, as long as checkpoints can be written.
 const CHECKPOINT_RECORDS: u64 = 64;
@@ -24,10 +29,39 @@ pub(super) struct LaneLog {
     log: Log<LaneEvent>,
 }
 
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Checkpoint {
     format: u32,
     fold: LaneFold,
+}
+
+/// What the list of lanes says of one: as it was when it was entered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ListedLane {
+    format: u32,
+    lane: String,
+    source: String,
+    #[serde(with = "as_text")]
+    position: Position,
+    #[serde(with = "as_text")]
+    time: Timestamp,
+}
+
+impl ListedLane {
+    /// Of a lane whose log is gone.
+    pub fn lost(self) -> LaneState {
+        LaneState {
+            lane: Lane::new(self.lane),
+            source: SourceId::new(self.source),
+            position: self.position,
+            owner: Uuid::nil(),
+            member: None,
+            claimed: self.time.into(),
+            moved: self.time.into(),
+            accepted_rejects: 0,
+            halted: Some("its log is gone".to_owned()),
+        }
+    }
 }
 
 /// What became of an event that was to be the next of a lane.
@@ -50,8 +84,23 @@ impl LaneLog {
         &self.keys
     }
 
-    /// What the log comes to; none if the lane has none.
+    /// What the log comes to; none if there was never one.
     pub async fn read(&self) -> Result<Option<LaneFold>, ObjectsSinkError> {
+        loop {
+            if let Some(fold) = self.read_log().await? {
+                return Ok(Some(fold));
+            }
+            if !self.has_traces().await? {
+                return Ok(None);
+            }
+            // A log that has begun meanwhile is not lost.
+            if !self.log.has(0).await? {
+                return Err(ObjectsSinkError::LostLog { folder: self.keys.folder.clone() });
+            }
+        }
+    }
+
+    async fn read_log(&self) -> Result<Option<LaneFold>, ObjectsSinkError> {
         let checkpoint = self.store.get(&self.keys.checkpoint()).await?;
         let hint = checkpoint
             .as_deref()
@@ -67,9 +116,6 @@ impl LaneLog {
             _ => (None, 0),
         };
         let end = self.log.end(from).await?;
-        if end == 0 && (checkpoint.is_some() || self.has_leftovers().await?) {
-            return Err(ObjectsSinkError::LostLog { folder: self.keys.folder.clone() });
-        }
         for record in self.log.read_all(from, end).await? {
             match &mut fold {
                 Some(fold) => self.apply(fold, record)?,
@@ -83,8 +129,29 @@ impl LaneLog {
     }
 
     /// Whether there is anything of the lane but the log.
-    async fn has_leftovers(&self) -> Result<bool, ObjectsSinkError> {
-        Ok(!self.store.list(&self.keys.folder).await?.is_empty())
+    async fn has_traces(&self) -> Result<bool, ObjectsSinkError> {
+        Ok(self.store.exists(&self.keys.listed).await?
+            || !self.store.list(&self.keys.folder).await?.is_empty())
+    }
+
+    /// Enters the lane in the pipeline's list of lanes. Its log is there before, and no unit is.
+    pub async fn enter(&self, fold: &LaneFold) -> Result<(), ObjectsSinkError> {
+        let LaneFold { lane, source, position, claimed, .. } = fold.clone();
+        let listed = ListedLane { format: FORMAT, lane, source, position, time: claimed };
+        let body = serde_json::to_vec(&listed).expect("plain values");
+        self.store.create_once(&self.keys.listed, body).await
+    }
+
+    /// The lane's entry in that list.
+    pub async fn listed(&self) -> Result<Option<ListedLane>, ObjectsSinkError> {
+        let key = &self.keys.listed;
+        let Some(body) = self.store.get(key).await? else { return Ok(None) };
+        let unreadable = |cause| ObjectsSinkError::Unreadable { key: key.clone(), cause };
+        let listed: ListedLane = serde_json::from_slice(&body).map_err(unreadable)?;
+        if listed.format > FORMAT {
+            return Err(ObjectsSinkError::Newer { key: key.clone() });
+        }
+        Ok(Some(listed))
     }
 
     fn opened(&self, record: &Record<LaneEvent>) -> Result<LaneFold, ObjectsSinkError> {

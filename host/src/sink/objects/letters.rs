@@ -1,7 +1,8 @@
 //! Dead letters: a line each in objects of their own, which are part of a unit as its rows are.
 //!
 //! What became of a letter later stands in the log of retries. So a letter is never rewritten, and how
-//! often it was tried is the number of its lines and of its retries together.
+//! often it was tried is the number of its lines and of its retries together, as far as they are kept. A
+//! retry says which line it was of: lines are deleted when they are old enough, and the number changes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fold::StagedObject;
+use super::key::LogKeys;
 use crate::ledger::letter::{id, stored_text};
 use crate::ledger::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 use crate::objects::{Data, as_text};
@@ -60,6 +62,9 @@ pub(super) struct RetriedRecord {
     pub id: String,
     /// This one included.
     pub attempts: u32,
+    /// The record of the lane's log that has put the line which was tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
     /// Why it is dead again; if it is not, it became a row or was dropped.
     pub died: Option<Died>,
 }
@@ -140,6 +145,8 @@ fn line(
 #[derive(Debug, Default)]
 pub(super) struct LetterBook {
     letters: Vec<StoredDeadLetter>,
+    /// For each letter the number of the record that has put its last line.
+    lines: Vec<u64>,
     by_id: HashMap<String, usize>,
 }
 
@@ -151,15 +158,16 @@ impl LetterBook {
     ) -> Result<Self, (String, serde_json::Error)> {
         let mut stored = Vec::new();
         for (key, bytes) in objects {
+            let number = LogKeys::dead_letters_number(key).unwrap_or_default();
             for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                stored.push(read(line).map_err(|cause| (key.clone(), cause))?);
+                stored.push((number, read(line).map_err(|cause| (key.clone(), cause))?));
             }
         }
         // Stable: letters of one unit have one time.
-        stored.sort_by_key(|letter| letter.time);
+        stored.sort_by_key(|(_, letter)| letter.time);
         let mut book = Self::default();
-        for letter in stored {
-            book.add(letter);
+        for (number, letter) in stored {
+            book.add(number, letter);
         }
         for (time, retry) in retries {
             for letter in retry.letters {
@@ -171,15 +179,21 @@ impl LetterBook {
 
     /// A record that was one before, and is read again because its lane was moved, still is the same
     /// letter.
-    fn add(&mut self, letter: StoredDeadLetter) {
+    fn add(&mut self, number: u64, letter: StoredDeadLetter) {
         match self.by_id.get(&letter.id) {
             Some(at) => {
-                let attempts = self.letters[*at].attempts + 1;
-                self.letters[*at] = StoredDeadLetter { attempts, ..letter };
+                let (known, last) = (&mut self.letters[*at], &mut self.lines[*at]);
+                let attempts = known.attempts + 1;
+                // The log has an order that clocks may not have.
+                if *last <= number {
+                    (*known, *last) = (letter, number);
+                }
+                known.attempts = attempts;
             }
             None => {
                 self.by_id.insert(letter.id.clone(), self.letters.len());
                 self.letters.push(letter);
+                self.lines.push(number);
             }
         }
     }
@@ -189,8 +203,12 @@ impl LetterBook {
         let Some(at) = self.by_id.get(&retried.id) else { return };
         let letter = &mut self.letters[*at];
         letter.attempts += 1;
-        // If it was tried more often than this retry knows of, it died once more afterwards.
-        if letter.attempts > retried.attempts {
+        let died_later = match retried.of {
+            Some(line) => line < self.lines[*at],
+            // Retries used to know nothing but how often it was tried.
+            None => letter.attempts > retried.attempts,
+        };
+        if died_later {
             return;
         }
         letter.time = time.into();
@@ -205,6 +223,11 @@ impl LetterBook {
 
     pub fn get(&self, id: &str) -> Option<&StoredDeadLetter> {
         self.by_id.get(id).map(|at| &self.letters[*at])
+    }
+
+    /// The number of the record that has put the letter's last line.
+    pub fn line(&self, id: &str) -> Option<u64> {
+        self.by_id.get(id).map(|at| self.lines[*at])
     }
 
     pub fn select(self, which: &DeadLetterFilter) -> Vec<StoredDeadLetter> {

@@ -7,6 +7,7 @@
 //! <url>/_pinhost/<pipeline>/staged/<lane>/…                 objects that are not committed yet
 //! <url>/_pinhost/<pipeline>/lanes/<lane>/log/<number>.json  what happened to a lane, in order
 //! <url>/_pinhost/<pipeline>/lanes/<lane>/checkpoint.json    a hint of what the log comes to
+//! <url>/_pinhost/<pipeline>/lane_list/<lane>.json            that the lane has a log, wherever that is
 //! <url>/_pinhost/<pipeline>/pipeline.json                   what it reads and writes, for ever
 //! <url>/_pinhost/<pipeline>/dead_letters/…, generations/…, retries/log/…, verdicts/log/…
 //! <url>/_pinhost/<pipeline>/first_run.json, members/<id>    how it began, and who is alive
@@ -23,10 +24,12 @@
 mod archive;
 mod commit;
 mod compress;
+mod config;
 mod error;
 mod fold;
 mod identity;
 mod key;
+mod kind;
 mod lane;
 mod letters;
 mod log;
@@ -36,6 +39,7 @@ mod partition;
 mod publish;
 mod retry;
 mod rows;
+mod search;
 mod stage;
 mod store;
 #[cfg(test)]
@@ -53,11 +57,13 @@ use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 use uuid::Uuid;
 
 use self::commit::Held;
+pub use self::config::{KeyLayout, ObjectsSinkConfig, RowFormat, SinkCompression};
 pub use self::error::ObjectsSinkError;
 use self::fold::{LaneEvent, LaneFold};
 use self::identity::Identity;
 use self::key::Keys;
-use self::lane::{LaneLog, Next};
+pub use self::kind::Objects;
+use self::lane::{LaneLog, ListedLane, Next};
 use self::letters::LetterBook;
 use self::retry::Retries;
 use self::rows::Shape;
@@ -66,11 +72,13 @@ use self::verdicts::Verdicts;
 use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
 use crate::ledger::{
     Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
-    LineageRange, Member, Members, StoredDeadLetter,
+    LineageRange, Member, Members, RowOrigin, StoredDeadLetter,
 };
 use crate::objects::OWN;
-use crate::pipeline::config::ObjectsSinkConfig;
-use crate::record::{Batch, ConnectorError, Digest, Field, Generation, Lane, Position, Rows, Unit};
+use crate::record::provenance::LaneName;
+use crate::record::{
+    Batch, ConnectorError, Digest, Field, Generation, Lane, Past, Position, Rows, Unit,
+};
 
 /// Lanes that are read at a time.
 const IN_FLIGHT: usize = 8;
@@ -104,6 +112,8 @@ struct ObjectsLedger {
     verdicts: Verdicts,
     /// What this process knows of its lanes. The log counts; this saves reading it.
     held: Mutex<HashMap<Lane, Arc<AsyncMutex<Option<Held>>>>>,
+    /// Lanes of other pipelines, and of letters, as rows name them.
+    named: AsyncMutex<HashMap<(Arc<str>, Lane), LaneName>>,
     /// Generations and plugins that are stored.
     kept: Mutex<HashSet<Digest>>,
     identity: OnceCell<Identity>,
@@ -144,6 +154,7 @@ impl ObjectsSink {
             store,
             keys,
             held: Mutex::default(),
+            named: AsyncMutex::default(),
             kept: Mutex::default(),
             identity: OnceCell::new(),
             orphan: OnceCell::new(),
@@ -177,6 +188,8 @@ impl ObjectsLedger {
         let claimed = held.insert(Held::claim(&log, lane, fold, identity, start).await?);
         let (token, position) = (claimed.token, claimed.fold.position);
         let accepted_rejects = claimed.fold.accepted_rejects;
+        // The lane may be read from another source by now.
+        self.named.lock().await.clear();
         self.forget().await;
         Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
     }
@@ -247,11 +260,74 @@ impl ObjectsLedger {
         let Some(held) = self.hold(&mut slot, &log, claim).await? else {
             return Ok(CommitOutcome::Fenced);
         };
-        let committed = held.commit(&self.store, &log, shape, unit).await?;
+        let lanes = self.lane_names(shape, unit, &held.fold).await?;
+        let committed = held.commit(&self.store, &log, shape, unit, lanes).await?;
         if committed == CommitOutcome::Fenced {
             *slot = None;
         }
         Ok(committed)
+    }
+
+    /// For each part of a unit its lane as rows name it, if they do. `fold` is that of the unit's lane.
+    async fn lane_names(
+        &self,
+        shape: &Shape,
+        unit: &Unit,
+        fold: &LaneFold,
+    ) -> Result<Vec<LaneName>, ObjectsSinkError> {
+        if !shape.has_provenance() {
+            return Ok(Vec::new());
+        }
+        let mut names = Vec::with_capacity(unit.parts.len());
+        for part in &unit.parts {
+            names.push(match &part.raw.past {
+                // The row is that of whoever read the record first.
+                Some(Past::Archived { lane: Some(lane), .. }) => {
+                    let pipeline = self.context.replay_into.as_ref();
+                    let pipeline = pipeline.unwrap_or(&self.context.pipeline);
+                    self.name_of(pipeline, lane).await?
+                }
+                Some(Past::Archived { lane: None, .. } | Past::Unknown { .. }) | None => LaneName {
+                    pipeline: Arc::clone(&self.context.pipeline),
+                    lane: unit.lane.name().into(),
+                    sources: fold.sources(),
+                },
+            });
+        }
+        Ok(names)
+    }
+
+    async fn letter_lane_names(
+        &self,
+        shape: &Shape,
+        retry: &Retry,
+    ) -> Result<Vec<LaneName>, ObjectsSinkError> {
+        if !shape.has_provenance() {
+            return Ok(Vec::new());
+        }
+        let mut names = Vec::with_capacity(retry.letters.len());
+        for letter in &retry.letters {
+            names.push(self.name_of(&self.context.pipeline, &letter.lane).await?);
+        }
+        Ok(names)
+    }
+
+    /// A lane as rows name it that this process does not hold. It is asked for once.
+    async fn name_of(
+        &self,
+        pipeline: &Arc<str>,
+        lane: &Lane,
+    ) -> Result<LaneName, ObjectsSinkError> {
+        let key = (Arc::clone(pipeline), lane.clone());
+        let mut named = self.named.lock().await;
+        if let Some(name) = named.get(&key) {
+            return Ok(name.clone());
+        }
+        let log = LaneLog::new(Arc::clone(&self.store), Keys::new(pipeline).lane(lane));
+        let sources = log.read().await?.map(|fold| fold.sources()).unwrap_or_default();
+        let name = LaneName { pipeline: Arc::clone(pipeline), lane: lane.name().into(), sources };
+        named.insert(key, name.clone());
+        Ok(name)
     }
 
     async fn append_entry(
@@ -278,18 +354,45 @@ impl ObjectsLedger {
         futures_util::stream::iter(fold.journal).map(read).buffered(IN_FLIGHT).try_collect().await
     }
 
-    /// All lanes by name, each with its log.
+    /// All lanes by name, each with its log. A lane that has lost its log halts; those beside it go on.
     async fn folds(&self) -> Result<Vec<(LaneLog, LaneFold)>, ObjectsSinkError> {
         let read = |folder: String| async {
             let log = LaneLog::new(Arc::clone(&self.store), self.keys.lane_folder(folder));
-            let fold = log.read().await?;
-            Ok::<_, ObjectsSinkError>(fold.map(|fold| (log, fold)))
+            match log.read().await {
+                Ok(fold) => Ok(fold.map(|fold| (log, fold))),
+                Err(ObjectsSinkError::LostLog { .. }) if log.listed().await?.is_some() => Ok(None),
+                Err(error) => Err(error),
+            }
         };
         let folders = self.store.names(&self.keys.lanes()).await?;
         let folds = futures_util::stream::iter(folders).map(read).buffered(IN_FLIGHT);
         let mut folds: Vec<_> = folds.try_filter_map(async |fold| Ok(fold)).try_collect().await?;
         folds.sort_by(|(_, a), (_, b)| a.lane.cmp(&b.lane));
         Ok(folds)
+    }
+
+    async fn all_lanes(&self) -> Result<Vec<LaneState>, ObjectsSinkError> {
+        let folds = self.folds().await?;
+        let mut lanes: Vec<_> = folds.iter().map(|(_, fold)| fold.state()).collect();
+        let known: HashSet<_> = folds.iter().map(|(log, _)| log.keys().listed.clone()).collect();
+        for entry in self.store.names(&self.keys.lane_list()).await? {
+            let Some(folder) = entry.strip_suffix(".json") else { continue };
+            let log =
+                LaneLog::new(Arc::clone(&self.store), self.keys.lane_folder(folder.to_owned()));
+            if known.contains(&log.keys().listed) {
+                continue;
+            }
+            match log.read().await {
+                // It was opened meanwhile.
+                Ok(fold) => lanes.extend(fold.map(|fold| fold.state())),
+                Err(ObjectsSinkError::LostLog { .. }) => {
+                    lanes.extend(log.listed().await?.map(ListedLane::lost));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        lanes.sort_by(|a, b| a.lane.cmp(&b.lane));
+        Ok(lanes)
     }
 
     async fn move_to(
@@ -348,7 +451,9 @@ impl ObjectsLedger {
             if !retry::is_current(&book, retry) {
                 return Ok(CommitOutcome::Fenced);
             }
-            if let Some(stored) = self.retries.commit(shape, retry, number).await? {
+            let names = self.letter_lane_names(shape, retry).await?;
+            let committed = self.retries.commit(shape, retry, (&book, names), number);
+            if let Some(stored) = committed.await? {
                 return Ok(CommitOutcome::Done(stored));
             }
         }
@@ -362,6 +467,23 @@ impl ObjectsLedger {
         }
         let resolved = Bytes::copy_from_slice(generation.resolved.as_bytes());
         self.keep_once(generation.digest, &self.keys.generation(generation.digest), resolved).await
+    }
+
+    /// Also one that only a replay of this pipeline has kept: it has made rows beside this one's.
+    async fn find_generation(
+        &self,
+        digest: Digest,
+    ) -> Result<Option<Generation>, ObjectsSinkError> {
+        if let Some(found) = verdicts::find(&self.store, &self.keys, digest).await? {
+            return Ok(Some(found));
+        }
+        for folder in self.store.names(OWN).await? {
+            let Some(keys) = self.keys.of_replay(&folder) else { continue };
+            if let Some(found) = verdicts::find(&self.store, &keys, digest).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     async fn keep_once(
@@ -437,6 +559,18 @@ impl Sink for ObjectsSink {
         let shape = Shape::new(&self.config, columns.as_deref())?;
         Ok(Arc::new(ObjectsWriter { logs: Arc::clone(&self.logs), shape }))
     }
+
+    async fn origins(
+        &self,
+        column: &str,
+        value: &str,
+    ) -> Result<Option<Vec<RowOrigin>>, ConnectorError> {
+        if !self.logs.context.has_rule || !self.config.has_provenance() {
+            return Ok(None);
+        }
+        let ObjectsLedger { store, keys, .. } = &*self.logs;
+        Ok(Some(search::origins(store, keys, &self.config, column, value).await?))
+    }
 }
 
 #[async_trait]
@@ -483,7 +617,7 @@ impl Claims for ObjectsLedger {
     }
 
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
-        Ok(self.folds().await?.iter().map(|(_, fold)| fold.state()).collect())
+        Ok(self.all_lanes().await?)
     }
 
     async fn pipelines(&self) -> Result<Vec<String>, ConnectorError> {
@@ -498,7 +632,7 @@ impl Archive for ObjectsLedger {
     }
 
     async fn generation(&self, digest: Digest) -> Result<Option<Generation>, ConnectorError> {
-        Ok(verdicts::find(&self.store, &self.keys, digest).await?)
+        Ok(self.find_generation(digest).await?)
     }
 
     async fn judge(&self, judgement: &Judgement) -> Result<(), ConnectorError> {

@@ -6,15 +6,20 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 
 use super::super::columns::schema;
-use crate::record::Batch;
+use crate::record::provenance::POSITION;
+use crate::record::{Batch, Digest};
 
+/// Of a file: the digest of the generation that made its rows.
+pub(super) const GENERATION_KEY: &str = "pinhost.generation";
 /// After how much of a file, as it lies in memory, is looked whether it is large enough. Compressed, rows
 /// are smaller.
 const LOOK_SHARE: u64 = 4;
@@ -38,10 +43,11 @@ pub(super) struct ParquetFile {
 pub(super) fn write(
     batches: &[Batch],
     options: ParquetOptions,
+    generation: Digest,
 ) -> Result<Vec<ParquetFile>, ParquetError> {
     let Some(first) = batches.first() else { return Ok(Vec::new()) };
     let schema = schema(first.fields());
-    let properties = properties(options);
+    let properties = properties(options, generation);
     let mut files = Vec::new();
     let mut file: Option<OpenFile> = None;
     let mut rest = batches;
@@ -72,10 +78,16 @@ fn look_after(batches: &[Batch], bytes: u64) -> usize {
     batches.iter().position(is_enough).map_or(batches.len(), |last| last + 1)
 }
 
-fn properties(options: ParquetOptions) -> WriterProperties {
+fn properties(options: ParquetOptions, generation: Digest) -> WriterProperties {
+    let generation = KeyValue::new(GENERATION_KEY.to_owned(), generation.to_string());
+    // A file has hardly a place twice, and they ascend: what they begin with is left out.
+    let places = ColumnPath::from(POSITION);
     WriterProperties::builder()
         .set_compression(options.compression)
         .set_created_by(concat!("pinhost ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_key_value_metadata(Some(vec![generation]))
+        .set_column_dictionary_enabled(places.clone(), false)
+        .set_column_encoding(places, Encoding::DELTA_BYTE_ARRAY)
         .build()
 }
 

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt as _;
 
 use super::ObjectsSinkError;
 use super::fold::StagedObject;
-use super::store::Store;
+use super::store::{Copied, Store};
 use crate::objects::OWN;
 
 /// Objects that are copied at a time.
@@ -25,10 +25,28 @@ pub(super) async fn publish(
         objects.iter().partition(|object| object.key.starts_with(OWN));
     for objects in [indexes, others] {
         futures_util::stream::iter(objects.into_iter().map(Ok))
-            .try_for_each_concurrent(IN_FLIGHT, async |object| {
-                store.copy(&object.staged, &object.key).await.map(drop)
-            })
+            .try_for_each_concurrent(IN_FLIGHT, async |object| publish_one(store, object).await)
             .await?;
     }
     store.delete(objects.iter().map(|object| object.staged.clone()).collect()).await
+}
+
+/// Never over an object that is there: it is this one, copied before, or somebody else's.
+async fn publish_one(store: &Store, object: &StagedObject) -> Result<(), ObjectsSinkError> {
+    loop {
+        match store.copy_new(&object.staged, &object.key).await? {
+            Copied::Done | Copied::NothingThere => return Ok(()),
+            Copied::Taken => {}
+        }
+        // What became of it after it was published is the business of those who read it.
+        if !store.exists(&object.staged).await? {
+            return Ok(());
+        }
+        match store.is_object(&object.key, object.bytes, object.digest).await? {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(ObjectsSinkError::Taken { key: object.key.clone() }),
+            // It was there just now.
+            None => {}
+        }
+    }
 }

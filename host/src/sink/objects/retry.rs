@@ -11,12 +11,13 @@ use super::key::LogKeys;
 use super::letters::{LetterBook, RetriedRecord, RetryEvent, RetryRecord};
 use super::log::{Appended, Log, Record};
 use super::publish::publish;
-use super::rows::Shape;
+use super::rows::{Makers, Shape};
 use super::stage::Attempt;
 use super::store::Store;
 use crate::connect::{Retry, Stored};
 use crate::ledger::DeadLetterState;
 use crate::record::DeadLetter;
+use crate::record::provenance::LaneName;
 
 /// Objects that are read at a time.
 const IN_FLIGHT: usize = 16;
@@ -86,16 +87,18 @@ impl Retries {
         Ok((book, next))
     }
 
-    /// Commits a retry as record `number`; `None` if another one has it.
+    /// Commits a retry of letters as the book has them as record `number`; `None` if another one has it.
     pub async fn commit(
         &self,
         shape: &Shape,
         retry: &Retry,
+        (book, lanes): (&LetterBook, Vec<LaneName>),
         number: u64,
     ) -> Result<Option<Stored>, ObjectsSinkError> {
         let attempt = Attempt { keys: &self.keys, claimed_by: number, id: Uuid::new_v4() };
         let parts = retry.letters.iter().map(|letter| letter.part.clone()).collect();
-        let staged = attempt.stage(&self.store, shape, parts, None).await?;
+        let makers = Makers { generation: retry.generation, lanes };
+        let staged = attempt.stage(&self.store, shape, parts, makers, None).await?;
         let objects = staged.objects(&self.keys, number);
         let refused: HashMap<usize, &DeadLetter> =
             staged.refused.iter().map(|(part, letter)| (*part, letter)).collect();
@@ -104,6 +107,7 @@ impl Retries {
             RetriedRecord {
                 id: letter.id.clone(),
                 attempts: letter.attempts + 1,
+                of: book.line(&letter.id),
                 died: died.map(Into::into),
             }
         });

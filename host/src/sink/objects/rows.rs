@@ -6,15 +6,19 @@ use std::sync::Arc;
 use ::parquet::basic::{Compression, ZstdLevel};
 use bytes::Bytes;
 use object_store::PutPayload;
+use rayon::iter::{
+    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
+};
 
 use super::ObjectsSinkError;
 use super::archive::Archive;
 use super::compress::Codec;
 use super::parquet::{self, ParquetOptions};
 use super::partition::Partitions;
-use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, SinkCompression};
+use super::{ObjectsSinkConfig, RowFormat, SinkCompression};
+use crate::record::provenance::{self, LaneName, with_provenance};
 use crate::record::{
-    Batch, DeadLetter, EncodedRows, Field, Lane, RowBytes, Rows, UnitPart, ndjson,
+    Batch, DeadLetter, Digest, EncodedRows, Field, Lane, RowBytes, Rows, UnitPart, ndjson,
 };
 
 /// Folders of one unit: each is an object to be written, copied and deleted.
@@ -28,8 +32,18 @@ pub(super) struct Shape {
     format: Format,
     partitions: Partitions,
     object_bytes: u64,
+    /// Whether rows say which record they were made of, and what made them.
+    provenance: bool,
     /// For records as they came, if that is what there is.
     archive: Option<Archive>,
+}
+
+/// What made the rows of a unit, or of a retry.
+#[derive(Debug, Clone)]
+pub(super) struct Makers {
+    pub generation: Digest,
+    /// For each part the lane of its records as rows name it; empty where rows do not say.
+    pub lanes: Vec<LaneName>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +85,14 @@ pub(super) struct NewObjects {
     pub objects: Vec<NewObject>,
     /// Rows that became dead letters after all, by part.
     pub refused: Vec<(usize, DeadLetter)>,
+}
+
+/// What a part brings to each folder, as the format has it, and its rows that have none.
+#[derive(Debug, Default)]
+struct Sorted {
+    pieces: Vec<EncodedRows>,
+    batches: Vec<(Arc<str>, Batch)>,
+    refused: Vec<u32>,
 }
 
 /// What one folder gets, in order.
@@ -120,13 +142,27 @@ impl Shape {
             }),
         };
         let partitions = Partitions::new(&config.partition_by, columns)?;
+        let provenance = config.has_provenance();
+        let is_own = |field: &&Field| provenance::is_own(&field.name);
+        if let (true, Some(field)) = (provenance, columns.and_then(|all| all.iter().find(is_own))) {
+            return Err(ObjectsSinkError::OwnColumn { column: field.name.to_string() });
+        }
         let codec = match format {
             Format::Ndjson(codec) => codec,
             Format::Parquet(_) => Option::None,
         };
         let layout = config.keys.unwrap_or_default();
         let archive = columns.is_none().then_some(Archive { layout, codec, object_bytes });
-        Ok(Self { format, partitions, object_bytes, archive })
+        Ok(Self { format, partitions, object_bytes, provenance, archive })
+    }
+
+    /// Whether rows say which record they were made of.
+    pub fn has_provenance(&self) -> bool {
+        self.provenance && self.archive.is_none()
+    }
+
+    fn is_parquet(&self) -> bool {
+        matches!(self.format, Format::Parquet(_))
     }
 
     /// What needs columns, if anything does.
@@ -166,6 +202,8 @@ impl Shape {
         match self.format {
             // What its texts are pieces of is kept with the records anyway.
             Format::Parquet(_) => Rows::Columns(batch),
+            // What is written behind the columns is known where the unit is.
+            Format::Ndjson(_) if self.provenance => Rows::Columns(batch),
             Format::Ndjson(_) => match self.ndjson(&batch) {
                 (encoded, refused) if refused.is_empty() => Rows::Encoded(encoded),
                 // Which records they were is known where the unit is.
@@ -207,6 +245,7 @@ impl Shape {
         &self,
         lane: Option<&Lane>,
         parts: &[UnitPart],
+        makers: &Makers,
     ) -> Result<NewObjects, ObjectsSinkError> {
         let raw: Vec<_> = parts.iter().filter(|part| matches!(part.rows, Rows::Raw)).collect();
         if let (false, Some(archive)) = (raw.is_empty(), &self.archive) {
@@ -217,9 +256,18 @@ impl Shape {
         }
         let mut folders = BTreeMap::<Arc<str>, Folder>::new();
         let mut refused = Vec::new();
-        for (at, part) in parts.iter().enumerate() {
-            let refused_rows = self.sort(part, &mut folders)?;
-            refused.extend(refused_rows.into_iter().map(|row| (at, self.refused(part, row))));
+        let sorted = self.sort_all(parts, makers);
+        for (at, (part, Sorted { pieces, batches, refused: rows })) in
+            parts.iter().zip(sorted).enumerate()
+        {
+            for EncodedRows { partition, rows, bytes } in pieces {
+                let piece = Piece { rows: rows.into(), bytes };
+                folders.entry(partition).or_default().pieces.push(piece);
+            }
+            for (name, rows) in batches {
+                folders.entry(name).or_default().batches.push(rows);
+            }
+            refused.extend(rows.into_iter().map(|row| (at, self.refused(part, row))));
         }
         if folders.len() > FOLDERS_MAX {
             return Err(ObjectsSinkError::ManyPartitions { most: FOLDERS_MAX });
@@ -228,11 +276,13 @@ impl Shape {
         for (name, folder) in folders {
             let written = match self.format {
                 Format::Ndjson(codec) => self.join(folder.pieces, codec),
-                Format::Parquet(options) => parquet::write(&folder.batches, options)
-                    .map_err(|cause| ObjectsSinkError::Parquet { cause })?
-                    .into_iter()
-                    .map(|file| (file.rows, file.bytes.into()))
-                    .collect(),
+                Format::Parquet(options) => {
+                    parquet::write(&folder.batches, options, makers.generation)
+                        .map_err(|cause| ObjectsSinkError::Parquet { cause })?
+                        .into_iter()
+                        .map(|file| (file.rows, file.bytes.into()))
+                        .collect()
+                }
             };
             objects.extend(written.into_iter().enumerate().map(|(index, (rows, body))| {
                 let name = NewName::Number { folder: Arc::clone(&name), index };
@@ -242,34 +292,36 @@ impl Shape {
         Ok(NewObjects { objects, refused })
     }
 
-    /// Adds a part's rows to their folders; those that have none are returned.
-    fn sort(
-        &self,
-        part: &UnitPart,
-        folders: &mut BTreeMap<Arc<str>, Folder>,
-    ) -> Result<Vec<u32>, ObjectsSinkError> {
-        let push = |encoded: EncodedRows| {
-            let piece = Piece { rows: encoded.rows.into(), bytes: encoded.bytes };
-            folders.entry(encoded.partition).or_default().pieces.push(piece);
-        };
-        match &part.rows {
-            Rows::Encoded(encoded) => encoded.iter().cloned().for_each(push),
-            Rows::Columns(batch) | Rows::Bytes(RowBytes { columns: batch, .. }) => {
-                if let Format::Parquet(_) = self.format {
-                    let split = self.partitions.split(batch);
-                    for (name, rows) in split.folders {
-                        let rows = self.partitions.rows(batch, &rows);
-                        folders.entry(name).or_default().batches.push(rows);
-                    }
-                    return Ok(split.refused);
-                }
-                let (encoded, refused) = self.ndjson(batch);
-                encoded.into_iter().for_each(push);
-                return Ok(refused);
-            }
-            Rows::Raw => unreachable!("records as they came are for the archive"),
+    /// What each part brings to its folders. Lines that are still to be made are made on all cores.
+    fn sort_all(&self, parts: &[UnitPart], makers: &Makers) -> Vec<Sorted> {
+        let sort = |(at, part)| self.sort(part, makers, at);
+        if self.is_parquet() || !self.provenance {
+            return parts.iter().enumerate().map(|(at, part)| sort((at, part))).collect();
         }
-        Ok(Vec::new())
+        parts.par_iter().enumerate().map(sort).collect()
+    }
+
+    fn sort(&self, part: &UnitPart, makers: &Makers, at: usize) -> Sorted {
+        let batch = match &part.rows {
+            Rows::Encoded(pieces) => {
+                return Sorted { pieces: pieces.clone(), ..Sorted::default() };
+            }
+            Rows::Columns(batch) | Rows::Bytes(RowBytes { columns: batch, .. }) => batch,
+            Rows::Raw => unreachable!("records as they came are for the archive"),
+        };
+        let told =
+            makers.lanes.get(at).filter(|_| self.provenance).map(|lane| {
+                with_provenance(batch, &part.raw, &part.origins, lane, makers.generation)
+            });
+        let batch = told.as_ref().unwrap_or(batch);
+        if !self.is_parquet() {
+            let (pieces, refused) = self.ndjson(batch);
+            return Sorted { pieces, refused, ..Sorted::default() };
+        }
+        let split = self.partitions.split(batch);
+        let rows = |(name, rows): (_, Vec<_>)| (name, self.partitions.rows(batch, &rows));
+        let batches = split.folders.into_iter().map(rows).collect();
+        Sorted { batches, refused: split.refused, ..Sorted::default() }
     }
 
     /// Objects of about the size that was asked for, of whole pieces.

@@ -8,7 +8,7 @@ use super::ObjectsSinkError;
 use super::fold::StagedObject;
 use super::key::LogKeys;
 use super::letters;
-use super::rows::{NewName, NewObject, NewObjects, Shape};
+use super::rows::{Makers, NewName, NewObject, NewObjects, Shape};
 use super::store::Store;
 use crate::record::{DeadLetter, Digest, Lane, UnitPart};
 
@@ -40,22 +40,23 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Writes the objects of a unit. After an error none of them is left, as far as the store lets us.
+    /// Writes the objects of a unit, and its dead letters if it has a lane. After an error none of them is left, as far as the store lets us.
     pub async fn stage(
         &self,
         store: &Store,
         shape: &Shape,
         parts: Vec<UnitPart>,
-        letters: Option<(&Lane, Digest)>,
+        makers: Makers,
+        letters: Option<&Lane>,
     ) -> Result<Staged, ObjectsSinkError> {
-        let letters = letters.map(|(lane, generation)| (lane.clone(), generation));
+        let letters = letters.cloned();
         let make = {
             let shape = shape.clone();
             move || {
-                let lane = letters.as_ref().map(|(lane, _)| lane);
-                let NewObjects { objects, refused } = shape.objects(lane, &parts)?;
-                let lines = letters.map_or_else(Vec::new, |(lane, generation)| {
-                    letters::lines(&lane, generation, &parts, &refused)
+                let NewObjects { objects, refused } =
+                    shape.objects(letters.as_ref(), &parts, &makers)?;
+                let lines = letters.map_or_else(Vec::new, |lane| {
+                    letters::lines(&lane, makers.generation, &parts, &refused)
                 });
                 let described = objects.into_iter().map(|new| describe(new, &shape.extension()));
                 let mut described: Vec<_> = described.collect();

@@ -1,5 +1,6 @@
 //! The object store: a folder or a bucket, and what its answers are worth.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -13,7 +14,8 @@ use object_store::{
 
 use super::ObjectsSinkError;
 use crate::objects::ObjectRoot;
-use crate::pipeline::config::S3Config;
+use crate::objects::S3Config;
+use crate::record::Digest;
 
 /// Objects below a URL. Keys are relative to it.
 #[derive(Debug, Clone)]
@@ -22,6 +24,23 @@ pub(super) struct Store {
     url: Arc<str>,
     /// Whether the store refuses to put what is there already.
     proven: Arc<AtomicBool>,
+}
+
+/// An object as a listing has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub key: String,
+    pub bytes: u64,
+}
+
+/// What became of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copied {
+    Done,
+    /// There was nothing to copy.
+    NothingThere,
+    /// There is an object with this key already, which may be the same.
+    Taken,
 }
 
 impl Store {
@@ -141,18 +160,48 @@ impl Store {
         }
     }
 
-    /// Whether there was something to copy.
-    pub async fn copy(&self, from: &str, to: &str) -> Result<bool, ObjectsSinkError> {
+    /// Copies an object to where there is none.
+    pub async fn copy_new(&self, from: &str, to: &str) -> Result<Copied, ObjectsSinkError> {
         // In a folder the copy is a link: renaming one name of a file to another of its names leaves
-        // both, so nothing is ever put over what is there.
-        let mode = if self.root.local.is_some() { CopyMode::Create } else { CopyMode::Overwrite };
+        // both, so nothing is ever put over what is there. A bucket has no copy that is refused, and
+        // there are no others to whom the key belongs.
+        let is_folder = self.root.local.is_some();
+        let mode = if is_folder { CopyMode::Create } else { CopyMode::Overwrite };
+        if !is_folder && self.exists(to).await? {
+            return Ok(Copied::Taken);
+        }
         let options = CopyOptions::new().with_mode(mode);
         let copy =
             async { self.objects().copy_opts(&self.path(from)?, &self.path(to)?, options).await };
         match copy.await {
-            Ok(()) => Ok(true),
-            Err(Error::AlreadyExists { .. }) if self.exists(to).await? => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
+            Ok(()) => Ok(Copied::Done),
+            Err(Error::AlreadyExists { .. }) if self.exists(to).await? => Ok(Copied::Taken),
+            Err(Error::NotFound { .. }) => Ok(Copied::NothingThere),
+            Err(cause) => Err(self.failed(cause)),
+        }
+    }
+
+    /// Whether it is this object that has the key; none if there is no object.
+    pub async fn is_object(
+        &self,
+        key: &str,
+        bytes: u64,
+        digest: Digest,
+    ) -> Result<Option<bool>, ObjectsSinkError> {
+        let read = async {
+            let object = self.objects().get(&self.path(key)?).await?;
+            if object.meta.size != bytes {
+                return Ok(false);
+            }
+            let (mut pieces, mut hasher) = (object.into_stream(), Digest::hasher());
+            while let Some(piece) = pieces.try_next().await? {
+                hasher.update(&piece);
+            }
+            Ok(hasher.finish() == digest)
+        };
+        match read.await {
+            Ok(is_it) => Ok(Some(is_it)),
+            Err(Error::NotFound { .. }) => Ok(None),
             Err(cause) => Err(self.failed(cause)),
         }
     }
@@ -189,6 +238,27 @@ impl Store {
                 (self.key(&object.location), SystemTime::from(object.last_modified))
             };
             objects.map_ok(timed).try_collect().await
+        };
+        listed.await.map_err(|cause| self.failed(cause))
+    }
+
+    pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, ObjectsSinkError> {
+        let read = async { self.objects().get_range(&self.path(key)?, range).await };
+        read.await.map_err(|cause| self.failed(cause))
+    }
+
+    /// Lends all objects below a folder, in no order.
+    pub async fn each(
+        &self,
+        folder: &str,
+        mut take: impl FnMut(Listed),
+    ) -> Result<(), ObjectsSinkError> {
+        let listed = async {
+            let mut objects = self.objects().list(Some(&self.path(folder)?));
+            while let Some(object) = objects.try_next().await? {
+                take(Listed { key: self.key(&object.location), bytes: object.size });
+            }
+            Ok(())
         };
         listed.await.map_err(|cause| self.failed(cause))
     }

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
+use super::TableName;
 use super::ddl::{BYTEA, TEXT, VARCHAR, table_name, type_id};
 use super::error::PostgresFault;
 use super::session::{answered, query};
-use crate::pipeline::config::TableName;
 use crate::record::Kind;
 use crate::sink::table::ddl::quoted;
 

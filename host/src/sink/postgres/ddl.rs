@@ -1,6 +1,6 @@
 //! What PostgreSQL calls things.
 
-use crate::pipeline::config::{POSTGRES_NAMES, TableName};
+use super::{POSTGRES_NAMES, TableName};
 use crate::record::Kind;
 use crate::sink::table::ddl::{Dialect, quoted};
 

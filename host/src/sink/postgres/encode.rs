@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use super::NulCharacters;
 use super::ddl::{FLOAT, TEXT};
-use crate::pipeline::config::NulCharacters;
 use crate::record::{Batch, RowBytes};
 use crate::sink::table::cell::{Cell, CellColumn, CellList, Items};
 

@@ -4,7 +4,8 @@ use std::io;
 
 use sqlx::postgres::PgDatabaseError;
 
-use crate::pipeline::config::PostgresSinkConfig;
+use super::PostgresSinkConfig;
+use crate::ledger::LedgerFault;
 use crate::record::{ConnectorError, ErrorClass};
 use crate::sink::table::TableFault;
 use crate::sink::table::ddl::quoted;
@@ -64,6 +65,8 @@ pub enum PostgresFault {
 
     #[error(transparent)]
     Table(#[from] TableFault),
+    #[error(transparent)]
+    Ledger(#[from] LedgerFault),
 }
 
 impl PostgresFault {
@@ -79,6 +82,7 @@ impl PostgresFault {
             | Self::OtherTable { .. } => ErrorClass::Systemic,
             Self::Url(_) | Self::Scheme | Self::Parameters => ErrorClass::Fatal,
             Self::Table(fault) => fault.class(),
+            Self::Ledger(fault) => fault.class(),
         }
     }
 
@@ -120,6 +124,7 @@ impl PostgresFault {
             }
             Self::OtherTable { .. } => "mend the trigger that writes to it".to_owned(),
             Self::Table(fault) => return fault.help(),
+            Self::Ledger(fault) => return fault.help(),
             Self::Server { code, message } => return help_of(code, message, place),
             Self::Silent | Self::Client(_) => return None,
         })

@@ -6,58 +6,49 @@
 //! units there are, and what is done about errors.
 
 mod catalog;
-mod commit;
+mod check;
+mod config;
 mod copy;
 mod ddl;
 mod encode;
 mod error;
-mod generation;
-mod journal;
-mod lane;
-mod letters;
-mod lineage;
-mod member;
+mod kind;
+mod ledger;
 mod session;
 mod state;
 mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 mod versions;
 mod write;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backon::{ConstantBuilder, Retryable as _};
-use bytes::Bytes;
 use sqlx::postgres::PgConnection;
-use uuid::Uuid;
 
-use self::commit::{CommitError, Settled};
+pub use self::config::{DatabaseUrl, NulCharacters, PostgresSinkConfig};
 use self::ddl::table_name;
 use self::error::Place;
 pub use self::error::{PostgresFault, PostgresSinkError};
-use self::lane::Lanes;
-use self::session::{Database, Lease, answered, begin};
+pub use self::kind::Postgres;
+use self::ledger::{DIALECT, PgTransaction};
+pub use self::name::{POSTGRES_NAMES, TableName};
+use self::session::{Database, answered, begin};
 use self::table::Table;
 use self::write::Plan;
-use super::table::{Forgetting, Keep, TableFault};
+use super::table::commit::{RowsToWrite, Written};
+use super::table::writer::{self, TableState, TableTransaction, TableWriter};
+use super::table::{Keep, TableFault, Target};
 use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
-use crate::ledger::{
-    Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
-    LineageRange, Member, Members, RowOrigin, StoredDeadLetter,
+use crate::ledger::sql::{
+    LaneKeys, SqlConnection, SqlDatabase, SqlDialect, SqlLedger, SqlRow, SqlValue,
 };
-use crate::pipeline::config::{PostgresSinkConfig, TableName};
-use crate::record::{
-    Batch, ConnectorError, Digest, ErrorClass, Field, Generation, Lane, Position, Rows, Unit,
-};
-
-/// How long a commit asks what became of it, before it says that it does not know: servers start again
-/// within such a time.
-const SETTLE_EVERY: Duration = Duration::from_millis(500);
-const SETTLE_TIMES: usize = 60;
+use crate::ledger::{Claim, Ledger, LedgerFault, RowOrigin};
+use crate::record::{Batch, ConnectorError, Field, Rows, Unit};
 
 #[derive(Debug)]
 pub struct PostgresSink {
@@ -73,10 +64,10 @@ struct PostgresStore {
     place: Place,
     name: TableName,
     database: Database,
+    keys: Arc<LaneKeys>,
     /// The ledger's tables are there.
     is_ready: AtomicBool,
-    forgetting: Forgetting,
-    member: Uuid,
+    state: TableState,
 }
 
 /// Writes rows of given columns into the table.
@@ -103,30 +94,31 @@ impl PostgresSink {
             Place { shown, database: String::new(), role: String::new(), table }.told(fault)
         })?;
         let keep = Keep { letters: context.keep_dead_letters, deletes: config.keep_deletes.0 };
+        let keys = Arc::new(LaneKeys {
+            pipeline: Arc::clone(&context.pipeline),
+            written: config.table.clone(),
+            resolved: OnceLock::new(),
+            replay_into: context.replay_into.clone(),
+        });
+        let source = context.source.clone();
         let store = Arc::new(PostgresStore {
             config: config.clone(),
             context,
+            keys: Arc::clone(&keys),
             place: database.place(table_name(&name)),
             name,
             database,
             is_ready: AtomicBool::new(false),
-            forgetting: Forgetting::new(keep),
-            member: Uuid::new_v4(),
+            state: TableState::new(keep),
         });
-        let ledger = Ledger::of(&store);
+        let (database, memory) =
+            (Arc::<PostgresStore>::clone(&store), Arc::clone(&store.state.memory));
+        let ledger = Ledger::of(&Arc::new(SqlLedger::new(database, keys, source, memory)));
         Ok(Self { store, ledger })
     }
 }
 
 impl PostgresStore {
-    fn own_lanes(&self) -> Lanes<'_> {
-        Lanes {
-            pipeline: &self.context.pipeline,
-            target: &self.config.table,
-            replay_into: self.context.replay_into.as_deref(),
-        }
-    }
-
     async fn told<T>(
         &self,
         work: impl Future<Output = Result<T, PostgresFault>>,
@@ -188,9 +180,13 @@ impl PostgresWriter {
         }
         let prepare = async |connection: &mut PgConnection| {
             make_ledger(connection).await?;
-            self.table.prepare(connection).await.map(Arc::new)
+            let plan = self.table.prepare(connection).await?;
+            target::settle(connection, plan.target(), &self.store.config.table).await?;
+            Ok(Arc::new(plan))
         };
         let plan = self.store.within(prepare).await?;
+        // Whichever way people write it, it is one table. That stays so while it is open.
+        let _ = self.store.keys.resolved.set(plan.target().to_owned());
         self.store.is_ready.store(true, Ordering::Release);
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&plan));
         Ok(plan)
@@ -206,56 +202,6 @@ impl PostgresWriter {
         lease.keep();
         fit.map(drop)
     }
-
-    /// What a commit came to. One whose answer was lost is asked about.
-    async fn settle(
-        &self,
-        lease: Lease<'_>,
-        asked: Asked<'_>,
-        answer: Result<CommitOutcome, CommitError>,
-    ) -> Result<CommitOutcome, PostgresFault> {
-        let (fault, stored) = match answer {
-            Ok(outcome) => {
-                lease.keep();
-                return Ok(outcome);
-            }
-            Err(CommitError::Before(fault)) => return Err(fault),
-            Err(CommitError::Unknown(fault, stored)) => (fault, stored),
-        };
-        drop(lease);
-        let wait = ConstantBuilder::new().with_delay(SETTLE_EVERY).with_max_times(SETTLE_TIMES);
-        let settled = (|| self.settled(asked))
-            .retry(wait)
-            .when(|fault| fault.class() == ErrorClass::Transient)
-            .await;
-        match settled {
-            Ok(Settled::Committed) => Ok(CommitOutcome::Done(stored)),
-            Ok(Settled::Fenced) => Ok(CommitOutcome::Fenced),
-            // Not known: no harm is done, as what is offered again meets what is stored.
-            Ok(Settled::Not) | Err(_) => Err(fault),
-        }
-    }
-
-    async fn settled(&self, asked: Asked<'_>) -> Result<Settled, PostgresFault> {
-        let PostgresStore { database, context, .. } = &*self.store;
-        let settle = async |connection: &mut PgConnection| match asked {
-            Asked::Unit(claim, unit) => {
-                let settle = async |connection: &mut PgConnection| {
-                    commit::settle(connection, &self.store.own_lanes(), claim, unit).await
-                };
-                database.unblocked(connection, settle).await
-            }
-            Asked::Retry(retry) => commit::settle_retry(connection, &context.pipeline, retry).await,
-        };
-        self.store.within(settle).await
-    }
-}
-
-/// What a commit was about.
-#[derive(Debug, Clone, Copy)]
-enum Asked<'a> {
-    Unit(&'a Claim, &'a Unit),
-    Retry(&'a Retry),
 }
 
 #[async_trait]
@@ -314,237 +260,96 @@ impl Writer for PostgresWriter {
     }
 
     async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<CommitOutcome, ConnectorError> {
-        let commit = async {
-            let plan = self.plan().await?;
-            let mut lease = self.store.database.lease().await?;
-            let (lanes, forget) = (self.store.own_lanes(), self.store.forgetting.due());
-            let into = (&self.table, &*plan);
-            let answer = commit::commit(&mut lease, into, &lanes, claim, unit, forget).await;
-            self.settle(lease, Asked::Unit(claim, unit), answer).await
-        };
-        self.store.told(commit).await
+        writer::commit(self, claim, unit).await
     }
 
     async fn commit_retry(&self, retry: &Retry) -> Result<CommitOutcome, ConnectorError> {
-        let pipeline = &self.store.context.pipeline;
-        let commit = async {
+        writer::commit_retry(self, retry).await
+    }
+}
+
+#[async_trait]
+impl TableWriter for PostgresWriter {
+    fn target(&self) -> &Target {
+        &self.table.target
+    }
+
+    fn keys(&self) -> &LaneKeys {
+        &self.store.keys
+    }
+
+    fn state(&self) -> &TableState {
+        &self.store.state
+    }
+
+    fn database(&self) -> &dyn SqlDatabase {
+        &*self.store
+    }
+
+    fn table_fault(&self, fault: TableFault) -> ConnectorError {
+        self.store.place.told(fault.into())
+    }
+
+    async fn begin(&self) -> Result<Box<dyn TableTransaction + '_>, ConnectorError> {
+        let begin = async {
             let plan = self.plan().await?;
-            let mut lease = self.store.database.lease().await?;
-            let into = (&self.table, &*plan);
-            let answer = commit::retry(&mut lease, into, pipeline, retry).await;
-            self.settle(lease, Asked::Retry(retry), answer).await
+            let transaction = PgTransaction::begin(&self.store).await?;
+            Ok(PgUnit { store: &self.store, plan, transaction })
         };
-        self.store.told(commit).await
+        Ok(Box::new(self.store.told(begin).await?))
+    }
+}
+
+/// A unit on its way into the table.
+struct PgUnit<'a> {
+    store: &'a PostgresStore,
+    plan: Arc<Plan>,
+    transaction: PgTransaction<'a>,
+}
+
+#[async_trait]
+impl SqlConnection for PgUnit<'_> {
+    fn dialect(&self) -> &'static SqlDialect {
+        &DIALECT
+    }
+
+    fn fault(&self, fault: LedgerFault) -> ConnectorError {
+        self.transaction.fault(fault)
+    }
+
+    async fn execute(&mut self, sql: &str, values: Vec<SqlValue>) -> Result<u64, ConnectorError> {
+        self.transaction.execute(sql, values).await
+    }
+
+    async fn rows(
+        &mut self,
+        sql: &str,
+        values: Vec<SqlValue>,
+    ) -> Result<Vec<Box<dyn SqlRow>>, ConnectorError> {
+        self.transaction.rows(sql, values).await
     }
 }
 
 #[async_trait]
-impl Claims for PostgresStore {
-    async fn first_run(
-        &self,
-        decided: Option<FirstRun>,
-    ) -> Result<Option<FirstRun>, ConnectorError> {
-        let work = async {
-            match decided {
-                Some(decided) => {
-                    self.ready().await?;
-                    let keep = async |connection: &mut PgConnection| {
-                        self.own_lanes().keep_first_run(connection, &decided).await
-                    };
-                    self.within(keep).await
-                }
-                None => {
-                    let read = async |connection: &mut PgConnection| {
-                        if state::has(connection, "first_run").await? {
-                            self.own_lanes().first_run(connection).await
-                        } else {
-                            Ok(None)
-                        }
-                    };
-                    self.within(read).await
-                }
-            }
-        };
-        self.told(work).await
+impl TableTransaction for PgUnit<'_> {
+    async fn clear(&mut self, unit: &Unit) -> Result<(), ConnectorError> {
+        self.store.told(self.plan.clear(self.transaction.connection(), unit)).await
     }
 
-    async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
-        let claim = async {
-            let source = self.context.source.as_ref().ok_or(TableFault::NoSource)?;
-            self.ready().await?;
-            let claim = async |connection: &mut PgConnection| {
-                self.own_lanes().claim(connection, (source, self.member), lane, start).await
-            };
-            self.within(async |connection| self.database.unblocked(connection, claim).await).await
-        };
-        self.told(claim).await
+    async fn write(&mut self, rows: &RowsToWrite<'_>) -> Result<Written, ConnectorError> {
+        self.store.told(self.plan.write(self.transaction.connection(), rows)).await
     }
 
-    async fn move_lane(
-        &self,
-        lane: &Lane,
-        from: Position,
-        to: Position,
-    ) -> Result<bool, ConnectorError> {
-        let move_lane = async {
-            // A topic that was made anew is another place to go on at.
-            if !from.is_like(&to) {
-                let lane = lane.clone();
-                return Err(TableFault::Backwards { lane, from, to }.into());
-            }
-            let work = async |connection: &mut PgConnection| {
-                self.own_lanes().move_lane(connection, lane, from, to).await
-            };
-            self.within_state(async |connection| self.database.unblocked(connection, work).await)
-                .await
-        };
-        self.told(move_lane).await
+    async fn forget_deletes(&mut self, keep: Duration) -> Result<(), ConnectorError> {
+        let (connection, target) = (self.transaction.connection(), self.store.keys.target());
+        self.store.told(versions::forget(connection, target, keep)).await
     }
 
-    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
-        let accept = async |connection: &mut PgConnection| {
-            self.own_lanes().accept_rejects(connection, lane, records).await
-        };
-        let accept =
-            self.within_state(async |connection| self.database.unblocked(connection, accept).await);
-        self.told(accept).await
+    async fn roll_back(self: Box<Self>) -> Result<(), ConnectorError> {
+        self.store.told(self.transaction.roll_back()).await
     }
 
-    async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
-        let note = async |connection: &mut PgConnection| {
-            self.own_lanes().note_halt(connection, claim, reason).await
-        };
-        self.told(self.within(note)).await
-    }
-
-    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
-        let read = async |connection: &mut PgConnection| {
-            // Whoever only looks changes no format.
-            let has_members = state::has(connection, "member").await?;
-            self.own_lanes().all(connection, has_members).await
-        };
-        self.told(self.within_state(read)).await
-    }
-
-    async fn pipelines(&self) -> Result<Vec<String>, ConnectorError> {
-        let read =
-            async |connection: &mut PgConnection| self.own_lanes().pipelines(connection).await;
-        self.told(self.within_state(read)).await
-    }
-}
-
-#[async_trait]
-impl Archive for PostgresStore {
-    async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
-        let keep = async {
-            self.ready().await?;
-            self.within(async |connection| generation::keep(connection, generation).await).await
-        };
-        self.told(keep).await
-    }
-
-    async fn generation(&self, digest: Digest) -> Result<Option<Generation>, ConnectorError> {
-        let find = async |connection: &mut PgConnection| generation::find(connection, digest).await;
-        self.told(self.within_state(find)).await
-    }
-
-    async fn judge(&self, judgement: &Judgement) -> Result<(), ConnectorError> {
-        let judge = async |connection: &mut PgConnection| {
-            generation::judge(connection, &self.context.pipeline, judgement).await
-        };
-        self.told(self.within(judge)).await
-    }
-
-    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
-        let read = async |connection: &mut PgConnection| {
-            if state::has(connection, "verdict").await? {
-                generation::judgements(connection, &self.context.pipeline).await
-            } else {
-                Ok(Vec::new())
-            }
-        };
-        self.told(self.within(read)).await
-    }
-
-    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
-        let read = async |connection: &mut PgConnection| {
-            lineage::all(connection, &self.context.pipeline).await
-        };
-        self.told(self.within_state(read)).await
-    }
-
-    async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
-        let read = async |connection: &mut PgConnection| {
-            journal::entries(connection, &self.context.pipeline, lane).await
-        };
-        self.told(self.within_state(read)).await
-    }
-
-    async fn append(
-        &self,
-        claim: &Claim,
-        number: u64,
-        entry: Bytes,
-    ) -> Result<bool, ConnectorError> {
-        let append = async |connection: &mut PgConnection| {
-            journal::append(connection, &self.own_lanes(), claim, number, &entry).await
-        };
-        self.told(self.within(append)).await
-    }
-}
-
-#[async_trait]
-impl Letters for PostgresStore {
-    async fn list(
-        &self,
-        which: &DeadLetterFilter,
-    ) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
-        let read = async |connection: &mut PgConnection| {
-            letters::list(connection, &self.context.pipeline, which).await
-        };
-        self.told(self.within_state(read)).await
-    }
-
-    async fn count(&self, which: &DeadLetterFilter) -> Result<u64, ConnectorError> {
-        let read = async |connection: &mut PgConnection| {
-            letters::count(connection, &self.context.pipeline, which).await
-        };
-        self.told(self.within_state(read)).await
-    }
-}
-
-#[async_trait]
-impl Members for PostgresStore {
-    fn own_id(&self) -> Uuid {
-        self.member
-    }
-
-    async fn beat(&self, note: &str) -> Result<(), ConnectorError> {
-        let beat = async {
-            self.ready().await?;
-            let beat = async |connection: &mut PgConnection| {
-                member::beat(connection, &self.context.pipeline, self.member, note).await
-            };
-            self.within(beat).await
-        };
-        self.told(beat).await
-    }
-
-    async fn members(&self) -> Result<Vec<Member>, ConnectorError> {
-        let read = async |connection: &mut PgConnection| {
-            if state::has(connection, "member").await? {
-                member::all(connection, &self.context.pipeline).await
-            } else {
-                Ok(Vec::new())
-            }
-        };
-        self.told(self.within(read)).await
-    }
-
-    async fn leave(&self) -> Result<(), ConnectorError> {
-        let leave = async |connection: &mut PgConnection| {
-            member::leave(connection, &self.context.pipeline, self.member).await
-        };
-        self.told(self.within_state(leave)).await
+    async fn commit(self: Box<Self>) -> Result<(), ConnectorError> {
+        self.store.told(self.transaction.finish()).await
     }
 }

@@ -17,8 +17,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Postgres, Transaction};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use super::PostgresSinkConfig;
 use super::error::{Place, PostgresFault};
-use crate::pipeline::config::PostgresSinkConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,7 +39,7 @@ const VERSION_LEAST: u32 = 13_00_00;
 /// In one message. A stopped process loses its transaction after a while, with all locks; so does one
 /// whose network is gone. Constraints speak up when a row is written: at the end nobody could tell which
 /// one it was.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
     SET LOCAL statement_timeout = '60s'; \
     SET LOCAL idle_in_transaction_session_timeout = '15s'; \
     SET LOCAL tcp_user_timeout = '15s'; \
@@ -135,15 +135,15 @@ impl Database {
         }
     }
 
-    /// Waits for work that may wait for a lane's position, in the transaction of this connection. Whoever
-    /// holds that for long is ended.
+    /// Waits for a statement of this session that may wait for a lane's position. Whoever holds that for long
+    /// is ended. Without a session, it is only waited for.
     pub(super) async fn unblocked<T>(
         &self,
-        connection: &mut PgConnection,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, PostgresFault>,
+        pid: Option<i32>,
+        work: impl Future<Output = Result<T, PostgresFault>>,
     ) -> Result<T, PostgresFault> {
-        let pid = pid(connection).await?;
-        let mut work = pin!(work(connection));
+        let Some(pid) = pid else { return work.await };
+        let mut work = pin!(work);
         loop {
             if let Ok(done) = timeout(BLOCKED_MAX, &mut work).await {
                 return done;
@@ -228,7 +228,7 @@ pub(super) async fn begin(
 }
 
 /// Of the session that a transaction is on, for others to look at.
-async fn pid(connection: &mut PgConnection) -> Result<i32, PostgresFault> {
+pub(super) async fn pid(connection: &mut PgConnection) -> Result<i32, PostgresFault> {
     let pid = sqlx::query_scalar("SELECT pg_backend_pid()").persistent(false);
     answered(pid.fetch_one(connection)).await
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 
 use super::error::PostgresFault;
 use super::session::{answered, query};
-use crate::sink::table::TableFault;
+use crate::ledger::LedgerFault;
 
 /// Migration `n`, counted from 0, makes format `n + 1`.
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -42,10 +42,7 @@ pub(super) async fn is_there(connection: &mut PgConnection) -> Result<bool, Post
 }
 
 /// Whether a pinhost that knows this table has written to it.
-pub(super) async fn has(
-    connection: &mut PgConnection,
-    table: &'static str,
-) -> Result<bool, PostgresFault> {
+pub(super) async fn has(connection: &mut PgConnection, table: &str) -> Result<bool, PostgresFault> {
     let there = sqlx::query_scalar("SELECT to_regclass('pinhost.' || $1) IS NOT NULL");
     answered(there.persistent(false).bind(table).fetch_one(connection)).await
 }
@@ -88,10 +85,7 @@ async fn format(connection: &mut PgConnection, known: usize) -> Result<usize, Po
     let written = written.unwrap_or_default();
     match written.parse() {
         Ok(found) if (1..=known).contains(&found) => Ok(found),
-        Ok(found) if found > known => Err(TableFault::NewerFormat { found, known }.into()),
-        _ => {
-            let (table, what) = ("pinhost.meta", "format");
-            Err(TableFault::State { table, what, value: written }.into())
-        }
+        Ok(found) if found > known => Err(LedgerFault::NewerFormat { found, known }.into()),
+        _ => Err(LedgerFault::state("pinhost.meta", "format", &written).into()),
     }
 }

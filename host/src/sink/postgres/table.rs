@@ -9,12 +9,15 @@ use super::catalog::{self, Column, Fit, Found};
 use super::ddl::{POSTGRES, table_name};
 use super::error::PostgresFault;
 use super::session::{answered, query};
+use super::target::full_name;
 use super::write::Plan;
+use super::{PostgresSinkConfig, TableName};
 use crate::ledger::RowOrigin;
-use crate::pipeline::config::{PostgresSinkConfig, TableName};
 use crate::record::Field;
 use crate::sink::table::ddl::{quoted, unique_index};
-use crate::sink::table::{LANE, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig};
+use crate::sink::table::{
+    GENERATION, LANE, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig,
+};
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -68,9 +71,12 @@ impl Table {
         }
         answered(sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut *connection)).await?;
         // Of a table that was dropped.
-        let forget = query("DELETE FROM pinhost.version WHERE target = $1").bind(name);
-        answered(forget.execute(&mut *connection)).await?;
-        self.look_again(connection).await
+        let found = self.look_again(connection).await?;
+        let resolved = full_name(&found.schema, &self.name.table);
+        let forget = query("DELETE FROM pinhost.version WHERE target IN ($1, $2)");
+        let forget = forget.bind(name).bind(resolved);
+        answered(forget.execute(connection)).await?;
+        Ok(found)
     }
 
     async fn complete(
@@ -84,11 +90,15 @@ impl Table {
         }
         let missing: Vec<_> =
             columns.iter().filter(|field| found.column(&field.name).is_none()).collect();
-        if missing.is_empty() {
+        let table = table_name(&self.name);
+        let mut ddl: Vec<_> =
+            missing.iter().map(|field| POSTGRES.add_column(&table, field)).collect();
+        if self.target.lacks_generation(|column| found.column(column).is_some()) {
+            ddl.push(POSTGRES.add_generation(&table));
+        }
+        if ddl.is_empty() {
             return Ok(found);
         }
-        let table = table_name(&self.name);
-        let ddl: Vec<_> = missing.iter().map(|field| POSTGRES.add_column(&table, field)).collect();
         let ddl = ddl.join("\n");
         if !create {
             let names: Vec<_> = missing.iter().map(|field| &*field.name).collect();
@@ -165,14 +175,17 @@ pub(super) async fn origins(
         let (table, column) = (shown.to_owned(), column.to_owned());
         return Err(TableFault::UnknownColumn { table, column }.into());
     }
+    let generation = if found.column(GENERATION).is_some() { GENERATION } else { "NULL::text" };
     let sql = format!(
-        "SELECT {LANE}, {POSITION} FROM {} WHERE {}::text = $1 LIMIT {ORIGINS_MAX}",
+        "SELECT {LANE}, {POSITION}, {generation} FROM {} WHERE {}::text = $1 LIMIT {ORIGINS_MAX}",
         table_name(name),
         quoted(column)
     );
     let rows = sqlx::query_as(AssertSqlSafe(sql)).persistent(false).bind(value);
-    let rows: Vec<(Option<String>, Option<String>)> = answered(rows.fetch_all(connection)).await?;
-    let origins =
-        rows.iter().filter_map(|(lane, place)| RowOrigin::new(lane.as_deref()?, place.as_deref()?));
+    let rows: Vec<(Option<String>, Option<String>, Option<String>)> =
+        answered(rows.fetch_all(connection)).await?;
+    let origins = rows.iter().filter_map(|(lane, place, generation)| {
+        RowOrigin::new(lane.as_deref()?, place.as_deref()?, generation.as_deref())
+    });
     Ok(Some(origins.collect()))
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::catalog::Fit;
+use super::catalog::{Fit, Found};
 use super::copy::{GroupError, copy, tried};
 use super::ddl::{column_type, table_name};
 use super::encode::push_bytes;
 use super::error::PostgresFault;
 use super::session::{answered, query};
 use super::table::Table;
+use super::target::full_name;
 use super::write::KEY;
 use crate::sink::table::commit::RowsToWrite;
 use crate::sink::table::ddl::{quoted, quoted_list};
@@ -43,7 +44,7 @@ pub(super) struct VersionPlan {
 }
 
 impl VersionPlan {
-    pub(super) fn new(table: &Table, layout: Layout, fits: &[Fit]) -> Option<Self> {
+    pub(super) fn new(table: &Table, found: &Found, layout: Layout, fits: &[Fit]) -> Option<Self> {
         if layout.versions == Versions::None {
             return None;
         }
@@ -87,7 +88,7 @@ impl VersionPlan {
             ),
         };
         Some(Self {
-            target: target.name.clone(),
+            target: full_name(&found.schema, &table.name.table),
             layout,
             // With the table's own types: what becomes of a key that is assigned to another type is the
             // server's to decide.

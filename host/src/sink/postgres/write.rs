@@ -16,11 +16,12 @@ use super::encode::{push_bytes, sized};
 use super::error::{PostgresFault, Refused};
 use super::session::answered;
 use super::table::Table;
+use super::target::full_name;
 use super::versions::{self, VersionPlan};
 use crate::record::Unit;
 use crate::sink::table::commit::{RowsToWrite, Written, places};
 use crate::sink::table::ddl::{on_conflict, quoted, quoted_list};
-use crate::sink::table::rows::{Candidates, Refusal, RowAt, RowPart};
+use crate::sink::table::rows::{Refusal, RowAt, RowPart};
 use crate::sink::table::{LANE, Layout, POSITION, Search, TableFault, VERSION, Versions};
 
 /// Where rows wait. It is there for the transaction only, on whichever connection.
@@ -111,7 +112,7 @@ impl Plan {
             fields: i16::try_from(columns.len()).unwrap_or(i16::MAX),
             copy: format!("COPY {into} ({listed}) FROM STDIN (FORMAT binary)"),
             stage,
-            versions: VersionPlan::new(table, layout, fits),
+            versions: VersionPlan::new(table, found, layout, fits),
             clear: target.replaces.then(|| {
                 format!(
                     "DELETE FROM {name} r USING unnest($2::text[]) AS p (place) \
@@ -119,8 +120,13 @@ impl Plan {
                 )
             }),
             table: (found.schema.clone(), table.name.table.clone()),
-            target: target.name.clone(),
+            target: full_name(&found.schema, &table.name.table),
         }
+    }
+
+    /// The one name of the table.
+    pub(super) fn target(&self) -> &str {
+        &self.target
     }
 
     /// In the middle of a transaction, before what takes the place is written.
@@ -241,7 +247,7 @@ impl Plan {
     ) -> Result<u64, GroupError> {
         let push = |chunk: &mut Vec<u8>, row: u32| {
             let RowAt { part, row: at } = rows.candidates.at(row);
-            self.push(chunk, &rows.parts[part], at, &rows.candidates, row);
+            self.push(chunk, rows, (part, at), row);
         };
         copy(connection, &self.copy, group, push).await
     }
@@ -250,11 +256,12 @@ impl Plan {
     fn push(
         &self,
         chunk: &mut Vec<u8>,
-        part: &RowPart,
-        at: usize,
-        candidates: &Candidates,
+        rows: &RowsToWrite<'_>,
+        (part, at): (usize, usize),
         row: u32,
     ) {
+        let RowsToWrite { parts, candidates, generation, .. } = rows;
+        let part = &parts[part];
         chunk.extend_from_slice(&self.fields.to_be_bytes());
         chunk.extend_from_slice(part.encoded.map_or(&[], |encoded| encoded.row(at)));
         if self.layout.provenance {
@@ -262,6 +269,9 @@ impl Plan {
             push_bytes(chunk, lane.as_bytes());
             let place = position.place();
             sized(chunk, |chunk| write!(chunk, "{place}")).expect("a Vec takes all");
+        }
+        if self.layout.generation {
+            push_bytes(chunk, generation.as_bytes());
         }
         if self.layout.versions != Versions::None {
             push_bytes(chunk, candidates.version(row));

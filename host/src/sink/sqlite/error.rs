@@ -1,5 +1,6 @@
 //! What goes wrong with an SQLite database, and what is done about it.
 
+use crate::ledger::LedgerFault;
 use crate::record::{ConnectorError, ErrorClass};
 use crate::sink::table::TableFault;
 
@@ -25,6 +26,8 @@ pub enum SqliteFault {
     Client(sqlx::Error),
     #[error(transparent)]
     Table(#[from] TableFault),
+    #[error(transparent)]
+    Ledger(#[from] LedgerFault),
 }
 
 impl SqliteFault {
@@ -36,6 +39,7 @@ impl SqliteFault {
             Self::NoFolder => ErrorClass::Systemic,
             Self::NoPath => ErrorClass::Fatal,
             Self::Table(fault) => fault.class(),
+            Self::Ledger(fault) => fault.class(),
         }
     }
 
@@ -43,6 +47,7 @@ impl SqliteFault {
         Some(match self {
             Self::NoFolder => "make the folder, or correct `path:`".to_owned(),
             Self::Table(fault) => return fault.help(),
+            Self::Ledger(fault) => return fault.help(),
             Self::Sqlite { code, .. } => return help_of(*code).map(str::to_owned),
             Self::NoPath | Self::Client(_) => return None,
         })

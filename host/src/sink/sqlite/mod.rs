@@ -5,16 +5,12 @@
 //! One database may serve several pipelines, tables and processes. Not here: which units there are, and
 //! what is done about errors.
 
-mod commit;
+mod config;
 mod ddl;
 mod error;
-mod generation;
 mod insert;
-mod journal;
-mod lane;
-mod letters;
-mod lineage;
-mod member;
+mod kind;
+mod ledger;
 mod session;
 mod state;
 mod table;
@@ -24,27 +20,29 @@ mod time;
 mod versions;
 mod write;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use sqlx::sqlite::SqliteConnection;
-use uuid::Uuid;
 
-use self::commit::CommitError;
+pub use self::config::SqliteSinkConfig;
+pub use self::ddl::SQLITE_NAMES;
 pub use self::error::{SqliteFault, SqliteSinkError};
-use self::lane::Lanes;
-use self::session::{Database, Lease, Session};
+pub use self::kind::Sqlite;
+use self::ledger::{DIALECT, SqliteTransaction};
+use self::session::Database;
 use self::table::Table;
 use self::write::Plan;
-use super::table::{Forgetting, Keep, TableFault};
+use super::table::commit::{RowsToWrite, Written};
+use super::table::writer::{self, TableState, TableTransaction, TableWriter};
+use super::table::{Keep, TableFault, Target};
 use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
-use crate::ledger::{
-    Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
-    LineageRange, Member, Members, RowOrigin, StoredDeadLetter,
+use crate::ledger::sql::{
+    LaneKeys, SqlConnection, SqlDatabase, SqlDialect, SqlLedger, SqlRow, SqlValue,
 };
-use crate::pipeline::config::SqliteSinkConfig;
-use crate::record::{ConnectorError, Digest, Field, Generation, Lane, Position, Unit};
+use crate::ledger::{Claim, Ledger, LedgerFault, RowOrigin};
+use crate::record::{ConnectorError, Field, Unit};
 
 #[derive(Debug)]
 pub struct SqliteSink {
@@ -57,9 +55,9 @@ pub struct SqliteSink {
 struct SqliteStore {
     config: SqliteSinkConfig,
     context: SinkContext,
+    keys: Arc<LaneKeys>,
     database: Database,
-    forgetting: Forgetting,
-    member: Uuid,
+    state: TableState,
 }
 
 /// Writes rows of given columns into the table.
@@ -84,52 +82,37 @@ impl SqliteSink {
         let database =
             open().map_err(|fault| SqliteSinkError { path: config.path.clone(), fault })?;
         let keep = Keep { letters: context.keep_dead_letters, deletes: config.keep_deletes.0 };
+        let keys = Arc::new(LaneKeys {
+            pipeline: Arc::clone(&context.pipeline),
+            written: config.table.clone(),
+            resolved: OnceLock::new(),
+            replay_into: context.replay_into.clone(),
+        });
+        let source = context.source.clone();
         let store = Arc::new(SqliteStore {
             config: config.clone(),
             context,
+            keys: Arc::clone(&keys),
             database,
-            forgetting: Forgetting::new(keep),
-            member: Uuid::new_v4(),
+            state: TableState::new(keep),
         });
-        let ledger = Ledger::of(&store);
+        let (database, memory) =
+            (Arc::<SqliteStore>::clone(&store), Arc::clone(&store.state.memory));
+        let ledger = Ledger::of(&Arc::new(SqlLedger::new(database, keys, source, memory)));
         Ok(Self { store, ledger })
     }
 }
 
 impl SqliteStore {
-    fn own_lanes(&self) -> Lanes<'_> {
-        Lanes {
-            pipeline: &self.context.pipeline,
-            target: &self.config.table,
-            replay_into: self.context.replay_into.as_deref(),
-        }
-    }
-
     async fn told<T>(
         &self,
         work: impl Future<Output = Result<T, SqliteFault>>,
     ) -> Result<T, ConnectorError> {
-        let path = || self.config.path.clone();
-        work.await.map_err(|fault| SqliteSinkError { path: path(), fault }.into())
+        work.await.map_err(|fault| self.fault_of(fault))
     }
 
-    /// Does something in a transaction of its own.
-    async fn within<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, SqliteFault>,
-    ) -> Result<T, SqliteFault> {
-        transacted(self.database.session().await?, work).await
-    }
-
-    /// The same if the file is there; if not, there is nothing.
-    async fn within_state<T: Default>(
-        &self,
-        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, SqliteFault>,
-    ) -> Result<T, SqliteFault> {
-        match self.database.session_to_read().await? {
-            Some(lease) => transacted(lease, work).await,
-            None => Ok(T::default()),
-        }
+    fn fault_of(&self, fault: SqliteFault) -> ConnectorError {
+        SqliteSinkError { path: self.config.path.clone(), fault }.into()
     }
 
     /// Looks at what is there, without keeping others from writing.
@@ -146,39 +129,23 @@ impl SqliteStore {
     }
 }
 
-async fn transacted<T>(
-    mut lease: Lease<'_>,
-    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, SqliteFault>,
-) -> Result<T, SqliteFault> {
-    let mut transaction = lease.session().begin().await?;
-    let done = work(&mut transaction).await?;
-    transaction.commit().await?;
-    lease.keep();
-    Ok(done)
-}
-
 impl SqliteWriter {
     /// Makes or checks the table, unless that was done.
-    async fn plan(&self, session: &mut Session) -> Result<Arc<Plan>, SqliteFault> {
+    async fn plan(&self) -> Result<Arc<Plan>, SqliteFault> {
         let known = self.known_plan().clone();
         if let Some(plan) = known {
             return Ok(plan);
         }
-        let layout = self.table.prepare(&mut session.connection).await?;
+        let mut lease = self.store.database.session().await?;
+        let layout = self.table.prepare(&mut lease.session().connection).await?;
+        lease.keep();
         let plan = Arc::new(Plan::new(&self.table.target, layout));
         *self.known_plan() = Some(Arc::clone(&plan));
         Ok(plan)
     }
 
-    fn known_plan(&self) -> std::sync::MutexGuard<'_, Option<Arc<Plan>>> {
+    fn known_plan(&self) -> MutexGuard<'_, Option<Arc<Plan>>> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn prepare(&self) -> Result<(), SqliteFault> {
-        let mut lease = self.store.database.session().await?;
-        self.plan(lease.session()).await?;
-        lease.keep();
-        Ok(())
     }
 
     /// Whether the table could be prepared; it stays as it is.
@@ -189,47 +156,11 @@ impl SqliteWriter {
         Ok(())
     }
 
-    async fn committed(&self, claim: &Claim, unit: &Unit) -> Result<CommitOutcome, SqliteFault> {
-        let forget = self.store.forgetting.due();
-        let (lanes, target) = (self.store.own_lanes(), &self.table.target);
-        let mut lease = self.store.database.session().await?;
-        let session = lease.session();
-        let plan = self.plan(session).await?;
-        let (fault, stored) =
-            match commit::commit(session, (target, &plan), &lanes, claim, unit, forget).await {
-                Ok(outcome) => {
-                    lease.keep();
-                    return Ok(outcome);
-                }
-                Err(CommitError::Before(fault)) => return Err(fault),
-                Err(CommitError::Unknown(fault, stored)) => (fault, stored),
-            };
-        // Should this fail too, no harm is done: the unit, offered again, meets what is stored.
-        drop(lease);
-        let mut lease = self.store.database.session().await?;
-        let session = lease.session();
-        let settled = commit::settle(session, &lanes, claim, unit, fault, stored).await?;
-        lease.keep();
-        Ok(settled)
-    }
-
-    async fn retried(&self, retry: &Retry) -> Result<CommitOutcome, SqliteFault> {
-        let pipeline = &self.store.context.pipeline;
-        let mut lease = self.store.database.session().await?;
-        let session = lease.session();
-        let plan = self.plan(session).await?;
-        let into = (&self.table.target, &*plan);
-        let outcome = commit::retry(session, into, pipeline, retry).await?;
-        lease.keep();
-        Ok(outcome)
-    }
-
     /// What went wrong may be that the table is another one by now: it is looked at again.
-    async fn told(
+    fn looked_at_again(
         &self,
-        commit: impl Future<Output = Result<CommitOutcome, SqliteFault>>,
+        outcome: Result<CommitOutcome, ConnectorError>,
     ) -> Result<CommitOutcome, ConnectorError> {
-        let outcome = self.store.told(commit).await;
         if outcome.is_err() {
             *self.known_plan() = None;
         }
@@ -245,7 +176,11 @@ impl Sink for SqliteSink {
 
     async fn prepare(&self) -> Result<(), ConnectorError> {
         // A session makes or checks the tables when it begins.
-        self.store.told(self.store.within(async |_| Ok(()))).await
+        let prepare = async {
+            self.store.database.session().await?.keep();
+            Ok(())
+        };
+        self.store.told(prepare).await
     }
 
     async fn writer(
@@ -260,7 +195,7 @@ impl Sink for SqliteSink {
             if dry {
                 writer.would_fit().await?;
             } else {
-                writer.prepare().await?;
+                writer.plan().await?;
             }
             Ok(Arc::new(writer) as Arc<dyn Writer>)
         };
@@ -287,196 +222,96 @@ impl Sink for SqliteSink {
 #[async_trait]
 impl Writer for SqliteWriter {
     async fn commit(&self, claim: &Claim, unit: &Unit) -> Result<CommitOutcome, ConnectorError> {
-        self.told(self.committed(claim, unit)).await
+        self.looked_at_again(writer::commit(self, claim, unit).await)
     }
 
     async fn commit_retry(&self, retry: &Retry) -> Result<CommitOutcome, ConnectorError> {
-        self.told(self.retried(retry)).await
+        self.looked_at_again(writer::commit_retry(self, retry).await)
     }
 }
 
 #[async_trait]
-impl Claims for SqliteStore {
-    async fn first_run(
-        &self,
-        decided: Option<FirstRun>,
-    ) -> Result<Option<FirstRun>, ConnectorError> {
-        let work = async {
-            match decided {
-                Some(decided) => {
-                    let keep = async |connection: &mut SqliteConnection| {
-                        self.own_lanes().keep_first_run(connection, &decided).await
-                    };
-                    self.within(keep).await
-                }
-                None => {
-                    let look = async |connection: &mut SqliteConnection| {
-                        self.own_lanes().first_run(connection).await
-                    };
-                    self.seen(look).await
-                }
-            }
+impl TableWriter for SqliteWriter {
+    fn target(&self) -> &Target {
+        &self.table.target
+    }
+
+    fn keys(&self) -> &LaneKeys {
+        &self.store.keys
+    }
+
+    fn state(&self) -> &TableState {
+        &self.store.state
+    }
+
+    fn database(&self) -> &dyn SqlDatabase {
+        &*self.store
+    }
+
+    fn table_fault(&self, fault: TableFault) -> ConnectorError {
+        self.store.fault_of(fault.into())
+    }
+
+    async fn begin(&self) -> Result<Box<dyn TableTransaction + '_>, ConnectorError> {
+        let begin = async {
+            let plan = self.plan().await?;
+            let transaction = SqliteTransaction::begin(&self.store).await?;
+            Ok(SqliteUnit { store: &self.store, plan, transaction })
         };
-        self.told(work).await
+        Ok(Box::new(self.store.told(begin).await?))
+    }
+}
+
+/// A unit on its way into the table.
+struct SqliteUnit<'a> {
+    store: &'a SqliteStore,
+    plan: Arc<Plan>,
+    transaction: SqliteTransaction<'a>,
+}
+
+#[async_trait]
+impl SqlConnection for SqliteUnit<'_> {
+    fn dialect(&self) -> &'static SqlDialect {
+        &DIALECT
     }
 
-    async fn claim(&self, lane: &Lane, start: Position) -> Result<Claim, ConnectorError> {
-        let claim = async {
-            let source = self.context.source.as_ref().ok_or(TableFault::NoSource)?;
-            let claim = async |connection: &mut SqliteConnection| {
-                self.own_lanes().claim(connection, (source, self.member), lane, start).await
-            };
-            self.within(claim).await
-        };
-        self.told(claim).await
+    fn fault(&self, fault: LedgerFault) -> ConnectorError {
+        self.store.fault_of(fault.into())
     }
 
-    async fn move_lane(
-        &self,
-        lane: &Lane,
-        from: Position,
-        to: Position,
-    ) -> Result<bool, ConnectorError> {
-        let move_lane = async {
-            // A topic that was made anew is another place to go on at.
-            if !from.is_like(&to) {
-                let lane = lane.clone();
-                return Err(TableFault::Backwards { lane, from, to }.into());
-            }
-            let work = async |connection: &mut SqliteConnection| {
-                self.own_lanes().move_lane(connection, lane, from, to).await
-            };
-            self.within_state(work).await
-        };
-        self.told(move_lane).await
+    async fn execute(&mut self, sql: &str, values: Vec<SqlValue>) -> Result<u64, ConnectorError> {
+        self.transaction.execute(sql, values).await
     }
 
-    async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
-        let accept = async |connection: &mut SqliteConnection| {
-            self.own_lanes().accept_rejects(connection, lane, records).await
-        };
-        self.told(self.within_state(accept)).await
-    }
-
-    async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
-        let note = async |connection: &mut SqliteConnection| {
-            self.own_lanes().note_halt(connection, claim, reason).await
-        };
-        self.told(self.within(note)).await
-    }
-
-    async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
-        let look = async |connection: &mut SqliteConnection| self.own_lanes().all(connection).await;
-        self.told(self.seen(look)).await
-    }
-
-    async fn pipelines(&self) -> Result<Vec<String>, ConnectorError> {
-        let look =
-            async |connection: &mut SqliteConnection| self.own_lanes().pipelines(connection).await;
-        self.told(self.seen(look)).await
+    async fn rows(
+        &mut self,
+        sql: &str,
+        values: Vec<SqlValue>,
+    ) -> Result<Vec<Box<dyn SqlRow>>, ConnectorError> {
+        self.transaction.rows(sql, values).await
     }
 }
 
 #[async_trait]
-impl Archive for SqliteStore {
-    async fn keep(&self, generation: &Generation) -> Result<(), ConnectorError> {
-        let keep = async |connection: &mut SqliteConnection| {
-            generation::keep(connection, generation).await
-        };
-        self.told(self.within(keep)).await
+impl TableTransaction for SqliteUnit<'_> {
+    async fn clear(&mut self, unit: &Unit) -> Result<(), ConnectorError> {
+        self.store.told(self.plan.clear(self.transaction.connection(), unit)).await
     }
 
-    async fn generation(&self, digest: Digest) -> Result<Option<Generation>, ConnectorError> {
-        let look =
-            async |connection: &mut SqliteConnection| generation::find(connection, digest).await;
-        self.told(self.seen(look)).await
+    async fn write(&mut self, rows: &RowsToWrite<'_>) -> Result<Written, ConnectorError> {
+        self.store.told(self.plan.write(self.transaction.connection(), rows)).await
     }
 
-    async fn judge(&self, judgement: &Judgement) -> Result<(), ConnectorError> {
-        let judge = async |connection: &mut SqliteConnection| {
-            generation::judge(connection, &self.context.pipeline, judgement).await
-        };
-        self.told(self.within(judge)).await
+    async fn forget_deletes(&mut self, keep: Duration) -> Result<(), ConnectorError> {
+        let (connection, target) = (self.transaction.connection(), self.store.keys.target());
+        self.store.told(versions::forget(connection, target, keep)).await
     }
 
-    async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
-        let look = async |connection: &mut SqliteConnection| {
-            generation::judgements(connection, &self.context.pipeline).await
-        };
-        self.told(self.seen(look)).await
+    async fn roll_back(self: Box<Self>) -> Result<(), ConnectorError> {
+        self.store.told(self.transaction.roll_back()).await
     }
 
-    async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
-        let look = async |connection: &mut SqliteConnection| {
-            lineage::all(connection, &self.context.pipeline).await
-        };
-        self.told(self.seen(look)).await
-    }
-
-    async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
-        let look = async |connection: &mut SqliteConnection| {
-            journal::entries(connection, &self.context.pipeline, lane).await
-        };
-        self.told(self.seen(look)).await
-    }
-
-    async fn append(
-        &self,
-        claim: &Claim,
-        number: u64,
-        entry: Bytes,
-    ) -> Result<bool, ConnectorError> {
-        let append = async |connection: &mut SqliteConnection| {
-            journal::append(connection, &self.own_lanes(), claim, number, &entry).await
-        };
-        self.told(self.within(append)).await
-    }
-}
-
-#[async_trait]
-impl Letters for SqliteStore {
-    async fn list(
-        &self,
-        which: &DeadLetterFilter,
-    ) -> Result<Vec<StoredDeadLetter>, ConnectorError> {
-        let look = async |connection: &mut SqliteConnection| {
-            letters::list(connection, &self.context.pipeline, which).await
-        };
-        self.told(self.seen(look)).await
-    }
-
-    async fn count(&self, which: &DeadLetterFilter) -> Result<u64, ConnectorError> {
-        let look = async |connection: &mut SqliteConnection| {
-            letters::count(connection, &self.context.pipeline, which).await
-        };
-        self.told(self.seen(look)).await
-    }
-}
-
-#[async_trait]
-impl Members for SqliteStore {
-    fn own_id(&self) -> Uuid {
-        self.member
-    }
-
-    async fn beat(&self, note: &str) -> Result<(), ConnectorError> {
-        let beat = async |connection: &mut SqliteConnection| {
-            member::beat(connection, &self.context.pipeline, self.member, note).await
-        };
-        self.told(self.within(beat)).await
-    }
-
-    async fn members(&self) -> Result<Vec<Member>, ConnectorError> {
-        let look = async |connection: &mut SqliteConnection| {
-            member::all(connection, &self.context.pipeline).await
-        };
-        self.told(self.seen(look)).await
-    }
-
-    async fn leave(&self) -> Result<(), ConnectorError> {
-        let leave = async |connection: &mut SqliteConnection| {
-            member::leave(connection, &self.context.pipeline, self.member).await
-        };
-        self.told(self.within_state(leave)).await
+    async fn commit(self: Box<Self>) -> Result<(), ConnectorError> {
+        self.store.told(self.transaction.finish()).await
     }
 }

@@ -124,12 +124,6 @@ impl Lease<'_> {
     }
 }
 
-impl Session {
-    pub(super) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
-        begin(&mut self.connection).await
-    }
-}
-
 /// Begins as a writer. One that read first and wrote later would fail if somebody else wrote in between.
 pub(super) async fn begin(
     connection: &mut SqliteConnection,

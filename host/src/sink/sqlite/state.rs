@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::error::SqliteFault;
 use super::session::begin;
-use crate::sink::table::TableFault;
+use crate::ledger::LedgerFault;
 
 /// Migration `n`, counted from 0, makes format `n + 1`.
 const MIGRATIONS: &[&str] = &[
@@ -57,10 +57,7 @@ async fn format(connection: &mut SqliteConnection, known: usize) -> Result<usize
     let written = written.unwrap_or_default();
     match written.parse() {
         Ok(found) if (1..=known).contains(&found) => Ok(found),
-        Ok(found) if found > known => Err(TableFault::NewerFormat { found, known }.into()),
-        _ => {
-            let (table, what) = ("pinhost_meta", "format");
-            Err(TableFault::State { table, what, value: written }.into())
-        }
+        Ok(found) if found > known => Err(LedgerFault::NewerFormat { found, known }.into()),
+        _ => Err(LedgerFault::state("pinhost_meta", "format", &written).into()),
     }
 }

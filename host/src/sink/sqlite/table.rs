@@ -6,14 +6,16 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
+use super::SqliteSinkConfig;
 use super::ddl::SQLITE;
 use super::error::SqliteFault;
 use super::session::begin;
 use crate::ledger::RowOrigin;
-use crate::pipeline::config::SqliteSinkConfig;
 use crate::record::Field;
 use crate::sink::table::ddl::{quoted, unique_index};
-use crate::sink::table::{LANE, Layout, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig};
+use crate::sink::table::{
+    GENERATION, LANE, Layout, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig,
+};
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -106,11 +108,15 @@ impl Table {
             .filter(|field| !found.contains(&field.name.to_ascii_lowercase()))
             .collect();
         let table = quoted(name);
-        let ddl: Vec<_> = missing.iter().map(|field| SQLITE.add_column(&table, field)).collect();
+        let mut ddl: Vec<_> =
+            missing.iter().map(|field| SQLITE.add_column(&table, field)).collect();
         if !create && !missing.is_empty() {
             let names: Vec<_> = missing.iter().map(|field| &*field.name).collect();
             let (columns, ddl) = (names.join(", "), ddl.join("\n"));
             return Err(TableFault::NoColumns { table: name.clone(), columns, ddl }.into());
+        }
+        if self.target.lacks_generation(|column| found.contains(column)) {
+            ddl.push(SQLITE.add_generation(&table));
         }
         for statement in ddl {
             sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;
@@ -159,16 +165,20 @@ pub(super) async fn origins(
         let (table, column) = (table.to_owned(), column.to_owned());
         return Err(TableFault::UnknownColumn { table, column }.into());
     }
-    let rows: Vec<(Option<String>, Option<String>)> = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT {LANE}, {POSITION} FROM {} WHERE CAST({} AS TEXT) = ? LIMIT {ORIGINS_MAX}",
-        quoted(table),
-        quoted(column)
-    )))
-    .bind(value)
-    .fetch_all(connection)
-    .await?;
-    let origins =
-        rows.iter().filter_map(|(lane, place)| RowOrigin::new(lane.as_deref()?, place.as_deref()?));
+    let generation = if found.contains(GENERATION) { GENERATION } else { "NULL" };
+    let rows: Vec<(Option<String>, Option<String>, Option<String>)> =
+        sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT {LANE}, {POSITION}, {generation} FROM {} WHERE CAST({} AS TEXT) = ? \
+             LIMIT {ORIGINS_MAX}",
+            quoted(table),
+            quoted(column)
+        )))
+        .bind(value)
+        .fetch_all(connection)
+        .await?;
+    let origins = rows.iter().filter_map(|(lane, place, generation)| {
+        RowOrigin::new(lane.as_deref()?, place.as_deref()?, generation.as_deref())
+    });
     Ok(Some(origins.collect()))
 }
 

@@ -97,46 +97,47 @@ impl Plan {
         rows: &RowsToWrite<'_>,
         group: &[u32],
     ) -> Result<u64, sqlx::Error> {
-        let RowsToWrite { parts, candidates, .. } = rows;
+        let candidates = &rows.candidates;
         let Some(versions) = &self.versions else {
-            return self.insert(connection, parts, candidates, group).await;
+            return self.insert(connection, rows, group).await;
         };
         let (inserts, deletes) = rows.apart(group);
         let inserts = versions.newer(connection, candidates, inserts).await?;
-        let stored = self.insert(connection, parts, candidates, &inserts).await?;
+        let stored = self.insert(connection, rows, &inserts).await?;
         Ok(stored + versions.delete(connection, rows, deletes).await?)
     }
 
     async fn insert(
         &self,
         connection: &mut SqliteConnection,
-        parts: &[RowPart<'_>],
-        candidates: &Candidates,
-        mut rows: &[u32],
+        rows: &RowsToWrite<'_>,
+        mut left: &[u32],
     ) -> Result<u64, sqlx::Error> {
         let mut stored = 0;
-        let next = |rows: &[u32]| {
-            let (size, statement) = self.rows.of(fitting(parts, candidates, rows));
+        let next = |left: &[u32]| {
+            let fitting = fitting(&rows.parts, &rows.candidates, left);
+            let (size, statement) = self.rows.of(fitting);
             let mut binder = Binder::default();
-            for row in &rows[..size] {
-                self.bind(&mut binder, parts, candidates, *row);
+            for row in &left[..size] {
+                self.bind(&mut binder, rows, *row);
             }
             (size, statement, binder)
         };
-        let mut prepared = (!rows.is_empty()).then(|| next(rows));
+        let mut prepared = (!left.is_empty()).then(|| next(left));
         while let Some((size, statement, binder)) = prepared {
-            rows = &rows[size..];
+            left = &left[size..];
             let run = sqlx::query_with(statement, binder.finish()?).execute(&mut *connection);
             // The connection's thread inserts these rows while the next are bound here.
             let (done, following) =
-                join(run, async { (!rows.is_empty()).then(|| next(rows)) }).await;
+                join(run, async { (!left.is_empty()).then(|| next(left)) }).await;
             stored += done?.rows_affected();
             prepared = following;
         }
         Ok(stored)
     }
 
-    fn bind(&self, binder: &mut Binder, parts: &[RowPart], candidates: &Candidates, row: u32) {
+    fn bind(&self, binder: &mut Binder, rows: &RowsToWrite<'_>, row: u32) {
+        let RowsToWrite { parts, candidates, generation, .. } = rows;
         let RowAt { part, row: at } = candidates.at(row);
         let part = &parts[part];
         for column in &part.columns {
@@ -145,6 +146,9 @@ impl Plan {
         if self.layout.provenance {
             let (lane, position) = part.place(at);
             binder.push(lane.to_owned()).push(position.place().to_string());
+        }
+        if self.layout.generation {
+            binder.push(generation.clone());
         }
         if self.layout.versions == Versions::Column {
             binder.push(candidates.version(row).to_vec());

@@ -3,6 +3,8 @@
 //! What was written cannot be taken back, and where lanes stand is only known as long as the process
 //! lives.
 
+mod config;
+mod kind;
 mod letters;
 mod rows;
 
@@ -17,16 +19,18 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Stored, Writer};
+use crate::ledger::model::{self, LaneModel};
 use crate::ledger::{
     Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, Ledger, Letters,
     LineageRange, LineageSums, Member, Members, StoredDeadLetter,
 };
-use crate::pipeline::config::StdoutSinkConfig;
 use crate::record::{
     Batch, ConnectorError, Digest, ErrorClass, Field, Generation, Lane, Position, Rows, SourceId,
     Unit,
 };
 
+pub use config::StdoutSinkConfig;
+pub use kind::Stdout;
 pub use letters::LetterOutput;
 use rows::RowWriter;
 pub use rows::StdoutFormat;
@@ -97,9 +101,21 @@ struct Output {
 
 #[derive(Debug)]
 struct LaneMemory {
-    state: LaneState,
+    state: LaneModel,
+    claimed: SystemTime,
+    moved: SystemTime,
     journal: Vec<Bytes>,
     lineage: Vec<LineageRange>,
+}
+
+impl LaneMemory {
+    fn extend(&mut self, next: LineageRange) {
+        let extended = self.lineage.last().and_then(|last| model::extended(last, &next));
+        match (self.lineage.last_mut(), extended) {
+            (Some(last), Some(extended)) => *last = extended,
+            _ => self.lineage.push(next),
+        }
+    }
 }
 
 impl fmt::Debug for StdoutWriter {
@@ -199,34 +215,25 @@ impl Writer for StdoutWriter {
             Ok(output.rows.flush()?)
         })
         .await?;
+        let sums = LineageSums {
+            read: unit.records(),
+            stored: unit.rows(),
+            superseded: 0,
+            dropped: unit.dropped(),
+            dead: unit.dead_letters(),
+        };
         let moved = self.memory.with(claim, |lane| {
-            (lane.state.position, lane.state.moved) = (unit.to, SystemTime::now());
-            let accepted = &mut lane.state.accepted_rejects;
-            *accepted = accepted.saturating_sub(unit.accepted_rejects);
-            let sums = LineageSums {
-                read: unit.records(),
-                stored: unit.rows(),
-                superseded: 0,
-                dropped: unit.dropped(),
-                dead: unit.dead_letters(),
-            };
-            let Unit { from, to, generation, .. } = *unit;
-            match lane.lineage.last_mut() {
-                Some(last) if last.generation == Some(generation) && last.to == from => {
-                    (last.to, last.sums) = (to, last.sums + sums);
-                }
-                _ => lane.lineage.push(LineageRange {
-                    lane: unit.lane.clone(),
-                    from,
-                    to,
-                    generation: Some(generation),
-                    sums,
-                }),
+            let moves = (unit.from, unit.to);
+            let is_moved = lane.state.commit(claim.token, moves, unit.accepted_rejects);
+            if is_moved {
+                lane.moved = SystemTime::now();
+                lane.extend(model::own_range(unit, sums));
             }
+            is_moved
         });
         Ok(match moved {
-            Some(()) => CommitOutcome::Done(Stored { rows: unit.rows(), ..Stored::default() }),
-            None => CommitOutcome::Fenced,
+            Some(true) => CommitOutcome::Done(Stored { rows: unit.rows(), ..Stored::default() }),
+            Some(false) | None => CommitOutcome::Fenced,
         })
     }
 
@@ -252,23 +259,15 @@ impl Claims for LedgerInMemory {
         let mut lanes = self.lanes();
         let (token, now) = (Uuid::new_v4(), SystemTime::now());
         let memory = lanes.entry(lane.clone()).or_insert_with(|| LaneMemory {
-            state: LaneState {
-                lane: lane.clone(),
-                source: self.source.clone().unwrap_or_else(|| SourceId::new("")),
-                position: start,
-                owner: token,
-                member: Some(self.member),
-                claimed: now,
-                moved: now,
-                accepted_rejects: 0,
-                halted: None,
-            },
+            state: LaneModel::opened(start, token, None),
+            claimed: now,
+            moved: now,
             journal: Vec::new(),
             lineage: Vec::new(),
         });
-        (memory.state.owner, memory.state.claimed) = (token, now);
-        let LaneState { position, accepted_rejects, .. } = memory.state;
-        Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
+        memory.state.claim(token, Some(self.member));
+        memory.claimed = now;
+        Ok(memory.state.claimed(lane))
     }
 
     async fn move_lane(
@@ -278,28 +277,44 @@ impl Claims for LedgerInMemory {
         to: Position,
     ) -> Result<bool, ConnectorError> {
         let mut lanes = self.lanes();
-        let Some(memory) = lanes.get_mut(lane).filter(|lane| lane.state.position == from) else {
+        let Some(memory) = lanes.get_mut(lane) else { return Ok(false) };
+        if !memory.state.move_to((from, to), Uuid::new_v4()) {
             return Ok(false);
-        };
-        let now = SystemTime::now();
-        let state = &mut memory.state;
-        (state.position, state.moved, state.claimed, state.owner) = (to, now, now, Uuid::new_v4());
-        let sums = LineageSums::default();
-        let lane = lane.clone();
-        memory.lineage.push(LineageRange { lane, from, to, generation: None, sums });
+        }
+        memory.moved = SystemTime::now();
+        if let Some(gap) = model::gap(lane, from, to) {
+            memory.extend(gap);
+        }
         Ok(true)
     }
 
     async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
         let mut lanes = self.lanes();
         let Some(lane) = lanes.get_mut(lane) else { return Ok(false) };
-        lane.state.accepted_rejects += records;
+        lane.state.accept_rejects(records);
         Ok(true)
     }
 
+    async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
+        self.with(claim, |lane| lane.state.note_halt(claim.token, reason));
+        Ok(())
+    }
+
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
+        let source = self.source.clone().unwrap_or_else(|| SourceId::new(""));
         let lanes = self.lanes();
-        Ok(lanes.values().map(|lane| lane.state.clone()).collect())
+        let state = |(lane, memory): (&Lane, &LaneMemory)| LaneState {
+            lane: lane.clone(),
+            source: source.clone(),
+            position: memory.state.position,
+            owner: memory.state.owner,
+            member: memory.state.member,
+            claimed: memory.claimed,
+            moved: memory.moved,
+            accepted_rejects: memory.state.accepted_rejects,
+            halted: memory.state.halted.clone(),
+        };
+        Ok(lanes.iter().map(state).collect())
     }
 
     async fn pipelines(&self) -> Result<Vec<String>, ConnectorError> {

@@ -3,43 +3,48 @@
 use std::collections::BTreeMap;
 
 use super::fault::TableFault;
-use super::letters::{NewLetter, Outcome};
 use super::rows::{Candidates, Refusal, RowPart};
 use super::target::Target;
 use crate::connect::{RetriedLetter, Retry, Stored};
-use crate::ledger::{Claim, LineageSums};
-use crate::record::{DeadLetter, Lane, Past, Unit, UnitPart};
+use crate::ledger::LineageSums;
+use crate::ledger::sql::letters::NewLetter;
+use crate::record::{DeadLetter, Digest, Lane, Past, Unit, UnitPart};
 
 /// Rows that a transaction writes, and those that it deletes: of a unit, or of letters that are tried again.
 #[derive(Debug)]
 pub(crate) struct RowsToWrite<'a> {
     pub(crate) parts: Vec<RowPart<'a>>,
     pub(crate) candidates: Candidates,
+    /// What made them, as rows name it.
+    pub(crate) generation: String,
     refusals_max: u64,
 }
 
 impl<'a> RowsToWrite<'a> {
     pub(crate) fn of_unit(target: &Target, unit: &'a Unit) -> Result<Self, TableFault> {
         let parts = unit.parts.iter().enumerate();
-        Self::new(target, parts.map(|(at, part)| (at, &unit.lane, part)), unit.refusals_max)
+        let parts = parts.map(|(at, part)| (at, &unit.lane, part));
+        Self::new(target, parts, unit.generation, unit.refusals_max)
     }
 
     pub(crate) fn of_retry(target: &Target, retry: &'a Retry) -> Result<Self, TableFault> {
         let letters = retry.letters.iter().enumerate();
         let parts = letters.map(|(at, letter)| (at, &letter.lane, &letter.part));
-        Self::new(target, parts, u64::MAX)
+        Self::new(target, parts, retry.generation, u64::MAX)
     }
 
     fn new(
         target: &Target,
         parts: impl Iterator<Item = (usize, &'a Lane, &'a UnitPart)>,
+        generation: Digest,
         refusals_max: u64,
     ) -> Result<Self, TableFault> {
         let parts: Vec<_> =
             parts.map(|part| RowPart::of(target, part)).collect::<Result<_, _>>()?;
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         let candidates = Candidates::new(target, &parts);
-        Ok(Self { parts, candidates, refusals_max })
+        let generation = generation.to_string();
+        Ok(Self { parts, candidates, generation, refusals_max })
     }
 
     /// Whether it is of no use to look for more rows that the table does not take.
@@ -126,9 +131,8 @@ impl Written {
     }
 
     /// How many of the dead letters that were accepted beforehand this uses up, at most.
-    pub(crate) fn rejects(&self, unit: &Unit) -> i64 {
-        let rejects = unit.accepted_rejects + self.refused.len() as u64;
-        i64::try_from(rejects).unwrap_or(i64::MAX)
+    pub(crate) fn rejects(&self, unit: &Unit) -> u64 {
+        unit.accepted_rejects + self.refused.len() as u64
     }
 
     /// What the runtime is told.
@@ -151,35 +155,10 @@ impl Written {
     }
 }
 
-/// What became of a letter that was tried again.
-pub(crate) fn outcome<'a>(
+/// Why a letter that was tried again is dead again, if it is.
+pub(crate) fn died<'a>(
     letter: &'a RetriedLetter,
     refused: Option<&'a DeadLetter>,
-) -> Outcome<'a> {
-    let dead = refused.or(letter.part.dead_letters.first());
-    dead.map_or(Outcome::Settled, Outcome::Dead)
-}
-
-/// Our own bugs, before they are written for good.
-pub(crate) fn check(claim: &Claim, unit: &Unit) -> Result<(), TableFault> {
-    let Unit { lane, from, to, .. } = unit;
-    let (lane, from, to) = (lane.clone(), *from, *to);
-    if claim.lane != lane {
-        return Err(TableFault::OtherLane { unit: lane, claim: claim.lane.clone() });
-    }
-    if !from.is_comparable(&to) || from.place() > to.place() {
-        return Err(TableFault::Backwards { lane, from, to });
-    }
-    if !unit.is_balanced() {
-        let sums = format!(
-            "{} read, {} rows, {} deletes, {} dropped, {} dead letters",
-            unit.records(),
-            unit.rows(),
-            unit.deletes(),
-            unit.dropped(),
-            unit.dead_letters()
-        );
-        return Err(TableFault::Unbalanced { lane, from, to, sums });
-    }
-    Ok(())
+) -> Option<&'a DeadLetter> {
+    refused.or(letter.part.dead_letters.first())
 }

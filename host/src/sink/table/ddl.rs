@@ -1,8 +1,8 @@
 //! What pinhost makes, what it tells people to make, and how a row takes another's place: where databases
 //! speak alike.
 
-use super::target::{LANE, Layout, POSITION, Target, VERSION, Versions};
-use crate::pipeline::config::DatabaseNames;
+use super::target::{GENERATION, LANE, Layout, POSITION, Target, VERSION, Versions};
+use crate::connect::DatabaseNames;
 use crate::record::{Field, Kind};
 
 /// What they call otherwise.
@@ -36,8 +36,9 @@ impl Dialect {
             }
         }
         if target.provenance {
-            lines.push(format!("{} {}", quoted(LANE), self.text));
-            lines.push(format!("{} {}", quoted(POSITION), self.text));
+            for column in [LANE, POSITION, GENERATION] {
+                lines.push(format!("{} {}", quoted(column), self.text));
+            }
             if !key.is_empty() {
                 lines.push(format!("{} {}", quoted(VERSION), self.bytes));
             }
@@ -50,6 +51,11 @@ impl Dialect {
 
     pub(crate) fn add_column(&self, table: &str, field: &Field) -> String {
         format!("ALTER TABLE {table} ADD COLUMN {};", self.column(field))
+    }
+
+    /// For what made each row, in a table that has no such column yet.
+    pub(crate) fn add_generation(&self, table: &str) -> String {
+        format!("ALTER TABLE {table} ADD COLUMN {} {};", quoted(GENERATION), self.text)
     }
 
     fn column(&self, field: &Field) -> String {

@@ -1,9 +1,7 @@
 //! What goes wrong with tables, whatever the database.
 
-use std::str::FromStr;
-
-use crate::pipeline::config::NameFault;
-use crate::record::{ErrorClass, Lane, Position};
+use crate::connect::NameFault;
+use crate::record::{ErrorClass, Lane};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TableFault {
@@ -19,13 +17,6 @@ pub enum TableFault {
     NewestWithoutKey,
     #[error("`newest:` names column `{column}`, and lists have no order")]
     NewestList { column: String },
-
-    #[error(
-        "a newer pinhost wrote it: it has format {found}, and this one knows formats up to {known}"
-    )]
-    NewerFormat { found: usize, known: usize },
-    #[error("{table} holds `{value}`, which is no {what}")]
-    State { table: &'static str, what: &'static str, value: String },
 
     #[error("there is no table {table}")]
     NoTable { table: String, ddl: String },
@@ -45,21 +36,8 @@ pub enum TableFault {
     )]
     TooManyRefused { found: usize, reason: String },
 
-    #[error("pipeline {pipeline} is known here with source {known}, and this is {here}")]
-    OtherSource { pipeline: String, known: String, here: String },
-    #[error("pipeline {pipeline} is known here with table {known}, and this is {here}")]
-    OtherTarget { pipeline: String, known: String, here: String },
-
     #[error("table {table} has no column `{column}` to look at")]
     UnknownColumn { table: String, column: String },
-    #[error("a lane was claimed by somebody who only looks")]
-    NoSource,
-    #[error("a unit of lane {unit} came with a claim of lane {claim}")]
-    OtherLane { unit: Lane, claim: Lane },
-    #[error("lane {lane} cannot go from {from} to {to}")]
-    Backwards { lane: Lane, from: Position, to: Position },
-    #[error("records of lane {lane} from {from} to {to} do not add up: {sums}")]
-    Unbalanced { lane: Lane, from: Position, to: Position, sums: String },
     #[error("rows came with other columns than the sink was opened for")]
     OtherColumns,
 }
@@ -81,14 +59,6 @@ impl TableFault {
             | Self::KeyTwice { .. }
             | Self::NewestWithoutKey
             | Self::NewestList { .. }
-            | Self::NewerFormat { .. }
-            | Self::State { .. }
-            | Self::OtherSource { .. }
-            | Self::OtherTarget { .. }
-            | Self::NoSource
-            | Self::OtherLane { .. }
-            | Self::Backwards { .. }
-            | Self::Unbalanced { .. }
             | Self::OtherColumns => ErrorClass::Fatal,
         }
     }
@@ -111,22 +81,9 @@ impl TableFault {
                  units smaller by `unit: { rows: … }`: each has so many"
                     .to_owned()
             }
-            Self::NewerFormat { .. } => "use that pinhost, or a newer one".to_owned(),
-            Self::OtherSource { .. } | Self::OtherTarget { .. } => {
-                "give the pipeline another `name:`; under it, it starts anew".to_owned()
-            }
             Self::Name(fault) => fault.help().to_owned(),
             Self::NoRule => "give the pipeline a `rule:`".to_owned(),
             _ => return None,
         })
     }
-}
-
-/// A text that pinhost stored, as what it stands for.
-pub(crate) fn parsed<T: FromStr>(
-    table: &'static str,
-    what: &'static str,
-    text: &str,
-) -> Result<T, TableFault> {
-    text.parse().map_err(|_| TableFault::State { table, what, value: text.to_owned() })
 }

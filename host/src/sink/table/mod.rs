@@ -7,19 +7,20 @@ pub(crate) mod commit;
 pub(crate) mod ddl;
 mod fault;
 mod forget;
-pub(crate) mod generation;
-pub(crate) mod letters;
-pub(crate) mod lineage;
 pub(crate) mod rows;
 mod search;
 mod target;
 mod version;
+pub(crate) mod writer;
+mod written;
 
 pub use self::fault::TableFault;
-pub(crate) use self::fault::parsed;
 pub(crate) use self::forget::{FORGOTTEN_MAX, Forgetting, Keep};
 pub(crate) use self::search::Search;
-pub(crate) use self::target::{LANE, Layout, POSITION, Target, TargetConfig, VERSION, Versions};
+pub(crate) use self::target::{
+    GENERATION, LANE, Layout, POSITION, Target, TargetConfig, VERSION, Versions,
+};
+pub(crate) use self::written::{TableColumns, check_newest, check_table, look_at};
 
 /// Rows that are looked up by a value at most.
 pub(crate) const ORIGINS_MAX: u32 = 1_000;

@@ -4,12 +4,8 @@ use std::sync::Arc;
 
 use super::ddl::Dialect;
 use super::fault::TableFault;
+pub(crate) use crate::record::provenance::{GENERATION, LANE, POSITION, VERSION};
 use crate::record::{Field, Kind};
-
-/// Where a row comes from, in tables that pinhost made.
-pub(crate) const LANE: &str = "_pinhost_lane";
-pub(crate) const POSITION: &str = "_pinhost_position";
-pub(crate) const VERSION: &str = "_pinhost_version";
 
 /// As the user wrote it.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +36,8 @@ pub(crate) struct Target {
 pub(crate) struct Layout {
     /// It has columns for the lane and the place of a row's record.
     pub(crate) provenance: bool,
+    /// It has one for what made the row. Tables that an older pinhost has made may lack it.
+    pub(crate) generation: bool,
     pub(crate) versions: Versions,
 }
 
@@ -113,6 +111,7 @@ impl Target {
     pub(crate) fn layout(&self, has: impl Fn(&str) -> bool) -> Layout {
         Layout {
             provenance: has(LANE) && has(POSITION),
+            generation: has(LANE) && has(POSITION) && has(GENERATION),
             versions: match self.key[..] {
                 [] => Versions::None,
                 // Whatever `provenance:` says now: versions that are in the table count.
@@ -122,11 +121,20 @@ impl Target {
         }
     }
 
+    /// Whether a table that says of its rows which record they were made of is to say what made them, and
+    /// has no column for that yet.
+    pub(crate) fn lacks_generation(&self, has: impl Fn(&str) -> bool) -> bool {
+        self.create && self.provenance && has(LANE) && has(POSITION) && !has(GENERATION)
+    }
+
     /// All columns that are written.
     pub(crate) fn written(&self, layout: Layout) -> Vec<&str> {
         let mut columns: Vec<&str> = self.columns.iter().map(|field| &*field.name).collect();
         if layout.provenance {
             columns.extend([LANE, POSITION]);
+        }
+        if layout.generation {
+            columns.push(GENERATION);
         }
         if layout.versions == Versions::Column {
             columns.push(VERSION);

@@ -3,7 +3,9 @@
 //! Record `i` depends on the seed, the profile, the number of keys and `i` alone, so that a lane can be
 //! opened anywhere. What is dirty, and how often, is taken from the real data.
 
+mod config;
 mod json;
+mod kind;
 mod pace;
 mod pin;
 mod place;
@@ -17,10 +19,11 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 
-use crate::pipeline::config::{GenerateProfile, GenerateSourceConfig};
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, RawRecord, SourceId};
 
 use super::{Bounds, Journal, Known, LaneChange, LaneReader, Most, OneLane, Outset, Source};
+pub use config::{GenerateProfile, GenerateSourceConfig};
+pub use kind::Generate;
 use pace::Pace;
 pub use posts::Posts;
 use posts::{Wire, one_in, pick};

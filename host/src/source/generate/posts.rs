@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::pipeline::config::GenerateProfile;
+use super::GenerateProfile;
 
 use super::json::{Form, Object};
 use super::pin::Pin;

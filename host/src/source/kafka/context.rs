@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
@@ -175,14 +176,26 @@ impl Tokens {
                     .cloned()
                     .ok_or("no AWS region is set; `sasl.region:` sets it")?;
                 let identity = settings.credentials_provider().ok_or("there is no AWS identity")?;
+                let identity = identity.provide_credentials().await?;
+                let ends = identity.expiry();
                 let token = aws_msk_iam_sasl_signer::generate_auth_token_from_credentials_provider(
-                    region, identity,
+                    region,
+                    SharedCredentialsProvider::new(identity),
                 );
-                token.await.map_err(Box::<dyn Error>::from)
+                let (token, lifetime_ms) = token.await?;
+                Ok::<_, Box<dyn Error>>((token, lifetime(lifetime_ms, ends)))
             });
             let (token, lifetime_ms) = made.await??;
             // Brokers tell who it is by the token; the name is for logs.
             Ok(OAuthToken { token, principal_name: "pinhost".to_owned(), lifetime_ms })
         })
     }
+}
+
+/// Until when a token is good. Brokers end what was signed by a temporary identity with that identity,
+/// which the signer doesn't know.
+fn lifetime(signed_until_ms: i64, identity_ends: Option<SystemTime>) -> i64 {
+    let ends = identity_ends.and_then(|ends| ends.duration_since(UNIX_EPOCH).ok());
+    let ends_ms = ends.map(|ends| i64::try_from(ends.as_millis()).unwrap_or(i64::MAX));
+    ends_ms.map_or(signed_until_ms, |ends_ms| ends_ms.min(signed_until_ms))
 }

@@ -19,11 +19,14 @@
 //! while a pipeline runs get as much memory as the others have, until it starts again.
 
 mod batch;
+mod check;
 mod cluster;
+mod config;
 mod context;
 mod error;
 #[expect(unsafe_code, reason = "the crate has no safe way to ask librdkafka for these")]
 mod ffi;
+mod kind;
 mod lanes;
 mod position;
 mod reader;
@@ -53,10 +56,13 @@ use self::serve::Service;
 use super::{
     Bounds, Journal, Known, LaneChange, LaneReader, Outset, Receipts, Source, SourceOptions,
 };
-use crate::pipeline::config::{KafkaMechanism, KafkaSourceConfig, KafkaStart};
 use crate::record::{ConnectorError, Lane, Position, SourceId, Start};
 
+pub use self::config::{
+    Brokers, KafkaMechanism, KafkaSaslConfig, KafkaSourceConfig, KafkaStart, KafkaTlsConfig,
+};
 pub use self::error::KafkaSourceError;
+pub use self::kind::Kafka;
 pub use self::position::KafkaPosition;
 
 pub struct KafkaSource {

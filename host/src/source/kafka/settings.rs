@@ -6,7 +6,7 @@ use std::path::Path;
 use rdkafka::ClientConfig;
 
 use super::KafkaSourceError;
-use crate::pipeline::config::{KafkaMechanism, KafkaSourceConfig};
+use super::{KafkaMechanism, KafkaSourceConfig};
 
 /// What every client of the pipeline has in common.
 pub(super) fn common(

@@ -35,6 +35,8 @@ pub enum ObjectsSourceError {
         #[source]
         cause: io::Error,
     },
+    #[error("{object} is {form}, which is not read")]
+    Form { object: String, form: &'static str, lift: Lift },
     #[error("{object} was planned to be read, and is gone")]
     Vanished { object: String, lift: Lift },
     #[error("{object} is another one than when it was planned to be read")]
@@ -68,6 +70,7 @@ impl ObjectsSourceError {
             | Self::Own { .. }
             | Self::NoPlaces { .. }
             | Self::Damaged { .. }
+            | Self::Form { .. }
             | Self::Vanished { .. }
             | Self::Changed { .. }
             | Self::Plan { .. }
@@ -88,6 +91,13 @@ impl ObjectsSourceError {
                 return Some(format!(
                     "restore it as it was; to go on without it: {}",
                     Lift::Replay
+                ));
+            }
+            Self::Form { lift, .. } => {
+                return Some(format!(
+                    "have JSON written, as Kafka Connect does with `JsonFormat` in `format.class`, \
+                     `keys.format.class` and `headers.format.class`; objects that `match` leaves out are \
+                     not looked at; to go on: {lift}"
                 ));
             }
             Self::Damaged { lift, .. } => {

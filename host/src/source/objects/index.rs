@@ -11,8 +11,8 @@ use tokio::io::AsyncReadExt as _;
 
 use super::indexed::IndexFolder;
 use super::look::Shelf;
+use crate::objects::Compression;
 use crate::objects::{IndexEntry, IndexHead, index};
-use crate::pipeline::config::Compression;
 use crate::record::Position;
 use crate::source::Most;
 use crate::source::inflate::{Input, inflate};

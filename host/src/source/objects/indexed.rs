@@ -94,7 +94,7 @@ impl Indexed {
         record_bytes_max: usize,
         meant: Meant,
     ) -> Self {
-        let Opened { start, rest, object, lift, index: _, answered_in: _ } = opened;
+        let Opened { start, rest, object, lift, .. } = opened;
         Self {
             object,
             lift,

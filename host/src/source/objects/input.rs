@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::io::StreamReader;
 
-use crate::pipeline::config::Compression;
+use crate::objects::Compression;
 use crate::source::inflate::{self, inflate, told_by};
 
 /// What is asked of a file at once. Threads take turns for it, which may take a while when all are busy.

@@ -14,13 +14,12 @@ use glob::{MatchOptions, Pattern};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt as _};
 
-use super::ObjectsSourceError;
 use super::indexed::IndexFolder;
+use super::kafka_connect::{Companion, ConnectKey, Part};
 use super::plan::{Known, Planned, Standing, to_entry};
 use super::replay::ReplayPlan;
-use super::walk;
-use crate::objects::{OWN, ObjectRoot};
-use crate::pipeline::config::{Changed, Compression};
+use super::{Changed, ObjectsSourceError, walk};
+use crate::objects::{Compression, OWN, ObjectRoot};
 use crate::record::ConnectorError;
 use crate::record::lift::PipelineArgs;
 use crate::source::Journal;
@@ -29,6 +28,8 @@ use crate::source::Journal;
 pub const PLAN_OBJECTS_MAX: usize = 10_000;
 /// What one look holds in memory; the next one finds the others.
 const LOOK_OBJECTS_MAX: usize = 100_000;
+/// Where Kafka Connect puts keys of records without a value, by its default for `tombstone.encoded.partition`.
+const TOMBSTONES: &str = "tombstone";
 /// Changed objects of one look that are named one by one.
 const NAMED_MAX: u64 = 10;
 
@@ -85,11 +86,11 @@ impl Shelf {
         IndexFolder::find(self).await
     }
 
-    /// The objects that are input, behind one of them if need be.
+    /// The objects that are meant, behind one of them if need be.
     pub async fn list(
         &self,
         after: Option<&Path>,
-    ) -> Result<BoxStream<'_, Result<Planned, StoreError>>, ObjectsSourceError> {
+    ) -> Result<BoxStream<'_, Result<Listed, StoreError>>, ObjectsSourceError> {
         let (store, root) = (&self.root.store, &self.root.root);
         if self.is_file().await? {
             return self.only().await;
@@ -110,16 +111,16 @@ impl Shelf {
     }
 
     /// The object that the URL names.
-    async fn only(&self) -> Result<BoxStream<'_, Result<Planned, StoreError>>, ObjectsSourceError> {
+    async fn only(&self) -> Result<BoxStream<'_, Result<Listed, StoreError>>, ObjectsSourceError> {
         let found = match self.root.store.head(&self.root.root).await {
             Ok(meta) if meta.size > 0 => Some(Planned::new(String::new(), &meta, self.is_local())),
             Ok(_) | Err(StoreError::NotFound { .. }) => None,
             Err(cause) => return Err(self.failed(cause)),
         };
-        Ok(stream::iter(found).map(Ok).boxed())
+        Ok(stream::iter(found).map(|object| Ok(Listed::Input(object))).boxed())
     }
 
-    fn input(&self, meta: &ObjectMeta) -> Option<Planned> {
+    fn input(&self, meta: &ObjectMeta) -> Option<Listed> {
         let key = self.root.key(&meta.location);
         let is_hidden = |name: &str| name.starts_with('.') || name.starts_with(OWN);
         let is_meant = |pattern: &Pattern| pattern.matches_with(key, MATCH);
@@ -127,17 +128,77 @@ impl Shelf {
         let is_input = meta.size > 0
             && !key.split('/').any(is_hidden)
             && self.matching.as_ref().is_none_or(is_meant);
-        is_input.then(|| Planned::new(key.to_owned(), meta, self.is_local()))
+        if !is_input {
+            return None;
+        }
+        let object = Planned::new(key.to_owned(), meta, self.is_local());
+        Some(match ConnectKey::parse(key).and_then(|key| key.part) {
+            Some(part) => Listed::Beside(Companion { part, object }),
+            None => Listed::Input(object),
+        })
+    }
+
+    /// Says that these are left out, of which this is one.
+    pub fn report_tombstones(&self, tombstones: u64, one: &str) {
+        let object = self.name(one);
+        tracing::warn!(
+            object,
+            "{tombstones} objects of keys are in a folder of tombstones and are left out: where a record \
+             without a value stood among the others, Kafka Connect does not tell"
+        );
     }
 
     /// How long an object has to rest until it may be read.
     fn settles_in(&self, object: &Planned, now: i64) -> Option<Duration> {
-        if !self.is_local() {
+        // In a bucket there are whole objects only, and values before their keys and headers.
+        if !self.is_local() && ConnectKey::parse(&object.key).is_none() {
             return None;
         }
         // A clock that is ahead of ours, as a file server's, makes files young as well.
         let age = Duration::from_micros(now.abs_diff(object.modified));
         self.settle.checked_sub(age).filter(|rest| !rest.is_zero())
+    }
+}
+
+/// An object that is meant.
+#[derive(Debug)]
+pub(super) enum Listed {
+    Input(Planned),
+    /// It belongs to another one, or to none.
+    Beside(Companion),
+}
+
+/// What lies beside objects and was seen in one listing.
+#[derive(Debug, Default)]
+pub(super) struct SeenBeside {
+    is_any: bool,
+    tombstones: u64,
+    /// The key of the first of them.
+    tombstone: Option<String>,
+}
+
+impl SeenBeside {
+    pub fn note(&mut self, companion: Companion) {
+        self.is_any = true;
+        let key = companion.object.key;
+        let folder = key.rsplit('/').nth(1);
+        if companion.part == Part::Keys && folder == Some(TOMBSTONES) {
+            self.tombstones += 1;
+            self.tombstone.get_or_insert(key);
+        }
+    }
+
+    /// Has the objects know what lies beside them. What is left out is told if it was not told before.
+    pub async fn pair(
+        self,
+        shelf: &Shelf,
+        objects: &mut [Planned],
+        is_told: &mut bool,
+    ) -> Result<(), ObjectsSourceError> {
+        if let Some(one) = self.tombstone.filter(|_| !std::mem::replace(is_told, true)) {
+            shelf.report_tombstones(self.tombstones, &one);
+        }
+        if self.is_any && !objects.is_empty() { shelf.pair(objects).await } else { Ok(()) }
     }
 }
 
@@ -173,6 +234,8 @@ pub(super) struct Planner {
     /// Whether all that was listed until now came by key, as buckets list it. Those of S3 Express do not,
     /// and have no place to list from.
     is_by_key: bool,
+    /// Somebody was told that tombstones are left out.
+    are_tombstones_told: bool,
 }
 
 impl Planner {
@@ -185,6 +248,7 @@ impl Planner {
             objects_max: LOOK_OBJECTS_MAX,
             after: None,
             is_by_key: true,
+            are_tombstones_told: false,
         }
     }
 
@@ -238,7 +302,15 @@ impl Planner {
         let mut settles_in: Option<Duration> = None;
         let mut changed = 0;
         let mut before = String::new();
-        while let Some(object) = listed.try_next().await.map_err(|cause| shelf.failed(cause))? {
+        let mut beside = SeenBeside::default();
+        while let Some(listed) = listed.try_next().await.map_err(|cause| shelf.failed(cause))? {
+            let object = match listed {
+                Listed::Input(object) => object,
+                Listed::Beside(companion) => {
+                    beside.note(companion);
+                    continue;
+                }
+            };
             self.is_by_key &= before <= object.key;
             before.clone_from(&object.key);
             let standing = self.known.standing(&object);
@@ -270,7 +342,9 @@ impl Planner {
             let others = changed - NAMED_MAX;
             tracing::warn!(url = shelf.url, "{others} other objects have changed as well");
         }
-        Ok((found.into_sorted_vec(), settles_in))
+        let mut found = found.into_sorted_vec();
+        beside.pair(&shelf, &mut found, &mut self.are_tombstones_told).await?;
+        Ok((found, settles_in))
     }
 
     /// Says once that what an object holds now is left out.

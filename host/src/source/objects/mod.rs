@@ -5,15 +5,19 @@
 //! lane over reads the same records in the same order, whatever was added meanwhile.
 //!
 //! Beside the objects of an archive lie indexes. With one, the records of an object are those that were put
-//! into it, with their keys, headers and times, whatever their bytes look like.
+//! into it, with their keys, headers and times, whatever their bytes look like. Kafka Connect writes keys
+//! and headers in objects of their own, which are read with those that they belong to.
 //!
 //! An object is read as it was planned, or not at all: one that changes or vanishes before it is read to
 //! its end halts the lane. Files whose names end in `#` and digits are taken for unfinished uploads.
 
+mod config;
 mod error;
 mod index;
 mod indexed;
 mod input;
+mod kafka_connect;
+mod kind;
 mod look;
 mod object;
 mod plan;
@@ -31,14 +35,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use glob::Pattern;
 
+pub use self::config::{Changed, ObjectsSourceConfig};
 pub use self::error::{Lift, ObjectsSourceError};
+pub use self::kind::Objects;
 use self::look::{PLAN_OBJECTS_MAX, Shelf};
 pub use self::position::ObjectPosition;
 use self::reader::ObjectsReader;
 pub use self::replay::{Meant, MeantRange, ReplayPlan, Times};
 use super::{Journal, Known, LaneChange, LaneReader, OneLane, Outset, Source, SourceOptions};
 use crate::objects::{OWN, ObjectRoot};
-use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, Lane, Position, SourceId};
 

@@ -13,6 +13,7 @@ use super::error::{Lift, of_store};
 use super::index::Index;
 use super::indexed::IndexFolder;
 use super::input::{Input, Raw};
+use super::kafka_connect::{Beside, ConnectKey, Keys, Lines, Part};
 use super::look::{Shelf, micros};
 use super::plan::Planned;
 use super::{ObjectPosition, ObjectsSourceError};
@@ -34,6 +35,8 @@ pub(super) struct Opened {
     pub lift: Lift,
     /// What says where its records stand, if it is of an archive.
     pub index: Option<Index>,
+    /// Keys and headers, if it is Kafka Connect's and has some.
+    pub beside: Option<Beside>,
     /// How long it took until the store began to answer.
     pub answered_in: Duration,
 }
@@ -57,7 +60,64 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub async fn open(self) -> Result<Opened, ObjectsSourceError> {
+    pub async fn open(self, record_bytes_max: usize) -> Result<Opened, ObjectsSourceError> {
+        let (object, lift) = (self.name(), self.lift());
+        let (shelf, indexes) = (Arc::clone(&self.shelf), Arc::clone(&self.indexes));
+        let path = shelf.root.path(&self.object.key).map_err(|cause| self.failed(cause.into()))?;
+        let companions = self.object.beside.clone();
+        let of_companions = |object| Self {
+            shelf: Arc::clone(&shelf),
+            object,
+            at: self.at,
+            indexes: Arc::clone(&indexes),
+        };
+        let tickets: Vec<_> = companions
+            .into_iter()
+            .map(|companion| (companion.part, of_companions(companion.object)))
+            .collect();
+        let index = Index::open(&shelf, &indexes, &path).await;
+        let index = index.map_err(|cause| self.failed(cause))?;
+        let begun = self.begin().await?;
+        let mut beside = None;
+        if index.is_none() {
+            begun.is_text()?;
+            for (part, ticket) in tickets {
+                let beside = beside.get_or_insert_with(Beside::default);
+                ticket.open_beside(part, beside, record_bytes_max).await?;
+            }
+        }
+        let Begun { start, rest, answered_in, .. } = begun;
+        Ok(Opened { start, rest, object, lift, index, beside, answered_in })
+    }
+
+    /// Opens what lies beside an object.
+    async fn open_beside(
+        self,
+        part: Part,
+        beside: &mut Beside,
+        line_bytes_max: usize,
+    ) -> Result<(), ObjectsSourceError> {
+        let are_json = ConnectKey::parse(&self.object.key).is_some_and(|key| key.is_json());
+        let is_taken = match part {
+            Part::Keys => beside.keys.is_some(),
+            Part::Headers => beside.headers.is_some(),
+        };
+        if is_taken {
+            let cause = format!("its records have other {} beside them as well", part.name());
+            return Err(self.failed(io::Error::other(cause)));
+        }
+        let begun = self.begin().await?;
+        begun.is_text()?;
+        let lines = Lines::new(begun.start, begun.rest, line_bytes_max);
+        match part {
+            Part::Keys => beside.keys = Some(Keys { lines, are_json }),
+            Part::Headers => beside.headers = Some(lines),
+        }
+        Ok(())
+    }
+
+    /// Reads the beginning of the object, which has to be the one that was planned.
+    async fn begin(self) -> Result<Begun, ObjectsSourceError> {
         let shelf = &self.shelf;
         let got = async { shelf.root.store.get(&shelf.root.path(&self.object.key)?).await };
         let asked = Instant::now();
@@ -77,20 +137,19 @@ impl Ticket {
             Raw::File(file) => Some(Arc::clone(file)),
             Raw::Stream(_) => None,
         };
-        let index = Index::open(shelf, &self.indexes, &got.meta.location).await;
-        let index = index.map_err(|cause| self.failed(cause))?;
         let (object, lift) = (self.name(), self.lift());
         let bytes = usize::try_from(self.object.size).unwrap_or(usize::MAX);
         let bytes = bytes.saturating_add(1).min(START_BYTES_MAX);
         let opened = Input::open(raw, shelf.compression, bytes).await;
         let (mut start, input) = opened.map_err(|cause| self.failed(cause))?;
-        let mut rest = Rest { input, ticket: self, file };
+        let mut rest = Some(Rest { input, ticket: self, file });
         while start.len() < START_BYTES_MAX {
-            if !rest.read(&mut start).await? {
-                return Ok(Opened { start, rest: None, object, lift, index, answered_in });
+            let Some(unread) = &mut rest else { break };
+            if !unread.read(&mut start).await? {
+                rest = None;
             }
         }
-        Ok(Opened { start, rest: Some(rest), object, lift, index, answered_in })
+        Ok(Begun { start, rest, object, lift, answered_in })
     }
 
     /// Fails if the file was written to. A bucket's object stays what it was while it is read.
@@ -130,6 +189,30 @@ impl Ticket {
             ObjectsSourceError::Read { object, cause }
         } else {
             ObjectsSourceError::Damaged { object, lift: self.lift(), cause }
+        }
+    }
+}
+
+/// The beginning of an object.
+#[derive(Debug)]
+struct Begun {
+    start: BytesMut,
+    rest: Option<Rest>,
+    object: String,
+    lift: Lift,
+    answered_in: Duration,
+}
+
+impl Begun {
+    /// Fails if it is known to hold no text: of every piece of it a dead letter would be made.
+    fn is_text(&self) -> Result<(), ObjectsSourceError> {
+        const FORMS: [(&[u8], &str); 2] = [(b"Obj\x01", "Avro"), (b"PAR1", "Parquet")];
+        match FORMS.iter().find(|(mark, _)| self.start.starts_with(mark)) {
+            None => Ok(()),
+            Some(&(_, form)) => {
+                let (object, lift) = (self.object.clone(), self.lift.clone());
+                Err(ObjectsSourceError::Form { object, form, lift })
+            }
         }
     }
 }

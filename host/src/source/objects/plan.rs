@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::ObjectsSourceError;
+use super::kafka_connect::Companion;
 use super::look::micros;
 use crate::record::Digest;
 
 /// What is older is read, what is newer is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// What those read, too, who know nothing of what lies beside objects.
+const PLAIN_FORMAT: u32 = 1;
 
 /// An object as it was when it was planned. Ordered by key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,6 +28,9 @@ pub(super) struct Planned {
     /// A bucket's. Those of files would hold their inodes, which a backup does not bring back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// Keys and headers of its records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Companion>,
 }
 
 impl Planned {
@@ -36,6 +42,7 @@ impl Planned {
             size: meta.size,
             modified: micros(meta.last_modified.into()),
             etag: if is_local { None } else { etag() },
+            beside: Vec::new(),
         }
     }
 
@@ -65,7 +72,8 @@ struct Entry<'a> {
 
 /// The entry of the journal that makes a plan of these.
 pub(super) fn to_entry(objects: &[Planned]) -> Bytes {
-    let entry = NewEntry { format: FORMAT, objects };
+    let is_plain = objects.iter().all(|object| object.beside.is_empty());
+    let entry = NewEntry { format: if is_plain { PLAIN_FORMAT } else { FORMAT }, objects };
     serde_json::to_vec(&entry).expect("a plan is plain values").into()
 }
 

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::indexed::{IndexFolder, Indexed};
+use super::kafka_connect::{Lines, Paired};
 use super::look::{Look, Planner, Shelf};
 use super::object::{Opened, Rest, Ticket};
 use super::plan::{Known, Planned, from_entry};
@@ -54,8 +55,8 @@ pub(super) struct ObjectsReader {
     rest: Option<Rest>,
     framer: Framer,
     held: Held,
-    /// An object whose records an index tells, when all before it is framed.
-    indexed: Option<Indexed>,
+    /// An object beside which more is said of its records, when all before it is framed.
+    described: Option<Described>,
     /// Where indexes may be.
     indexes: Arc<[IndexFolder]>,
     /// Records of the first object that are in the sink.
@@ -78,6 +79,29 @@ struct Ahead {
     at: ObjectPosition,
     bytes: u64,
     opening: AbortOnDropHandle<Result<Opened, ObjectsSourceError>>,
+}
+
+/// An object whose records are told by something beside it.
+#[derive(Debug)]
+enum Described {
+    Indexed(Box<Indexed>),
+    Paired(Box<Paired>),
+}
+
+impl Described {
+    async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ObjectsSourceError> {
+        match self {
+            Self::Indexed(indexed) => indexed.read(most).await,
+            Self::Paired(paired) => paired.read(most).await,
+        }
+    }
+
+    fn next(&self) -> ObjectPosition {
+        match self {
+            Self::Indexed(indexed) => indexed.next(),
+            Self::Paired(paired) => paired.next(),
+        }
+    }
 }
 
 /// Whose records the framer holds.
@@ -180,7 +204,7 @@ impl ObjectsReader {
             rest: None,
             framer: Framer::new(options.record_bytes_max),
             held: Held { runs: VecDeque::new(), records: 0, end: from },
-            indexed: None,
+            described: None,
             indexes,
             record_bytes_max: options.record_bytes_max,
             skip: from.row,
@@ -208,15 +232,12 @@ impl ObjectsReader {
             None => {
                 self.open_ahead()?;
                 let Some(ahead) = self.ahead.front_mut() else { return Ok(false) };
-                let mut opened = joined((&mut ahead.opening).await)?;
+                let opened = joined((&mut ahead.opening).await)?;
                 self.width.note(opened.answered_in);
                 self.held.end = ObjectPosition { row: self.skip, ..ahead.at };
                 self.ahead.pop_front();
-                if let Some(index) = opened.index.take() {
-                    let (from, most) = (self.held.end, self.record_bytes_max);
-                    let meant = self.shelf.replay.as_ref().map(|replay| replay.meant.clone());
-                    let meant = meant.unwrap_or_default();
-                    self.indexed = Some(Indexed::new(opened, index, from, most, meant));
+                if opened.index.is_some() || opened.beside.is_some() {
+                    self.described = Some(self.describe(opened)?);
                     self.skip = 0;
                     return Ok(true);
                 }
@@ -238,6 +259,29 @@ impl ObjectsReader {
         Ok(true)
     }
 
+    /// What reads an object beside which more is said of its records.
+    fn describe(&self, mut opened: Opened) -> Result<Described, ObjectsSourceError> {
+        let (from, record_bytes_max) = (self.held.end, self.record_bytes_max);
+        if let Some(index) = opened.index.take() {
+            let meant = self.shelf.replay.as_ref().map(|replay| replay.meant.clone());
+            let meant = meant.unwrap_or_default();
+            let indexed = Indexed::new(opened, index, from, record_bytes_max, meant);
+            return Ok(Described::Indexed(Box::new(indexed)));
+        }
+        let Opened { start, rest, object, lift, beside, .. } = opened;
+        let values = Lines::new(start, rest, record_bytes_max);
+        let (beside, past) = (beside.unwrap_or_default(), self.past());
+        let paired = Paired::new((object, lift), values, beside, from, record_bytes_max, past);
+        Ok(Described::Paired(Box::new(paired)))
+    }
+
+    /// What is known of records of which nobody says when they were made. In a replay they only fill in
+    /// rows that are missing, unless somebody says otherwise.
+    fn past(&self) -> Option<Past> {
+        let replay = self.shelf.replay.as_ref()?;
+        Some(Past::Unknown { taken_as_micros: replay.taken_as_micros })
+    }
+
     /// Opens as many of the next objects as may be opened side by side. Those that are open wait for their
     /// turn, and hold none of the others up.
     fn open_ahead(&mut self) -> Result<(), ObjectsSourceError> {
@@ -255,7 +299,7 @@ impl ObjectsReader {
             let bytes = object.size;
             let indexes = Arc::clone(&self.indexes);
             let ticket = Ticket { shelf: Arc::clone(&self.shelf), object, at, indexes };
-            let opening = AbortOnDropHandle::new(tokio::spawn(ticket.open()));
+            let opening = AbortOnDropHandle::new(tokio::spawn(ticket.open(self.record_bytes_max)));
             self.ahead.push_back(Ahead { at, bytes, opening });
         }
     }
@@ -319,9 +363,7 @@ impl ObjectsReader {
             ..RawRecord::value(self.held.take().into(), frame.value.range())
         };
         let records: Vec<_> = framed.frames.into_iter().map(record).collect();
-        // In a replay they only fill in rows that are missing, unless somebody says otherwise.
-        let replay = self.shelf.replay.as_ref();
-        let past = replay.map(|replay| Past::Unknown { taken_as_micros: replay.taken_as_micros });
+        let past = self.past();
         let from = std::mem::replace(&mut self.next, self.held.next());
         RawBatch {
             bytes: framed.bytes,
@@ -342,7 +384,7 @@ impl LaneReader for ObjectsReader {
     async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError> {
         loop {
             // What came before a fault is sound, and is handed out first.
-            while self.failed.is_none() && self.indexed.is_none() && !self.is_full(most) {
+            while self.failed.is_none() && self.described.is_none() && !self.is_full(most) {
                 match self.read_on().await {
                     Ok(true) => {}
                     Ok(false) => break,
@@ -352,19 +394,19 @@ impl LaneReader for ObjectsReader {
             if self.framer.records() > 0 {
                 return Ok(Some(self.cut(most)));
             }
-            if let Some(indexed) = &mut self.indexed {
-                match indexed.read(most).await {
+            if let Some(described) = &mut self.described {
+                match described.read(most).await {
                     Ok(Some(batch)) => {
-                        let from = std::mem::replace(&mut self.next, indexed.next());
+                        let from = std::mem::replace(&mut self.next, described.next());
                         return Ok(Some(RawBatch { from: from.into(), ..batch }));
                     }
                     Ok(None) => {
-                        self.held.end = indexed.next();
-                        self.indexed = None;
+                        self.held.end = described.next();
+                        self.described = None;
                         continue;
                     }
                     Err(error) => {
-                        self.indexed = None;
+                        self.described = None;
                         self.failed = Some(Arc::new(error));
                     }
                 }

@@ -6,11 +6,10 @@ use std::time::SystemTime;
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
 
-use super::look::{Shelf, micros};
+use super::look::{Listed, SeenBeside, Shelf, micros};
 use super::plan::Planned;
-use super::{ObjectsSource, ObjectsSourceError, objects_before};
+use super::{ObjectsSource, ObjectsSourceConfig, ObjectsSourceError, objects_before};
 use crate::objects::{ObjectRoot, as_text};
-use crate::pipeline::config::ObjectsSourceConfig;
 use crate::record::{Digest, Lane, Position};
 use crate::source::SourceOptions;
 
@@ -183,10 +182,17 @@ fn digest(url: &str, meant: &Meant, objects: &[Planned]) -> Digest {
 impl Shelf {
     /// All objects that are input now, by key.
     async fn all(&self) -> Result<Vec<Planned>, ObjectsSourceError> {
-        let listed = self.list(None).await?;
-        let mut all: Vec<Planned> =
-            listed.try_collect().await.map_err(|cause| self.failed(cause))?;
+        let mut listed = self.list(None).await?;
+        let mut all = Vec::new();
+        let mut beside = SeenBeside::default();
+        while let Some(listed) = listed.try_next().await.map_err(|cause| self.failed(cause))? {
+            match listed {
+                Listed::Input(object) => all.push(object),
+                Listed::Beside(companion) => beside.note(companion),
+            }
+        }
         all.sort_unstable();
+        beside.pair(self, &mut all, &mut false).await?;
         Ok(all)
     }
 }

@@ -1,3 +1,5 @@
+mod kafka_connect;
+
 use std::fmt;
 use std::fs;
 use std::path::Path as FilePath;
@@ -18,11 +20,12 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::pipeline::config::{self, Changed, Compression};
+use crate::objects::{Compression, S3Config};
 use crate::record::lift::PipelineArgs;
 use crate::record::{ErrorClass, RawBatch};
 use crate::source::Most;
 use crate::source::inflate::tests::{gzip, zstd};
+use crate::written;
 
 const MOST: Most = Most { records: 1000, bytes: 1 << 20 };
 const SETTLE: Duration = Duration::from_secs(60);
@@ -165,13 +168,13 @@ fn config(root: &ObjectRoot) -> ObjectsSourceConfig {
         root.local.as_ref().map_or("s3://bucket/posts/".into(), |path| path.to_string_lossy());
     ObjectsSourceConfig {
         url: url.into_owned(),
-        s3: config::S3Config::default(),
+        s3: S3Config::default(),
         matching: None,
         compression: Compression::Auto,
         unwrap: None,
         changed: Changed::Report,
-        settle: config::Duration(SETTLE),
-        poll: config::Duration::millis(1),
+        settle: written::Duration(SETTLE),
+        poll: written::Duration::millis(1),
     }
 }
 
@@ -366,7 +369,7 @@ async fn a_lane_without_an_end_waits_for_what_comes() {
 #[tokio::test]
 async fn the_end_waits_for_files_that_have_not_settled() {
     let mut scene = Scene::folder();
-    scene.config.settle = config::Duration::millis(100);
+    scene.config.settle = written::Duration::millis(100);
     fs::write(scene.root.local.as_ref().unwrap().join("a"), "{\"a\": 1}").unwrap();
     assert_eq!(scene.all("0.0.0").await.len(), 1);
 }
@@ -559,7 +562,7 @@ async fn a_place_that_no_plan_has_is_refused() {
     for from in ["0.1.0", "1.0.0"] {
         assert_eq!(scene.all(from).await, []);
     }
-    let newer = Bytes::from_static(b"{\"format\": 2, \"objects\": {}}");
+    let newer = Bytes::from_static(b"{\"format\": 3, \"objects\": {}}");
     scene.journal.append(1, newer).await.unwrap();
     let error = scene.error("0.0.0").await.1;
     assert!(error.to_string().contains("newer pinhost"), "{error}");

@@ -12,10 +12,10 @@ use serde_saphyr::{Error as YamlError, Location, Spanned};
 
 use super::{Case, CaseFile, Expect, ExpectCleaned, ExpectFinding, ExpectRejection};
 use crate::cli::CliError;
-use crate::pipeline::Place;
-use crate::pipeline::nearest::nearest;
 use crate::record::Kind;
 use crate::record::json::{self, JsonRow, ValueFault};
+use crate::written::Place;
+use crate::written::nearest::nearest;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

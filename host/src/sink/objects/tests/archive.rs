@@ -6,15 +6,14 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
-use crate::pipeline::config::{
-    Changed, Compression, Duration as ConfigDuration, KeyLayout, ObjectsSourceConfig,
-    SinkCompression,
-};
+use crate::objects::Compression;
 use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, RawHeader, RawRecord, Span};
+use crate::sink::objects::{KeyLayout, SinkCompression};
 use crate::source::kafka::KafkaPosition;
-use crate::source::objects::ObjectsSource;
+use crate::source::objects::{Changed, ObjectsSource, ObjectsSourceConfig};
 use crate::source::{Journal, Most, Source, SourceOptions};
+use crate::written::Duration as ConfigDuration;
 
 const HOUR: i64 = 3_600_000_000;
 

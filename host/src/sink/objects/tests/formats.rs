@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::*;
 use crate::ledger::DeadLetterFilter;
-use crate::pipeline::config::SinkCompression;
+use crate::sink::objects::SinkCompression;
 
 async fn written(place: &Place, config: &ObjectsSinkConfig, rows: Vec<Value>) -> CommitOutcome {
     let sink = place.sink_of(config).await;
@@ -163,6 +163,7 @@ async fn parquet_reads_back() {
         let place = Place::folder();
         let config = ObjectsSinkConfig {
             format: RowFormat::Parquet,
+            provenance: Some(false),
             compression,
             row_group_rows: 8,
             ..config()

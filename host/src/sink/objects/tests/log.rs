@@ -103,6 +103,75 @@ async fn a_lane_without_its_log_is_not_read_again() {
     }
 }
 
+const OTHER: &str = "posts/1";
+
+/// A second lane beside the first, with rows of its own.
+async fn committed_beside(place: &Place) {
+    let sink = place.sink().await;
+    let claim = sink.claims.claim(&Lane::new(OTHER), at(0)).await.unwrap();
+    let unit = unit_of(&*sink.writer, 0, batch_of(vec![row(1000)]));
+    let unit = Unit { lane: Lane::new(OTHER), ..unit };
+    assert_eq!(sink.writer.commit(&claim, &unit).await.unwrap(), done(1));
+}
+
+async fn forget_all_below(place: &Place, folder: &str) {
+    let store = place.store("out");
+    let keys = store.list(folder).await.unwrap();
+    assert!(!keys.is_empty(), "{folder}");
+    store.delete(keys).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lane_whose_log_is_gone_halts_beside_its_siblings() {
+    for place in Place::all() {
+        committed(&place, 3).await;
+        committed_beside(&place).await;
+        forget_all_below(&place, "_pinhost/pins/lanes/posts%2F0").await;
+
+        let error = refused(&place).await;
+        assert_eq!(error.class, ErrorClass::Systemic);
+        assert!(error.to_string().contains("lanes/posts%2F0 has no log"), "{error}");
+        let sink = place.sink().await;
+        let lanes = sink.claims.lanes().await.unwrap();
+        let told: Vec<_> = lanes.iter().map(|it| (it.lane.name(), it.halted.as_deref())).collect();
+        assert_eq!(told, [("posts/0", Some("its log is gone")), (OTHER, None)]);
+        // The other lane goes on, and so do all questions about it.
+        let other = sink.claims.claim(&Lane::new(OTHER), at(0)).await.unwrap();
+        assert_eq!(other.position, at(1));
+        assert_eq!(sink.archive.lineage().await.unwrap().len(), 1);
+        assert_eq!(place.ids().await, [0, 1, 2, 1000]);
+    }
+}
+
+#[tokio::test]
+async fn objects_that_are_there_are_neither_ours_nor_written_over() {
+    for place in Place::all() {
+        committed(&place, 3).await;
+        committed_beside(&place).await;
+        let before = place.files("out").await;
+        // Everything that knows of the lane but its rows.
+        forget_all_below(&place, "_pinhost/pins/lanes/posts%2F0").await;
+        let listed = vec!["_pinhost/pins/lane_list/posts%2F0.json".to_owned()];
+        place.store("out").delete(listed).await.unwrap();
+
+        let sink = place.sink().await;
+        let claimed = claim(&sink).await;
+        assert_eq!(claimed.position, at(0));
+        let unit = unit_of(&*sink.writer, 0, batch_of(vec![row(77)]));
+        for _ in 0..2 {
+            let error = sink.writer.commit(&claimed, &unit).await.unwrap_err();
+            assert_eq!(error.class, ErrorClass::Systemic);
+            assert!(error.to_string().contains("pins--posts%2F0-000000000001.ndjson is there"));
+            assert_eq!(place.files("out").await, before);
+        }
+        // Once it is out of the way, what was committed shows up.
+        let in_the_way = vec!["pins--posts%2F0-000000000001.ndjson".to_owned()];
+        place.store("out").delete(in_the_way).await.unwrap();
+        assert_eq!(sink.writer.commit(&claimed, &unit).await.unwrap(), done(1));
+        assert_eq!(place.ids().await, [1, 2, 77, 1000]);
+    }
+}
+
 #[tokio::test]
 async fn two_pipelines_share_a_folder() {
     let place = Place::folder();

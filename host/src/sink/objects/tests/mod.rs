@@ -1,8 +1,10 @@
 mod archive;
 mod faults;
 mod formats;
+mod letters;
 mod log;
 mod objects;
+mod provenance;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,18 +16,18 @@ use ::object_store::path::Path;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::ObjectsSink;
 use super::store::Store as ObjectsStore;
+use super::{ObjectsSink, ObjectsSinkConfig, RowFormat};
 use crate::connect::{CommitOutcome, Sink, SinkContext, Stored, Writer};
 use crate::ledger::Claim;
-use crate::objects::ObjectRoot;
-use crate::pipeline::config::{ObjectsSinkConfig, RowFormat, S3Config, Size};
+use crate::objects::{ObjectRoot, S3Config};
 use crate::record::json::{JsonRow, batch};
 use crate::record::{
     Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, Rows, Unit,
     UnitPart,
 };
 use crate::sink::conformance::{self, Opened, Opening, PINS, Store, conformance_tests};
+use crate::written::Size;
 
 /// What a sink writes to: a folder, or a store that behaves as a bucket does.
 #[derive(Clone)]
@@ -152,6 +154,7 @@ fn config() -> ObjectsSinkConfig {
         format: RowFormat::Ndjson,
         compression: None,
         partition_by: Vec::new(),
+        provenance: None,
         row_group_rows: 1000,
         object_size: Size::mib(1),
     }

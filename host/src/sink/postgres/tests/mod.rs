@@ -11,14 +11,14 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use self::server::{SHARED, Server};
-use super::PostgresSink;
+use super::{DatabaseUrl, NulCharacters, PostgresSink, PostgresSinkConfig};
 use crate::connect::Sink;
-use crate::pipeline::config::{DatabaseUrl, Duration, NulCharacters, PostgresSinkConfig};
 use crate::record::{Field, Kind};
 use crate::sink::conformance::{
     LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, conformance_tests, context,
     fields, stored, upsert_tests,
 };
+use crate::written::Duration;
 
 /// A database of its own.
 struct TestDatabase {

@@ -1,7 +1,8 @@
 //! The table: made, completed, checked.
 
 use super::*;
-use crate::record::{ConnectorError, ErrorClass};
+use crate::record::{ConnectorError, ErrorClass, Position};
+use crate::sink::conformance::Change;
 
 const FIELDS: [(&str, Kind); 2] = [("id", Kind::Integer), ("a \"word\"", Kind::Text)];
 
@@ -77,6 +78,7 @@ async fn a_table_is_made_as_it_is_told_to_be_typed() {
     assert!(error.to_string().ends_with("there is no table t"), "{error}");
     let expected = "CREATE TABLE \"t\" (\n    \"id\" bigint NOT NULL,\n    \"a \"\"word\"\"\" text,\n    \
                     \"_pinhost_lane\" text,\n    \"_pinhost_position\" text,\n    \
+                    \"_pinhost_generation\" text,\n    \
                     \"_pinhost_version\" bytea,\n    PRIMARY KEY (\"id\")\n);";
     assert_eq!(ddl(&error), expected);
     // Typed as told, all is well.
@@ -253,4 +255,36 @@ async fn names_are_names_whatever_they_hold() {
     assert_eq!(database.query("SELECT count(*) AS v FROM y").await, ["0"]);
     let error = refused(&not_made(database.config("t")), &[("id", Kind::Integer)]).await;
     assert!(error.to_string().ends_with("there is no table t"), "T is another one: {error}");
+}
+
+/// Issue 25, A9: two names were two targets for versions and locks, and a deleted row came back.
+#[tokio::test]
+async fn a_table_is_one_target_however_it_is_written() {
+    let database = TestDatabase::new().await;
+    let written =
+        |table: &str| PostgresSinkConfig { key: vec!["id".to_owned()], ..database.config(table) };
+    let short = opened(&written("t"), &columns(&FIELDS)).await;
+    let long = opened(&written("public.t"), &columns(&FIELDS)).await;
+    let mut one = LaneWriter::new(&short, "1").await;
+    // The same pipeline under the other name is no other target.
+    let mut other = LaneWriter::new(&long, "2").await;
+    one.write(&[(r#"{"id": 1, "a \"word\"": "old"}"#, Some(10))]).await;
+    one.change(&[(Change::Delete(r#"{"id": 1}"#), Some(30))]).await;
+    let late = other.write(&[(r#"{"id": 1, "a \"word\"": "late"}"#, Some(20))]).await;
+    assert_eq!(late, stored(0, 1, &[]), "what was deleted does not come back");
+    assert!(database.query("SELECT id AS v FROM t").await.is_empty());
+    assert_eq!(short.claims.pipelines().await.unwrap(), ["test"]);
+    let targets = "SELECT DISTINCT target AS v FROM pinhost.position";
+    assert_eq!(database.query(targets).await, ["public.t"]);
+
+    // What an older pinhost has stored is found again.
+    for table in ["position", "version", "lineage"] {
+        database.execute(&format!("UPDATE pinhost.{table} SET target = 't'")).await;
+    }
+    let again = opened(&written("t"), &columns(&FIELDS)).await;
+    assert_eq!(again.claims.pipelines().await.unwrap(), ["test"]);
+    let late = LaneWriter::new(&again, "2").await;
+    assert_eq!(late.claim.position, Position::number(1));
+    let versions = "SELECT DISTINCT target AS v FROM pinhost.version";
+    assert_eq!(database.query(versions).await, ["public.t"]);
 }

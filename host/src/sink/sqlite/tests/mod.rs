@@ -9,15 +9,15 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
-use super::SqliteSink;
+use super::{SqliteSink, SqliteSinkConfig};
 use crate::connect::{CommitOutcome, Sink, SinkContext};
-use crate::ledger::Claim;
-use crate::pipeline::config::{Duration, SqliteSinkConfig};
+use crate::written::Duration;
 use crate::record::{Field, Kind, Lane, Position, UnitPart};
 use crate::sink::conformance::{
     LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, conformance_tests, context,
     fields, stored, upsert_tests,
 };
+use crate::written::Duration;
 
 /// A folder with one database.
 struct TestFile {

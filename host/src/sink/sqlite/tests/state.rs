@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::ledger::DeadLetterFilter;
-use crate::record::{DeadLetter, ErrorClass};
+use crate::record::{DeadLetter, Digest, ErrorClass, Unit};
 use crate::sink::conformance::PINS;
-use crate::sink::sqlite::commit::settle;
-use crate::sink::sqlite::error::SqliteFault;
 use crate::sink::sqlite::state::migrate;
 
 const FIELDS: [(&str, Kind); 1] = [("id", Kind::Integer)];
@@ -184,26 +182,31 @@ async fn a_commit_that_is_given_up_commits_all_or_nothing() {
     assert_eq!(position % 3000, 0);
 }
 
+/// Issue 25, B12: it came back as fenced, and the lane stood by for a minute.
 #[tokio::test]
-async fn a_lost_answer_is_looked_up() {
+async fn a_unit_whose_answer_stays_lost_is_done_once_it_is_offered_again() {
     let file = TestFile::new();
     let sink = sink(&file);
     let store = Arc::clone(&sink.store);
     let sink = Opened::of(sink, columns(&FIELDS)).await;
     let mut writer = LaneWriter::new(&sink, "a").await;
-    let claim = writer.claim.clone();
-    let unit = writer.unit(&[(r#"{"id": 1}"#, None)]);
-    let settled = async |claim: &Claim| {
-        let mut lease = store.database.session().await.unwrap();
-        let session = lease.session();
-        let answer = stored(1, 0, &[]);
-        settle(session, &store.own_lanes(), claim, &unit, SqliteFault::NoPath, answer).await
-    };
-    assert!(matches!(settled(&claim).await, Err(SqliteFault::NoPath)), "it did not happen");
+    let (claim, unit) = (writer.claim.clone(), writer.unit(&[(r#"{"id": 1}"#, None)]));
+    let answer = stored(1, 0, &[]);
+
+    store.state.note_unsettled(&claim, &unit, answer.clone());
     writer.write_rows(&[r#"{"id": 1}"#]).await;
-    assert_eq!(settled(&claim).await.unwrap(), CommitOutcome::Done(stored(1, 0, &[])));
-    LaneWriter::new(&sink, "a").await;
-    assert_eq!(settled(&claim).await.unwrap(), CommitOutcome::Fenced);
+    let other = Unit { generation: Digest::of(b"another"), ..unit.clone() };
+    assert_eq!(sink.writer.commit(&claim, &other).await.unwrap(), CommitOutcome::Fenced);
+
+    store.state.note_unsettled(&claim, &unit, answer.clone());
+    let again = sink.writer.commit(&claim, &unit).await.unwrap();
+    assert_eq!(again, CommitOutcome::Done(answer.clone()));
+    assert_eq!(file.query("SELECT id AS v FROM t").await, ["1"]);
+
+    store.state.note_unsettled(&claim, &unit, answer);
+    let next = LaneWriter::new(&sink, "a").await.claim;
+    assert_eq!(sink.writer.commit(&claim, &unit).await.unwrap(), CommitOutcome::Fenced);
+    assert_eq!(next.position, unit.to);
 }
 
 #[tokio::test]

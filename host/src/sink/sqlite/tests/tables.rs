@@ -60,6 +60,7 @@ async fn a_table_is_made_as_it_is_told_to_be_typed() {
     assert!(error.to_string().ends_with("there is no table t"), "{error}");
     let expected = "CREATE TABLE \"t\" (\n    \"id\" INTEGER NOT NULL,\n    \"a \"\"word\"\"\" TEXT,\n    \
                     \"_pinhost_lane\" TEXT,\n    \"_pinhost_position\" TEXT,\n    \
+                    \"_pinhost_generation\" TEXT,\n    \
                     \"_pinhost_version\" BLOB,\n    PRIMARY KEY (\"id\")\n);";
     assert_eq!(ddl(&error), expected);
 

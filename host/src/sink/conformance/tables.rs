@@ -1,0 +1,59 @@
+//! What is asked of a database, beside its tables.
+
+use std::sync::Arc;
+
+use super::upserts::KEYED;
+use super::{LaneWriter, TableStore};
+use crate::connect::CommitOutcome;
+use crate::ledger::DeadLetterFilter;
+use crate::record::{ArchivedPlace, Digest, Generation, Kind, Lane, Past, PluginBytes, Position};
+
+const FIELDS: [(&str, Kind); 2] = [("id", Kind::Integer), ("word", Kind::Text)];
+
+/// Issue 25, C5: lineage named a generation that was not kept.
+pub(crate) async fn what_a_fail_over_lost_is_stored_again<S: TableStore>() {
+    let store = S::make().await;
+    let sink = store.upsert(KEYED, &FIELDS).await;
+    let digest = Digest::of(b"test");
+    let bytes: Arc<[u8]> = Arc::from(*b"\0asm");
+    let plugin = PluginBytes { name: "tags".to_owned(), digest: Digest::of(&bytes), bytes };
+    let generation = Generation { digest, resolved: "{}".into(), plugins: vec![plugin] };
+    sink.archive.keep(&generation).await.unwrap();
+    let mut writer = LaneWriter::new(&sink, "a").await;
+    writer.write_rows(&[r#"{"id": 1}"#]).await;
+
+    let table = |name| S::VERSIONS.replace("version", name);
+    for name in ["generation", "plugin", "lineage"] {
+        store.execute(&format!("DELETE FROM {}", table(name))).await;
+    }
+    store.execute(&format!("UPDATE {} SET position = '0'", table("position"))).await;
+    assert!(sink.archive.generation(digest).await.unwrap().is_none());
+
+    let claim = sink.claims.claim(&Lane::new("a"), Position::number(0)).await.unwrap();
+    assert_eq!(claim.position, Position::number(0), "the commit is lost");
+    let kept = sink.archive.generation(digest).await.unwrap().expect("it is kept again");
+    assert_eq!(*kept.plugins[0].bytes, *b"\0asm");
+
+    // A lane that is where it was has lost nothing.
+    store.execute(&format!("DELETE FROM {}", table("generation"))).await;
+    sink.claims.claim(&Lane::new("a"), Position::number(0)).await.unwrap();
+    assert!(sink.archive.generation(digest).await.unwrap().is_none());
+}
+
+/// Issue 25, B8: a replay of an archive that holds a record twice could not end.
+pub(crate) async fn a_record_that_dies_twice_in_a_unit_is_one_letter<S: TableStore>() {
+    let store = S::make().await;
+    let sink = store.upsert(KEYED, &FIELDS).await;
+    let writer = LaneWriter::new(&sink, "replay").await;
+    let null = (r#"{"id": null}"#, None);
+    let mut unit = writer.unit(&[null, null, null]);
+    let place = |at| ArchivedPlace { at: Position::number(at), next: Position::number(at + 1) };
+    let places = vec![place(7), place(8), place(7)];
+    let raw = Arc::get_mut(&mut unit.parts[0].raw).unwrap();
+    raw.past = Some(Past::Archived { lane: Some(Lane::new("pins")), places });
+    let outcome = sink.writer.commit(&writer.claim, &unit).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Done(_)), "{outcome:?}");
+    let letters = sink.letters.list(&DeadLetterFilter::default()).await.unwrap();
+    let found: Vec<_> = letters.iter().map(|letter| (&*letter.id, letter.attempts)).collect();
+    assert_eq!(found, [("pins:7", 2), ("pins:8", 1)]);
+}

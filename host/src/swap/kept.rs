@@ -6,7 +6,6 @@ use super::known::known;
 use crate::connect::SinkContext;
 use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, Digest, Generation};
-use crate::sink;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeptGenerationError {
@@ -31,7 +30,7 @@ pub async fn kept_generation(
         replaces: false,
         replay_into: None,
     };
-    let sink = sink::open(&pipeline.sink, context).await?;
+    let sink = pipeline.sink.open(context).await?;
     let archive = &*sink.ledger().archive;
     let known = known(archive, Vec::new()).await?;
     let all = || known.iter().map(|known| known.generation.as_str());

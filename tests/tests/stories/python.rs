@@ -17,7 +17,9 @@ fn invariant_6_holds_in_a_process_of_somebody_else() {
 
 #[test]
 fn spark_cleans_batches_and_streams() {
-    Environment::Data.tests(&["test_spark.py"], [("PINHOST_POSTGRES", services::postgres())]);
+    let turn = services::turn();
+    let database = turn.postgres();
+    Environment::Data.tests(&["test_spark.py"], [("PINHOST_POSTGRES", database.said("PG_URL"))]);
 }
 
 #[test]

@@ -48,7 +48,7 @@ def operator(home):
     return operator
 
 
-def pipeline(folder, count=200):
+def pipeline(folder, count=1000):
     (folder / "a.yaml").write_text(
         f"name: a\nsource: {{ generate: {{ profile: pin, count: {count} }} }}\nrule: {PIN}\n"
         "sink: { sqlite: { path: a.db, table: pin, key: [ind] } }\n"
@@ -59,8 +59,8 @@ def pipeline(folder, count=200):
 def test_a_run_gives_its_summary(operator, tmp_path):
     ran = operator("run", "a.yaml", cwd=str(pipeline(tmp_path))).execute({})
     (summary,) = ran["pipelines"]
-    assert (ran["exit_code"], summary["pipeline"], summary["records"]) == (0, "a", 200)
-    assert summary["rows"] + summary["superseded"] + summary["dead_letters"] == 200
+    assert (ran["exit_code"], summary["pipeline"], summary["records"]) == (0, "a", 1000)
+    assert summary["rows"] + summary["superseded"] + summary["dead_letters"] == 1000
     checked = operator("check", "--json", "a.yaml", cwd=str(tmp_path)).execute({})
     assert isinstance(checked["result"], (dict, list))
 

@@ -133,7 +133,7 @@ async fn replay(
     let signalled = drain_on_signal(drain.clone())?;
     let is_undated = !plan.is_archive()
         && !args.overwrite
-        && pipeline.sink.upsert().is_some_and(|upsert| upsert.newest.is_none());
+        && pipeline.sink.facts().upsert.is_some_and(|upsert| upsert.newest.is_none());
     let running = Running { pipeline: Arc::new(pipeline), stats: Arc::default() };
     let run = PipelineRun {
         pipeline: Arc::clone(&running.pipeline),

@@ -14,6 +14,7 @@ mod encode;
 mod error;
 mod kind;
 mod ledger;
+mod name;
 mod session;
 mod state;
 mod table;

@@ -28,15 +28,16 @@ const ORDER: [&str; 17] = [
     "cli",
 ];
 
-/// What is still to be mended: traits of sources stand with the sources, and figures name what they are of.
+/// What is still to be mended: traits of sources stand with the sources, and figures name what they
+/// are of.
 const UPWARDS: [&str; 3] = [
     "connect/source_kind.rs looks into source",
     "observe/server.rs looks into run",
     "observe/stats.rs looks into run",
 ];
 
-/// Who uses a connector as a tool, whatever the pipeline's own source and sink are: `pipe` reads stdin and
-/// writes stdout, `replay` and `diff` read archives.
+/// Who uses a connector as a tool, whatever the pipeline's own source and sink are: `pipe` reads
+/// stdin and writes stdout, `replay` and `diff` read archives.
 const USERS: [&str; 9] = [
     "cli/dead_letters.rs",
     "cli/diff/history.rs",

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use glob::Pattern;
+use object_store::path::Path;
 
 pub use self::config::{Changed, ObjectsSourceConfig};
 pub use self::error::{Lift, ObjectsSourceError};
@@ -96,6 +97,7 @@ impl ObjectsSource {
             matching.map_err(|cause| ObjectsSourceError::Match { pattern: pattern.clone(), cause })
         };
         let shelf = Shelf {
+            archive: Self::archive(&root, config).await?,
             root,
             url: config.url.clone(),
             matching: config.matching.as_ref().map(pattern).transpose()?,
@@ -107,6 +109,24 @@ impl ObjectsSource {
         };
         shelf.is_file().await?;
         Ok(shelf)
+    }
+
+    /// Where the archive begins that the objects are a part of.
+    async fn archive(
+        root: &ObjectRoot,
+        config: &ObjectsSourceConfig,
+    ) -> Result<Option<Path>, ObjectsSourceError> {
+        let Some(archive) = &config.archive else { return Ok(None) };
+        let opened = ObjectRoot::open(archive, &config.s3).await?;
+        let bucket = |url: &str| {
+            let (kind, place) = url.split_once("://")?;
+            Some((kind.to_owned(), place.split('/').next()?.to_owned()))
+        };
+        if bucket(archive) != bucket(&config.url) || !root.root.prefix_matches(&opened.root) {
+            let (url, archive) = (config.url.clone(), archive.clone());
+            return Err(ObjectsSourceError::Elsewhere { url, archive });
+        }
+        Ok(Some(opened.root))
     }
 
     fn identity_of(shelf: &Shelf) -> SourceId {

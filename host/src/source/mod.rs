@@ -8,6 +8,7 @@ pub mod frame;
 pub mod generate;
 mod inflate;
 pub mod kafka;
+pub mod members;
 pub mod objects;
 pub mod stdin;
 

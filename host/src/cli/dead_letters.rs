@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::output::{FAINT, STRONG};
 use super::which::Which;
 use super::{CliError, Exit, output, sinks, threads};
-use crate::connect::Sink;
+use crate::connect::{Sink, Stored};
 use crate::ledger::{DeadLetterFilter, DeadLetterState, Ledger, Letters, StoredDeadLetter};
 use crate::pipeline::Pipeline;
 use crate::record::RawFault;
@@ -320,7 +320,9 @@ fn retry_all(
             tried += letters.len();
         }
         tell(tried, &retried);
-        parts.told()
+        parts.told()?;
+        let is_of_use = retried.stored != Stored::default() || retried.dropped > 0;
+        Ok(if tried == 0 || is_of_use { Exit::Done } else { Exit::Failed })
     })
 }
 

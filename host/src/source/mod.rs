@@ -60,12 +60,6 @@ pub trait Source: Debug + Send + Sync {
     /// dropped while it waits, and called again: nothing is left out.
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError>;
 
-    /// Whether somebody outside says whose each lane is, as a consumer group does. A lane that another
-    /// process claimed is then claimed again for as long as it is said to be ours.
-    fn has_group(&self) -> bool {
-        false
-    }
-
     /// Where a lane starts that was not there when the pipeline first ran, or that starts at its beginning.
     async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError>;
 

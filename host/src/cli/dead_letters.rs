@@ -8,15 +8,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::output::{FAINT, STRONG};
 use super::which::Which;
 use super::{CliError, Exit, output, sinks, threads};
-use crate::connect::Sink;
-use crate::ledger::{DeadLetterFilter, DeadLetterState, Letters, StoredDeadLetter};
+use crate::connect::{Sink, Stored};
+use crate::ledger::{DeadLetterFilter, DeadLetterState, Ledger, Letters, StoredDeadLetter};
 use crate::pipeline::Pipeline;
 use crate::record::RawFault;
 use crate::run::{Live, Retried, retry};
+use crate::source::objects::{ObjectNames, ObjectRecord};
 
 #[derive(Debug, Args)]
 pub(super) struct DeadLettersArgs {
@@ -74,12 +76,34 @@ pub(super) fn run(args: &DeadLettersArgs) -> Result<Exit, CliError> {
     }
 }
 
-fn found(
-    pipeline: &Pipeline,
-    filter: &DeadLetterFilter,
-) -> Result<Vec<StoredDeadLetter>, CliError> {
+/// A dead letter, and the object that its record stands in.
+#[derive(Debug, Serialize)]
+struct NamedLetter {
+    #[serde(flatten)]
+    letter: StoredDeadLetter,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<ObjectRecord>,
+}
+
+async fn named(
+    ledger: &Ledger,
+    names: &mut ObjectNames,
+    letters: Vec<StoredDeadLetter>,
+) -> Result<Vec<NamedLetter>, CliError> {
+    let mut named = Vec::with_capacity(letters.len());
+    for letter in letters {
+        let object = names.of(&*ledger.archive, &letter.lane, letter.position).await;
+        named.push(NamedLetter { object: object.map_err(sinks::told)?, letter });
+    }
+    Ok(named)
+}
+
+fn found(pipeline: &Pipeline, filter: &DeadLetterFilter) -> Result<Vec<NamedLetter>, CliError> {
     sinks::small_runtime()?.block_on(async {
-        sinks::open(pipeline).await?.ledger().letters.list(filter).await.map_err(sinks::told)
+        let sink = sinks::open(pipeline).await?;
+        let ledger = sink.ledger();
+        let letters = ledger.letters.list(filter).await.map_err(sinks::told)?;
+        named(ledger, &mut ObjectNames::default(), letters).await
     })
 }
 
@@ -97,7 +121,7 @@ fn list(pipeline: &Pipeline, all: bool, limit: u64, as_json: bool) -> Result<Exi
     } else if letters.is_empty() {
         output::talk(format!("{} has no dead letters", pipeline.name));
     } else {
-        let rows = letters.iter().map(|letter| {
+        let rows = letters.iter().map(|NamedLetter { letter, .. }| {
             let step = letter.step.clone().unwrap_or_default();
             [letter.id.clone(), step, letter.reason.clone(), first_chars(letter)]
         });
@@ -127,7 +151,8 @@ fn visible(char: char) -> char {
 
 fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
     let filter = DeadLetterFilter { ids: vec![id.to_owned()], ..DeadLetterFilter::default() };
-    let Some(letter) = found(pipeline, &filter)?.into_iter().next() else {
+    let found = found(pipeline, &filter)?.into_iter().next();
+    let Some(NamedLetter { letter, object }) = found else {
         return Err(no_such_letter(pipeline, id));
     };
     let age = SystemTime::now().duration_since(letter.time).unwrap_or_default();
@@ -137,6 +162,7 @@ fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
         ["step".to_owned(), letter.step.clone().unwrap_or_default()],
         ["lane".to_owned(), letter.lane.to_string()],
         ["position".to_owned(), letter.position.to_string()],
+        ["object".to_owned(), object.map_or_else(String::new, |object| object.to_string())],
         ["generation".to_owned(), letter.generation.short()],
         ["since".to_owned(), output::age(age)],
         ["attempts".to_owned(), letter.attempts.to_string()],
@@ -195,16 +221,18 @@ fn export(pipeline: &Pipeline, to: Option<&Path>) -> Result<Exit, CliError> {
     let filter =
         DeadLetterFilter { state: Some(DeadLetterState::Dead), ..DeadLetterFilter::default() };
     let exported = sinks::small_runtime()?.block_on(async {
-        let mut pages = Pages::new(&sinks::open(pipeline).await?, filter);
+        let sink = sinks::open(pipeline).await?;
+        let mut names = ObjectNames::default();
+        let mut pages = Pages::new(&sink, filter);
         let mut page = pages.next().await?;
         // The sink has answered: what the file held before may go.
         let mut out = Output::create(to)?;
         let mut exported = 0;
         while let Some(letters) = page {
-            for letter in &letters {
-                out.put(letter)?;
-            }
             exported += letters.len();
+            for letter in named(sink.ledger(), &mut names, letters).await? {
+                out.put(&letter)?;
+            }
             page = pages.next().await?;
         }
         out.close()?;
@@ -227,7 +255,7 @@ impl<'a> Output<'a> {
         Ok(Self::File { path, file: BufWriter::new(file) })
     }
 
-    fn put(&mut self, letter: &StoredDeadLetter) -> Result<(), CliError> {
+    fn put(&mut self, letter: &NamedLetter) -> Result<(), CliError> {
         match self {
             Self::Stdout => output::data_line(letter),
             Self::File { path, file } => {
@@ -292,7 +320,9 @@ fn retry_all(
             tried += letters.len();
         }
         tell(tried, &retried);
-        parts.told()
+        parts.told()?;
+        let is_of_use = retried.stored != Stored::default() || retried.dropped > 0;
+        Ok(if tried == 0 || is_of_use { Exit::Done } else { Exit::Failed })
     })
 }
 

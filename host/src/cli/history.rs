@@ -15,6 +15,10 @@ pub(super) struct HistoryArgs {
     /// Only objects whose key below the URL matches, like **/*.json.
     #[arg(long = "match", value_name = "GLOB")]
     pub matching: Option<String>,
+    /// The archive that the records are a part of, if that begins above `--from`: its indexes tell
+    /// what they were.
+    #[arg(long, value_name = "URL")]
+    archive: Option<String>,
     /// Only records of this time and later, like 2024-01-31T00:00:00Z: the record's own time in an archive,
     /// elsewhere that of its object.
     #[arg(long, value_name = "TIME")]
@@ -40,6 +44,7 @@ impl HistoryArgs {
                 region: self.region.clone(),
                 ..S3Config::default()
             },
+            archive: self.archive.clone(),
             matching: None,
             compression: Compression::Auto,
             settle: Duration::secs(0),
@@ -49,10 +54,11 @@ impl HistoryArgs {
 
     /// The same of objects that the pipeline itself reads.
     pub fn source_of(&self, objects: ObjectSet, pipeline: &Pipeline) -> ObjectsSourceConfig {
-        let ObjectSet { url, s3, matching, compression, settle } = objects;
+        let ObjectSet { url, s3, archive, matching, compression, settle } = objects;
         ObjectsSourceConfig {
             url,
             s3,
+            archive,
             matching: self.matching.clone().or(matching),
             compression,
             unwrap: pipeline.source.unwrap(),

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use super::run::{by_cause, is_closed};
+use super::run::{by_fault, is_enough};
 use super::signals::drain_on_signal;
 use super::{CliError, Exit, output, threads};
 use crate::connect::{Sink, SinkContext};
 use crate::observe::{Stats, Totals};
 use crate::pipeline::{Document, Pipeline};
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::run::{Halt, PipelineRun, Pool, piped};
+use crate::run::{Halt, Listener, PipelineError, PipelineRun, Pool, piped};
 use crate::sink::stdout::{LetterOutput, StdoutFormat, StdoutSink, StdoutSinkError};
 use crate::source::Source;
 use crate::source::arrow::ArrowSource;
@@ -92,22 +92,24 @@ async fn pipe(args: &PipeArgs, pipeline: Arc<Pipeline>, pool: Pool) -> Result<Ex
     let stats = Arc::new(Stats::default());
     let run = PipelineRun {
         pipeline: Arc::clone(&pipeline),
-        stats: Arc::clone(&stats),
+        listener: Arc::clone(&stats) as Arc<dyn Listener>,
         pool,
         source: None,
         replaces: false,
         until_end: true,
+        has_committed: false,
         drain,
     };
     let piped = run.run_between(source, Arc::clone(&sink) as Arc<dyn Sink>).await;
-    let ended = match piped {
-        Ok(()) => sink.close().await.map_err(Halt::Sink),
-        Err(error) => Err(error.into_cause()),
-    };
-    let exit = match ended {
+    let closed = sink
+        .close()
+        .await
+        .map_err(|error| PipelineError::Fatal { cause: Arc::new(Halt::Sink(error)) });
+    // What came out of a run that ends with an error counts too.
+    let exit = match piped.and(closed) {
         Ok(()) => Ok(signalled.exit().unwrap_or(Exit::Done)),
-        Err(Halt::Sink(error)) if is_closed(&error) => Ok(Exit::Done),
-        Err(halt) => Err(by_cause(&halt, pipeline.name.to_string()).because(&halt)),
+        Err(error) if is_enough(&error) => Ok(Exit::Done),
+        Err(error) => Err(by_fault(&error, pipeline.name.to_string()).because(&error)),
     };
     if let Some(told) = told(&stats.totals(), args.dead_letters.as_deref()) {
         output::talk(told);

@@ -16,7 +16,7 @@ use crate::observe::Progress;
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::Digest;
-use crate::run::PipelineRun;
+use crate::run::{Listener, PipelineRun};
 use crate::source::objects::{
     Meant, MeantRange, Objects, ObjectsSource, ObjectsSourceConfig, ReplayPlan,
 };
@@ -133,15 +133,16 @@ async fn replay(
     let signalled = drain_on_signal(drain.clone())?;
     let is_undated = !plan.is_archive()
         && !args.overwrite
-        && pipeline.sink.upsert().is_some_and(|upsert| upsert.newest.is_none());
+        && pipeline.sink.facts().upsert.is_some_and(|upsert| upsert.newest.is_none());
     let running = Running { pipeline: Arc::new(pipeline), stats: Arc::default() };
     let run = PipelineRun {
         pipeline: Arc::clone(&running.pipeline),
-        stats: Arc::clone(&running.stats),
+        listener: Arc::clone(&running.stats) as Arc<dyn Listener>,
         pool,
         source: Some(Arc::new(source)),
         replaces: args.replace,
         until_end: true,
+        has_committed: false,
         drain: drain.clone(),
     };
     let progress = Progress::of_objects(plan.objects());

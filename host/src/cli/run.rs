@@ -13,11 +13,11 @@ use super::signals::drain_on_signal;
 use super::summary::Summary;
 use super::{CliError, Exit, log, output, threads};
 use crate::connect::Ends;
-use crate::observe::{Observed, Phase, Progress, Server, Stats};
+use crate::observe::{Observed, Progress, Server, Stats};
 use crate::pipeline::Pipeline;
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::record::{ConnectorError, ErrorClass};
-use crate::run::{Halt, PipelineError, PipelineRun, Pool};
+use crate::record::ConnectorError;
+use crate::run::{Halt, Listener, Phase, PipelineError, PipelineRun, Pool};
 use crate::sink::stdout::StdoutSinkError;
 use crate::swap::{self, Control, ControlError, Request};
 
@@ -26,7 +26,9 @@ pub(super) struct RunArgs {
     /// Pipeline files. They run side by side in one process, each for itself.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// End when there is nothing new to read, also where more may come.
+    /// End when everything is read that there is when the run begins, also where more may come. Exit code 1
+    /// if a lane is halted by its records or the rule for limits.halt_time, or if more records died than
+    /// dead_letters.max_ratio allows; 3 if the source or the sink did not answer for as long.
     #[arg(long)]
     until_end: bool,
     /// Serve /metrics, /livez and /readyz on this address, like 127.0.0.1:9090.
@@ -95,11 +97,12 @@ async fn run_all(
     for (number, Running { pipeline, stats }) in running.iter().enumerate() {
         let run = PipelineRun {
             pipeline: Arc::clone(pipeline),
-            stats: Arc::clone(stats),
+            listener: Arc::clone(stats) as Arc<dyn Listener>,
             pool: pool.clone(),
             source: None,
             replaces: false,
             until_end: args.until_end || has_an_end(pipeline),
+            has_committed: false,
             drain: drain.clone(),
         };
         let (requests, asked) = mpsc::channel(1);
@@ -187,7 +190,7 @@ fn count(running: &[Running]) -> Option<u64> {
 
 pub(super) fn told(pipeline: &Pipeline, error: &PipelineError) -> CliError {
     let message = format!("pipeline {}: {error}", pipeline.name);
-    let told = by_cause(error.cause(), message).because(error);
+    let told = by_fault(error, message).because(error);
     match error.help(&pipeline.args()) {
         Some(help) => told.help(help),
         None => told,
@@ -195,22 +198,17 @@ pub(super) fn told(pipeline: &Pipeline, error: &PipelineError) -> CliError {
 }
 
 /// What is outside is for somebody else to mend than what is inside.
-pub(super) fn by_cause(cause: &Halt, message: String) -> CliError {
-    match cause {
-        Halt::Source(error) | Halt::Sink(error) if error.class != ErrorClass::Fatal => {
-            CliError::environment(message)
-        }
-        _ => CliError::failed(message),
-    }
+pub(super) fn by_fault(error: &PipelineError, message: String) -> CliError {
+    if error.is_outside() { CliError::environment(message) } else { CliError::failed(message) }
 }
 
 /// A reader of the standard output that has seen enough is no error.
-fn is_enough(error: &PipelineError) -> bool {
-    matches!(error.cause(), Halt::Sink(error) if is_closed(error))
+pub(super) fn is_enough(error: &PipelineError) -> bool {
+    matches!(error.cause(), Some(Halt::Sink(error)) if is_closed(error))
 }
 
 /// Its reader has seen enough.
-pub(super) fn is_closed(error: &ConnectorError) -> bool {
+fn is_closed(error: &ConnectorError) -> bool {
     matches!(error.cause(), Some(StdoutSinkError::Closed))
 }
 

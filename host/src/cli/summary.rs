@@ -5,7 +5,9 @@ use std::fmt::{self, Write as _};
 use super::log;
 use super::output::{self, BAD, FAINT, GOOD, STRONG};
 use super::run::Running;
-use crate::observe::{LaneHealth, Totals};
+use crate::observe::Totals;
+use crate::record::Lane;
+use crate::run::LaneHealth;
 
 /// Reasons and tallies that are shown; the metrics have all.
 const LINES_MAX: usize = 10;
@@ -50,6 +52,9 @@ impl<'a> Summary<'a> {
         let Running { pipeline, stats } = self.running;
         let totals = stats.totals();
         let NotStored { superseded, undated } = self.not_stored(&totals);
+        for (lane, reason, help) in halted(&totals) {
+            tracing::error!(pipeline = %pipeline.name, lane = %lane, help, "the lane is halted: {reason}");
+        }
         tracing::info!(
             pipeline = %pipeline.name,
             records = totals.records,
@@ -77,6 +82,9 @@ impl fmt::Display for Summary<'_> {
         let Running { pipeline, stats } = self.running;
         let totals = stats.totals();
         writeln!(f, "\n{STRONG}{}{STRONG:#}  {}", pipeline.name, self.how(&totals))?;
+        for (lane, reason, _) in halted(&totals) {
+            writeln!(f, "\n  {BAD}halted:{BAD:#} {lane}: {reason}")?;
+        }
         if totals.records == 0 {
             return self.nothing(f, &totals);
         }
@@ -178,6 +186,16 @@ impl Summary<'_> {
         let rows = next.into_iter().map(|(command, what)| [command, what.to_owned()]);
         write!(f, "\n{STRONG}next{STRONG:#}\n{}", output::lines(&output::unwrapped(rows), "  "))
     }
+}
+
+/// Lanes that hold their positions, why, and what lifts that.
+fn halted(totals: &Totals) -> impl Iterator<Item = (&Lane, &str, Option<&str>)> {
+    totals.lanes.iter().filter_map(|(lane, status)| match &status.health {
+        LaneHealth::Halted { reason, help, .. } => Some((lane, &**reason, help.as_deref())),
+        LaneHealth::Starting | LaneHealth::Running | LaneHealth::Standby | LaneHealth::Ended => {
+            None
+        }
+    })
 }
 
 fn has_ended(totals: &Totals) -> bool {

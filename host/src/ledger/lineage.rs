@@ -5,6 +5,7 @@ use std::ops::Add;
 use serde::{Deserialize, Serialize};
 
 use crate::objects::as_text;
+use crate::record::provenance::is_name_of;
 use crate::record::{Digest, Lane, Position};
 
 /// A range of a lane that one generation cleaned.
@@ -34,7 +35,10 @@ impl LineageRange {
     /// Whether it is this range whose generation made the row.
     pub fn made(&self, row: &RowOrigin) -> bool {
         let (from, to) = (self.from.place(), self.to.place());
-        self.lane == row.lane && from <= row.place && row.place < to && self.generation.is_some()
+        is_name_of(row.lane.name(), self.lane.name())
+            && from <= row.place
+            && row.place < to
+            && self.generation.is_some()
     }
 }
 

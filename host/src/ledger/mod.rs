@@ -10,6 +10,7 @@ pub(crate) mod letter;
 mod lineage;
 mod members;
 pub mod model;
+mod share;
 pub(crate) mod sql;
 mod verdict;
 
@@ -24,6 +25,7 @@ pub use self::lane::{Claim, FirstRun, LaneState};
 pub use self::letter::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 pub use self::lineage::{LineageRange, LineageSums, RowOrigin};
 pub use self::members::{Member, Members};
+pub use self::share::{Pace, Roster, Shift, share};
 pub use self::verdict::{Judgement, Verdict, VerdictError, judgement_of};
 use crate::record::{ConnectorError, Digest, Generation, Lane, Position};
 

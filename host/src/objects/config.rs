@@ -13,6 +13,8 @@ pub struct ObjectSet {
     /// A folder, a file, or `s3://bucket/prefix`.
     pub url: String,
     pub s3: S3Config,
+    /// The archive that they are a part of, if that begins above the URL.
+    pub archive: Option<String>,
     /// Only those whose key below the URL matches.
     pub matching: Option<String>,
     pub compression: Compression,

@@ -6,4 +6,4 @@ mod stats;
 
 pub use progress::Progress;
 pub use server::{ObserveError, Observed, Server};
-pub use stats::{LaneHealth, LaneStatus, Phase, Stats, SwapResult, Totals, UnitFigures};
+pub use stats::{LaneStatus, Stats, Totals};

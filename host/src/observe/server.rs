@@ -26,7 +26,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{LaneHealth, Phase, Stats, Totals};
+use super::{Stats, Totals};
+use crate::run::{LaneHealth, Phase};
 
 /// Scrapers and probes need a handful.
 const CONNECTIONS_MAX: usize = 64;
@@ -240,19 +241,20 @@ impl fmt::Display for Server {
 #[cfg(test)]
 mod tests {
     use crate::connect::Stored;
-    use crate::observe::UnitFigures;
     use crate::record::{Lane, Position};
+    use crate::run::{Listener as _, News, UnitFigures};
 
     use super::*;
 
     #[test]
     fn figures_are_shown_as_prometheus_reads_them() {
         let stats = Arc::new(Stats::default());
-        let mut unit = UnitFigures { records: 10, ..UnitFigures::default() };
-        unit.dead_letters.insert("field \"n\" is\nodd".to_owned(), 2);
-        unit.tallies.insert(("tags".to_owned(), "repeats dropped".to_owned()), 3);
+        let mut figures = UnitFigures { records: 10, ..UnitFigures::default() };
+        figures.dead_letters.insert("field \"n\" is\nodd".to_owned(), 2);
+        figures.tallies.insert(("tags".to_owned(), "repeats dropped".to_owned()), 3);
         let stored = Stored { rows: 8, ..Stored::default() };
-        stats.committed(&Lane::new("a/0"), Position::number(10), unit, &stored);
+        let (lane, to) = (Lane::new("a/0"), Position::number(10));
+        stats.hear(News::Committed { lane, to, figures, stored });
         let shown = render(&[Observed { pipeline: "pins".into(), stats }]);
         for line in [
             "pinhost_records_total{pipeline=\"pins\"} 10",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::connect::Stored;
 use crate::record::{Digest, Lane, Position};
-use crate::run::Example;
+use crate::run::{Example, LaneHealth, Listener, News, Phase, SwapResult, UnitFigures};
 
 #[derive(Debug)]
 pub struct Stats {
@@ -39,69 +39,12 @@ pub struct Totals {
     pub swaps: BTreeMap<SwapResult, u64>,
 }
 
-/// How it ended that another generation was to take over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SwapResult {
-    TookOver,
-    Refused,
-    RolledBack,
-}
-
-impl SwapResult {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TookOver => "took_over",
-            Self::Refused => "refused",
-            Self::RolledBack => "rolled_back",
-        }
-    }
-}
-
-/// How far a pipeline has come, of which no lane may be known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Phase {
-    /// Its source or its sink is not reached yet.
-    #[default]
-    Starting,
-    Running,
-    /// It ended with an error; other pipelines of the process may go on.
-    Failed,
-}
-
 #[derive(Debug, Clone)]
 pub struct LaneStatus {
     pub health: LaneHealth,
     /// Where the lane stood when it was claimed.
     pub claimed_at: Option<Position>,
     pub position: Option<Position>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LaneHealth {
-    Starting,
-    Running,
-    /// Another process has it.
-    Standby,
-    /// It holds its position until somebody mends what the reason says.
-    Halted {
-        reason: String,
-        help: Option<String>,
-        since: Instant,
-    },
-    /// There is nothing more to read.
-    Ended,
-}
-
-/// What became of a unit, beside what its sink says.
-#[derive(Debug, Clone, Default)]
-pub struct UnitFigures {
-    pub records: u64,
-    pub bytes: u64,
-    pub dropped: BTreeMap<String, u64>,
-    pub dead_letters: BTreeMap<String, u64>,
-    pub tallies: BTreeMap<(String, String), u64>,
-    pub cleaning: Duration,
-    pub examples: Vec<Example>,
 }
 
 /// Reasons of one pipeline that are told apart; a plugin that makes up new ones for each row must not fill
@@ -124,20 +67,11 @@ impl Stats {
         self.began.elapsed()
     }
 
-    pub fn has_committed(&self) -> bool {
-        self.lock().units > 0
-    }
-
     pub fn phase(&self, phase: Phase) {
         self.lock().phase = phase;
     }
 
-    /// How far a lane has come.
-    pub fn position(&self, lane: &Lane) -> Option<Position> {
-        self.lock().lanes.get(lane)?.position
-    }
-
-    pub fn committed(&self, lane: &Lane, to: Position, unit: UnitFigures, stored: &Stored) {
+    fn committed(&self, lane: &Lane, to: Position, unit: UnitFigures, stored: &Stored) {
         let mut totals = self.lock();
         totals.records += unit.records;
         totals.bytes += unit.bytes;
@@ -168,46 +102,42 @@ impl Stats {
         status.health = LaneHealth::Running;
     }
 
-    /// What cleans from now on.
-    pub fn generation(&self, live: Digest) {
-        self.lock().generation = Some(live);
-    }
-
-    pub fn swapped(&self, result: SwapResult, live: Digest) {
-        let mut totals = self.lock();
-        *totals.swaps.entry(result).or_default() += 1;
-        totals.generation = Some(live);
-    }
-
-    pub fn claimed(&self, lane: &Lane, at: Position) {
+    fn claimed(&self, lane: &Lane, at: Position) {
         let mut totals = self.lock();
         let status = totals.lane(lane);
         status.claimed_at.get_or_insert(at);
         status.position = Some(at);
-        status.health = LaneHealth::Running;
-    }
-
-    pub fn health(&self, lane: &Lane, health: LaneHealth) {
-        let mut totals = self.lock();
-        let status = totals.lane(lane);
-        match (&status.health, &health) {
-            // It is halted since it was halted first.
-            (LaneHealth::Halted { since, .. }, LaneHealth::Halted { reason, help, .. }) => {
-                let (reason, help, since) = (reason.clone(), help.clone(), *since);
-                status.health = LaneHealth::Halted { reason, help, since };
-            }
-            _ => status.health = health,
+        // One that is halted is only tried.
+        if !matches!(status.health, LaneHealth::Halted { .. }) {
+            status.health = LaneHealth::Running;
         }
-    }
-
-    /// The lane is another process's now.
-    pub fn gone(&self, lane: &Lane) {
-        self.lock().lanes.remove(lane);
     }
 
     /// Nothing panics while it holds the lock but an assertion of ours; figures are worth showing then too.
     fn lock(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener for Stats {
+    fn hear(&self, news: News) {
+        match news {
+            News::Phase(phase) => self.phase(phase),
+            News::Claimed { lane, at } => self.claimed(&lane, at),
+            News::Committed { lane, to, figures, stored } => {
+                self.committed(&lane, to, figures, &stored);
+            }
+            News::Health { lane, health } => self.lock().lane(&lane).health = health,
+            News::Gone(lane) => {
+                self.lock().lanes.remove(&lane);
+            }
+            News::Generation(live) => self.lock().generation = Some(live),
+            News::Swapped { result, live } => {
+                let mut totals = self.lock();
+                *totals.swaps.entry(result).or_default() += 1;
+                totals.generation = Some(live);
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What names the bytes of a plugin, or a generation, for ever.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {

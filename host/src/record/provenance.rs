@@ -37,6 +37,11 @@ impl LaneSources {
         Self(sources)
     }
 
+    /// Whether the sources of these positions are among them.
+    pub fn hold(&self, positions: &[Position]) -> bool {
+        positions.iter().filter_map(source_of).all(|source| self.0.contains(&source))
+    }
+
     /// A lane as rows name it: `pins/pin/0`, and `pins/pin/0#2` for the second source of that name. A
     /// source that the lane was never read from is named by the beginning of its id.
     pub fn lane_name(&self, pipeline: &str, lane: &str, position: &Position) -> String {
@@ -51,8 +56,15 @@ impl LaneSources {
 }
 
 /// What tells a source from another one of the same name.
-fn source_of(position: &Position) -> Option<Uuid> {
+pub fn source_of(position: &Position) -> Option<Uuid> {
     position.mark().map(|mark| mark.of)
+}
+
+/// Whether this is how rows name a lane, of whichever pipeline and source.
+pub fn is_name_of(name: &str, lane: &str) -> bool {
+    let of = |name: &str| name.strip_suffix(lane).is_some_and(|rest| rest.ends_with('/'));
+    // Rows used to have the lane alone.
+    name == lane || of(name) || name.rsplit_once('#').is_some_and(|(name, _)| of(name))
 }
 
 /// A lane under the pipeline that rows name it by.
@@ -64,7 +76,8 @@ pub struct LaneName {
 }
 
 impl LaneName {
-    fn at(&self, position: &Position) -> String {
+    /// As rows name it whose records stand there.
+    pub fn at(&self, position: &Position) -> String {
         self.sources.lane_name(&self.pipeline, &self.lane, position)
     }
 }
@@ -152,6 +165,12 @@ mod tests {
         assert_eq!(name(kafka(8 << 96, 3)), "pins/pin/0#2");
         assert_eq!(name(kafka(0x1a2b_3c4d << 96, 3)), "pins/pin/0#1a2b3c4d");
         assert_eq!(name(Position::number(3)), "pins/pin/0");
+        for name in ["pin/0", "pins/pin/0", "pins/pin/0#2"] {
+            assert!(is_name_of(name, "pin/0"), "{name}");
+        }
+        for name in ["pins/pin/1", "pins/upin/0", "pin/0#2"] {
+            assert!(!is_name_of(name, "pin/0"), "{name}");
+        }
     }
 
     #[test]

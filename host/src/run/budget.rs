@@ -11,7 +11,7 @@ const GRAIN: usize = 1024;
 
 /// Bounds what is on its way, in bytes (invariant 8). Shared by the lanes of a pipeline.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<Inner>);
+pub(crate) struct Budget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -23,7 +23,7 @@ struct Inner {
 
 /// Held until what it stands for is committed or dropped.
 #[derive(Debug)]
-pub(super) struct Held(
+pub(crate) struct Held(
     #[expect(dead_code, reason = "dropping it frees the memory")] OwnedSemaphorePermit,
 );
 
@@ -62,6 +62,12 @@ impl Budget {
         if self.0.waiting.load(Ordering::Acquire) == 0 {
             short.await;
         }
+    }
+
+    /// Whether somebody waits for memory right now.
+    #[cfg(test)]
+    pub(super) fn is_short_now(&self) -> bool {
+        self.0.waiting.load(Ordering::Acquire) > 0
     }
 
     #[cfg(test)]

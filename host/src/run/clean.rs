@@ -41,7 +41,7 @@ enum WithoutValue {
 
 /// A batch, cleaned.
 #[derive(Debug)]
-pub(super) struct CleanedBatch {
+pub(crate) struct CleanedBatch {
     pub part: UnitPart,
     pub tallies: Vec<StepTally>,
     /// How many rows each step dropped.

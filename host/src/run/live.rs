@@ -91,6 +91,25 @@ impl Live {
         }
     }
 
+    /// Passes records on as they came: for tests of what happens around it.
+    #[cfg(test)]
+    pub(crate) fn bare(
+        generation: Digest,
+        (sink, writer): (Arc<dyn Sink>, Arc<dyn Writer>),
+    ) -> Self {
+        Self {
+            rule: None,
+            tombstones: None,
+            unwrap: None,
+            generation,
+            limits: DecodeLimits::default(),
+            sink,
+            writer,
+            examples: Examples::of_batches(0),
+            life: Life::default(),
+        }
+    }
+
     /// The sink does not know it yet.
     #[must_use]
     pub fn to_be_kept(mut self, generation: Generation) -> Self {
@@ -290,7 +309,7 @@ impl Generations {
     }
 
     /// Tells about changes since now.
-    pub(super) fn follow(&self) -> watch::Receiver<Arc<Live>> {
+    pub(crate) fn follow(&self) -> watch::Receiver<Arc<Live>> {
         self.live.subscribe()
     }
 
@@ -351,7 +370,8 @@ impl Generations {
                     }
                 }
             }
-            is_current
+            // Lanes that have some of it at hand hear of it, whether it cleaned last or not.
+            true
         });
         if is_done {
             let at = at.map(|(lane, position)| (lane.clone(), position));
@@ -402,17 +422,8 @@ mod tests {
             replay_into: None,
         };
         let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
-        Live {
-            rule: None,
-            tombstones: None,
-            unwrap: None,
-            generation: Digest::of(name.as_bytes()),
-            limits: DecodeLimits::default(),
-            writer: sink.writer(None, false).now_or_never().unwrap().unwrap(),
-            sink: Arc::new(sink),
-            examples: Examples::of_batches(0),
-            life: Life::default(),
-        }
+        let writer = sink.writer(None, false).now_or_never().unwrap().unwrap();
+        Live::bare(Digest::of(name.as_bytes()), (Arc::new(sink), writer))
     }
 
     fn is_current(generations: &Generations, name: &str) -> bool {

@@ -10,14 +10,18 @@ mod conduct;
 mod cut;
 mod examples;
 mod function;
+mod halt;
 mod lane;
 mod live;
+mod news;
 mod outcome;
 mod patience;
 mod pool;
 mod retry;
 mod ring;
 mod rule_test;
+#[cfg(test)]
+mod simulation;
 mod supervise;
 
 pub use beside::{Beside, BesideError, Compared, Which};
@@ -31,8 +35,9 @@ pub use function::{
     FunctionInput, FunctionReject, FunctionRows, FunctionWorker, JsonColumnFault, RuleFunction,
     piped, restored,
 };
-pub use lane::Halt;
+pub use halt::{CommonReason, CommonReasons, Halt};
 pub use live::{GenerationEvent, Generations, Live};
+pub use news::{LaneHealth, Listener, News, Phase, SwapResult, UnitFigures};
 pub use outcome::{Difference, Named, RowOutcome, kept, rejected, row_differences};
 pub use pool::{Pool, Uncleanable};
 pub use retry::{Retried, retry};

@@ -1,9 +1,11 @@
 //! Cleaning threads: plugins run on threads of their own, one instance of each step on each.
 
+use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::chain::ChainHalted;
@@ -25,10 +27,28 @@ pub struct Pool {
 struct Job {
     live: Arc<Live>,
     raw: Arc<RawBatch>,
-    done: oneshot::Sender<CleanResult>,
+    answer: Box<dyn Answer>,
 }
 
-pub(super) type CleanResult = Result<CleanedBatch, Uncleanable>;
+/// Where the result of a batch goes.
+pub(super) trait Answer: Debug + Send {
+    /// Whether anybody still waits for it.
+    fn is_wanted(&self) -> bool;
+
+    fn give(self: Box<Self>, result: CleanResult);
+}
+
+impl Answer for oneshot::Sender<CleanResult> {
+    fn is_wanted(&self) -> bool {
+        !self.is_closed()
+    }
+
+    fn give(self: Box<Self>, result: CleanResult) {
+        let _ = self.send(result);
+    }
+}
+
+pub(crate) type CleanResult = Result<CleanedBatch, Uncleanable>;
 
 /// Why a batch is not cleaned.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +83,20 @@ impl Pool {
         raw: Arc<RawBatch>,
     ) -> oneshot::Receiver<CleanResult> {
         let (done, result) = oneshot::channel();
-        let job = Job { live: Arc::clone(live), raw, done };
+        let job = Job { live: Arc::clone(live), raw, answer: Box::new(done) };
         self.jobs.send(job).await.expect("cleaning threads live as long as the pool");
         result
+    }
+
+    /// Queues a batch, behind others where the queue is full; waits for nothing.
+    pub(super) fn hand_in(&self, live: &Arc<Live>, raw: Arc<RawBatch>, answer: Box<dyn Answer>) {
+        let job = Job { live: Arc::clone(live), raw, answer };
+        let Err(TrySendError::Full(job)) = self.jobs.try_send(job) else { return };
+        let jobs = self.jobs.clone();
+        // Nobody is left to hear of it once the pool has ended.
+        tokio::spawn(async move {
+            let _ = jobs.send(job).await;
+        });
     }
 }
 
@@ -73,11 +104,11 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>) {
     let mut workers: Vec<(Arc<Live>, Worker)> = Vec::new();
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        let Some(Job { live, raw, done }) = job else { return };
+        let Some(Job { live, raw, answer }) = job else { return };
         // Instances hold memory: those of a generation that is gone for good are let go.
         workers.retain(|(known, _)| !known.is_retired());
         // Nobody waits for it: its lane has ended.
-        if done.is_closed() {
+        if !answer.is_wanted() {
             continue;
         }
         let at = workers.iter().position(|(known, _)| Arc::ptr_eq(known, &live));
@@ -96,7 +127,7 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>) {
             }
             Err(panic) => Err(Uncleanable::Bug(said(&*panic))),
         };
-        let _ = done.send(result);
+        answer.give(result);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::lane::Halt;
+use super::halt::Halt;
 use super::live::Live;
 use super::pool::{Pool, Uncleanable};
 use crate::connect::{CommitOutcome, RetriedLetter, Retry, Stored};

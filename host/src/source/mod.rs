@@ -8,6 +8,7 @@ pub mod frame;
 pub mod generate;
 mod inflate;
 pub mod kafka;
+pub mod members;
 pub mod objects;
 pub mod stdin;
 
@@ -58,12 +59,6 @@ pub trait Source: Debug + Send + Sync {
     /// The next lane that became ours or stopped being ours; `None` when there will be no other. May be
     /// dropped while it waits, and called again: nothing is left out.
     async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError>;
-
-    /// Whether somebody outside says whose each lane is, as a consumer group does. A lane that another
-    /// process claimed is then claimed again for as long as it is said to be ours.
-    fn has_group(&self) -> bool {
-        false
-    }
 
     /// Where a lane starts that was not there when the pipeline first ran, or that starts at its beginning.
     async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError>;

@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use super::machine::{Passed, Ready};
 use super::trial::{TrialFault, Tried, trial};
 use crate::ledger::{Judgement, Verdict, judgement_of};
 use crate::pipeline::{Change, Pipeline, PluginSwap, Workshop};
@@ -135,27 +136,6 @@ pub(super) enum What {
     Kept(Arc<Pipeline>),
 }
 
-/// How far it came.
-#[derive(Debug)]
-pub(super) enum Passed {
-    /// Nothing differs.
-    Same,
-    /// It passed all gates, and takes over when it is told to.
-    Ready(Box<Ready>),
-    /// It passed, and that was all that was asked.
-    Tried,
-    /// The source or the sink is another one.
-    Restart(Arc<Pipeline>),
-}
-
-#[derive(Debug)]
-pub(super) struct Ready {
-    pub pipeline: Arc<Pipeline>,
-    pub live: Live,
-    /// That it was is no longer so.
-    pub was_refused: bool,
-}
-
 /// A generation that did as it should apart from the stream.
 struct Tested {
     next: Live,
@@ -165,7 +145,10 @@ struct Tested {
 
 impl Wanted {
     /// Asks every gate. What is refused comes with its generation, if that is judged by it.
-    pub(super) async fn pass(self, told: &mut Told) -> Result<Passed, (Refusal, Option<Digest>)> {
+    pub(super) async fn pass(
+        self,
+        told: &mut Told,
+    ) -> Result<Passed<Arc<Pipeline>>, (Refusal, Option<Digest>)> {
         // The sink may be busy with the stream for a while.
         let archive = Arc::clone(&self.generations.current().sink.ledger().archive);
         let (loaded, judgements) = tokio::join!(self.loaded(told), archive.judgements());
@@ -226,7 +209,7 @@ impl Wanted {
         generation: Generation,
         judgements: Result<Vec<Judgement>, ConnectorError>,
         told: &mut Told,
-    ) -> Result<Passed, Refusal> {
+    ) -> Result<Passed<Arc<Pipeline>>, Refusal> {
         match self.running.change_to(&pipeline) {
             Change::Name => {
                 let (running, written) =
@@ -241,7 +224,7 @@ impl Wanted {
             Change::Restart => return Err(Refusal::NotOnlyTheRule),
             Change::Rule => {}
         }
-        let before = refuse_marked(generation.digest, &judgements.map_err(Refusal::Sink)?)?;
+        refuse_marked(generation.digest, &judgements.map_err(Refusal::Sink)?)?;
         let live = self.generations.current();
         let next = self.maker.live(&pipeline, &live).await.map_err(Refusal::Columns)?;
         let next = next.to_be_kept(generation);
@@ -257,8 +240,7 @@ impl Wanted {
         if has_other_columns {
             self.maker.make_place(&mut next).await.map_err(Refusal::Columns)?;
         }
-        let was_refused = before == Some(Verdict::Refused);
-        Ok(Passed::Ready(Box::new(Ready { pipeline, live: next, was_refused })))
+        Ok(Passed::Ready(Box::new(Ready { pipeline, live: next })))
     }
 
     async fn tested(
@@ -284,13 +266,13 @@ impl Wanted {
     }
 }
 
-/// What was found out about a generation before. One that was rolled back does not come back by itself.
-fn refuse_marked(generation: Digest, judgements: &[Judgement]) -> Result<Option<Verdict>, Refusal> {
+/// A generation that was rolled back does not come back by itself.
+fn refuse_marked(generation: Digest, judgements: &[Judgement]) -> Result<(), Refusal> {
     match judgement_of(generation, judgements) {
         Some(Judgement { verdict: Verdict::RolledBack, reason, .. }) => {
             Err(Refusal::Marked { generation, reason: reason.clone().unwrap_or_default() })
         }
-        known => Ok(known.map(|known| known.verdict)),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -337,10 +319,6 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-}
-
-pub(super) fn judged(generation: Digest, verdict: Verdict, reason: Option<String>) -> Judgement {
-    Judgement { generation, verdict, reason, time: SystemTime::now() }
 }
 
 /// 12 ms, 10m

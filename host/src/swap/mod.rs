@@ -7,10 +7,12 @@
 //! generation that did badly is not begun with again, in whichever process ([`start`]). What is written of
 //! the source or the sink is another matter: then the pipeline's lanes end and begin anew.
 
+mod choice;
 mod control;
 mod gates;
 mod kept;
 mod known;
+pub(crate) mod machine;
 mod request;
 mod start;
 mod swapper;
@@ -18,8 +20,10 @@ mod trial;
 mod watch;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 pub use control::{Control, ControlError, ask};
 pub use gates::{FailedTest, Refusal};
@@ -28,16 +32,34 @@ pub use known::{Known, KnownGeneration, known};
 pub use request::{Answer, Asked, GenerationStatus, Request, Standing};
 pub use trial::{TrialFault, Tried};
 
+#[cfg(test)]
+pub(crate) use self::choice::{Choice, choose, good_beside, proven_beside};
+
+use self::start::First;
 use self::swapper::{Restart, Swapper};
 use self::watch::Watch;
 use crate::pipeline::Pipeline;
 use crate::plugin::Sandbox;
-use crate::run::{Halt, PipelineError, PipelineRun, Running, closed};
+use crate::record::{ConnectorError, ErrorClass};
+use crate::run::{Connected, Halt, PipelineError, PipelineRun, Running, closed};
+use crate::source::Source;
+
+/// Between two tries to read what a process begins with.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How a pipeline went that ended without an error.
 enum End {
     Over,
     Restart(Restart),
+}
+
+/// How a pipeline went.
+struct Course {
+    end: Result<End, PipelineError>,
+    /// Its source and its sink fit each other: from then on an error is not about what was edited.
+    has_claimed: bool,
+    has_committed: bool,
+    source: Option<Arc<dyn Source>>,
 }
 
 /// Runs a pipeline to its end, whatever is written of it meanwhile.
@@ -46,32 +68,45 @@ pub async fn run(
     sandbox: Sandbox,
     mut requests: mpsc::Receiver<Request>,
 ) -> Result<(), PipelineError> {
-    let mut pipeline = Arc::clone(&run.pipeline);
-    let mut watch = Watch::new(pipeline.watch, pipeline.files());
+    let mut watch = Watch::new(run.pipeline.watch, run.pipeline.files());
+    let mut next = run.clone();
     // What ran before the source or the sink was another one.
     let mut before: Option<Arc<Pipeline>> = None;
     loop {
-        let this = PipelineRun {
-            pipeline: Arc::clone(&pipeline),
-            drain: run.drain.child_token(),
-            ..run.clone()
-        };
-        match run_once(this, &sandbox, &mut watch, &mut requests).await {
+        let pipeline = Arc::clone(&next.pipeline);
+        let this = PipelineRun { drain: run.drain.child_token(), ..next.clone() };
+        let went = run_once(this, &sandbox, &mut watch, &mut requests).await;
+        // A source that cannot be read again goes on where it is.
+        next.source = if is_read_once(&pipeline) { went.source } else { run.source.clone() };
+        match went.end {
             Ok(End::Over) => return Ok(()),
             Ok(End::Restart(restart)) => {
+                // What was not edited is not to be doubted: it is waited for as before.
+                let is_connected_alike = restart.before.source == restart.next.source
+                    && restart.before.sink == restart.next.sink;
+                next.has_committed = is_connected_alike && went.has_committed;
                 before = Some(restart.before);
-                pipeline = restart.next;
+                next.pipeline = restart.next;
             }
-            Err(PipelineError::NotStarted { cause }) if before.is_some() => {
+            Err(error) => {
+                let Some(former) = before.take().filter(|_| !went.has_claimed) else {
+                    return Err(error);
+                };
                 tracing::error!(
                     pipeline = %pipeline.name,
-                    "what is written now does not start, and what ran before goes on: {cause}"
+                    "what is written now does not start, and what ran before goes on: {error}"
                 );
-                pipeline = before.take().unwrap_or(pipeline);
+                next.pipeline = former;
+                // It ran: what it needs is waited for.
+                next.has_committed = true;
             }
-            Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether what was read is gone.
+fn is_read_once(pipeline: &Pipeline) -> bool {
+    !pipeline.source.facts().positions.are_kept()
 }
 
 async fn run_once(
@@ -79,28 +114,86 @@ async fn run_once(
     sandbox: &Sandbox,
     watch: &mut Watch,
     requests: &mut mpsc::Receiver<Request>,
-) -> Result<End, PipelineError> {
+) -> Course {
     let (written, drain) = (Arc::clone(&run.pipeline), run.drain.clone());
-    let stats = Arc::clone(&run.stats);
-    let Some(connected) = run.connect().await? else { return Ok(End::Over) };
-    let first = start::first(&written, &connected, sandbox).await;
-    let first = first.map_err(|error| PipelineError::NotStarted { cause: Halt::Sink(error) })?;
-    let (maker, sink) = (connected.maker.clone(), Arc::clone(&connected.sink));
-    let Running { generations, mut events, lanes } = connected.begin(Arc::clone(&first.live));
-    let mut swapper = Swapper::new(written, first, generations, maker, sandbox.clone(), stats);
-    let mut lanes = std::pin::pin!(lanes);
-    let (ended, end) = tokio::select! {
-        ended = &mut lanes => (ended, End::Over),
-        restart = swapper.serve(watch, &mut events, requests) => {
-            tracing::info!(
-                pipeline = %restart.next.name,
-                "the source or the sink is another one now: the lanes end, and begin anew"
-            );
-            drain.cancel();
-            (lanes.await, End::Restart(restart))
+    let listener = Arc::clone(&run.listener);
+    let mut went = Course {
+        end: Ok(End::Over),
+        has_claimed: false,
+        has_committed: false,
+        source: run.source.clone(),
+    };
+    let connected = match run.connect().await {
+        Ok(Some(connected)) => connected,
+        Ok(None) => return went,
+        Err(error) => {
+            went.end = Err(error);
+            return went;
         }
     };
-    swapper.end(&mut events, ended.is_ok() && !drain.is_cancelled()).await;
+    went.source = Some(Arc::clone(&connected.source));
+    let first = drain.run_until_cancelled(first(&written, &connected, sandbox)).await;
+    let first = match first {
+        Some(Ok(first)) => first,
+        None => return went,
+        Some(Err(error)) => {
+            let cause = Arc::new(Halt::Sink(error));
+            went.end = Err(PipelineError::NotStarted { cause });
+            return went;
+        }
+    };
+    let (maker, sink) = (connected.maker.clone(), Arc::clone(&connected.sink));
+    let Running { generations, mut events, course, lanes } =
+        connected.begin(Arc::clone(&first.live));
+    let mut swapper =
+        Swapper::new(Arc::clone(&written), first, generations, maker, sandbox.clone(), listener);
+    let mut lanes = std::pin::pin!(lanes);
+    let (ended, end) = loop {
+        tokio::select! {
+            ended = &mut lanes => break (ended, End::Over),
+            restart = swapper.serve(watch, &mut events, requests) => {
+                if is_read_once(&written) && restart.next.source != written.source {
+                    tracing::error!(
+                        pipeline = %written.name,
+                        "refused: what was taken from the standard input cannot be read again, so that \
+                         another `source:` takes effect when it is run anew"
+                    );
+                    continue;
+                }
+                tracing::info!(
+                    pipeline = %restart.next.name,
+                    "the source or the sink is another one now: the lanes end, and begin anew"
+                );
+                drain.cancel();
+                break (lanes.await, End::Restart(restart));
+            }
+        }
+    };
+    swapper.end(watch, &mut events, ended.is_ok() && !drain.is_cancelled()).await;
     closed(&*sink).await;
-    ended.map(|()| end)
+    went.has_claimed = course.has_claimed();
+    went.has_committed = course.has_committed();
+    went.end = ended.map(|()| end);
+    went
+}
+
+/// What the process begins with. A sink that does not answer is asked again.
+async fn first(
+    written: &Arc<Pipeline>,
+    connected: &Connected,
+    sandbox: &Sandbox,
+) -> Result<First, ConnectorError> {
+    let mut since = None;
+    loop {
+        let error = match start::first(written, connected, sandbox).await {
+            Ok(first) => return Ok(first),
+            Err(error) => error,
+        };
+        let since = *since.get_or_insert_with(Instant::now);
+        let is_late = since.elapsed() >= connected.patience();
+        if is_late || error.class != ErrorClass::Transient {
+            return Err(error);
+        }
+        sleep(AGAIN).await;
+    }
 }

@@ -2,6 +2,7 @@
 //! one is kept.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::ledger::{Archive, Judgement, Verdict, judgement_of};
 use crate::pipeline::{Pipeline, RestoreError};
@@ -9,41 +10,8 @@ use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, ErrorClass};
 use crate::run::{Conduct, Connected, Live};
 
+use super::choice::{Choice, choose, good_beside, proven_beside};
 use super::gates::{self, Refusal};
-
-/// What to begin with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Choice {
-    /// What is written: it did well before.
-    Known,
-    /// What is written: there is nothing to compare it with.
-    First,
-    /// What is written, watched beside this one.
-    Beside(Digest),
-    /// This one: what is written did badly.
-    Kept { good: Digest, verdict: Verdict },
-    /// What is written, although it did badly: nothing else is kept.
-    Unhappy,
-}
-
-fn choose(written: Digest, judgements: &[Judgement]) -> Choice {
-    match (verdict(written, judgements), good_beside(written, judgements)) {
-        (Some(Verdict::Live), _) => Choice::Known,
-        (None | Some(Verdict::OnProbation), Some(good)) => Choice::Beside(good),
-        (None | Some(Verdict::OnProbation), None) => Choice::First,
-        (Some(verdict), Some(good)) => Choice::Kept { good, verdict },
-        (Some(_), None) => Choice::Unhappy,
-    }
-}
-
-/// The one that did well last, apart from this one.
-fn good_beside(other: Digest, judgements: &[Judgement]) -> Option<Digest> {
-    let good = judgements.iter().rev().find(|judgement| {
-        let found = verdict(judgement.generation, judgements);
-        judgement.generation != other && found == Some(Verdict::Live)
-    });
-    good.map(|good| good.generation)
-}
 
 /// What a process begins with.
 #[derive(Debug)]
@@ -51,8 +19,8 @@ pub(super) struct First {
     pub live: Arc<Live>,
     /// What it was made of.
     pub pipeline: Arc<Pipeline>,
-    /// The one before, if there is a way back to it.
-    pub before: Option<Arc<Pipeline>>,
+    /// Those before, the last first, as far as there is a way back to them.
+    pub before: Vec<Arc<Pipeline>>,
     /// To be stored.
     pub judgement: Option<Judgement>,
     /// What is written did not get this far, and may once there are records to try it on.
@@ -68,10 +36,6 @@ enum KeptError {
     NotKept,
     #[error(transparent)]
     Restore(#[from] RestoreError),
-}
-
-fn verdict(generation: Digest, judgements: &[Judgement]) -> Option<Verdict> {
-    judgement_of(generation, judgements).map(|judgement| judgement.verdict)
 }
 
 fn reason(generation: Digest, judgements: &[Judgement]) -> String {
@@ -90,7 +54,7 @@ pub(super) async fn first(
     let as_written = |live: Live, judgement: Option<Judgement>| First {
         live: Arc::new(live),
         pipeline: Arc::clone(written),
-        before: None,
+        before: Vec::new(),
         judgement,
         is_to_be_tried: false,
     };
@@ -98,7 +62,7 @@ pub(super) async fn first(
     let (good, verdict) = match choose(digest, &judgements) {
         Choice::Known => return Ok(as_written(live, None)),
         Choice::First => {
-            return Ok(as_written(live, Some(gates::judged(digest, Verdict::Live, None))));
+            return Ok(as_written(live, Some(judged(digest, Verdict::Live, None))));
         }
         Choice::Unhappy => {
             let reason = reason(digest, &judgements);
@@ -112,7 +76,7 @@ pub(super) async fn first(
         Choice::Beside(good) => (good, None),
         Choice::Kept { good, verdict } => (good, Some(verdict)),
     };
-    let kept = match kept(written, connected, sandbox, good, &live).await {
+    let kept = match watched(written, connected, sandbox, (good, &judgements), &live).await {
         Ok(kept) => kept,
         Err(KeptError::Connector(error)) if error.class == ErrorClass::Transient => {
             return Err(error);
@@ -123,7 +87,7 @@ pub(super) async fn first(
                 "there is no way back to generation {}: {error}",
                 good.short()
             );
-            let judgement = verdict.is_none().then(|| gates::judged(digest, Verdict::Live, None));
+            let judgement = verdict.is_none().then(|| judged(digest, Verdict::Live, None));
             return Ok(as_written(live, judgement));
         }
     };
@@ -140,13 +104,15 @@ pub(super) async fn first(
             digest.short(), gates::time(probation.time.0), good.short()
         );
         let live = Arc::new(live.on_probation(Arc::new(kept), probation));
-        let (pipeline, before) = (Arc::clone(written), Some(before));
-        return Ok(First { live, pipeline, before, judgement: None, is_to_be_tried: false });
+        // What runs last is what a restart begins with.
+        let judgement = Some(judged(digest, Verdict::OnProbation, None));
+        let pipeline = Arc::clone(written);
+        return Ok(First { live, pipeline, before, judgement, is_to_be_tried: false });
     }
     let (verdict, reason, judgement) = match refusal {
         Some(refusal) => {
             let reason = refusal.to_string();
-            let judgement = gates::judged(digest, Verdict::Refused, Some(reason.clone()));
+            let judgement = judged(digest, Verdict::Refused, Some(reason.clone()));
             (Verdict::Refused, reason, Some(judgement))
         }
         None => (verdict.unwrap_or(Verdict::Refused), reason(digest, &judgements), None),
@@ -158,7 +124,34 @@ pub(super) async fn first(
         digest.short(), good.short()
     );
     let is_to_be_tried = verdict == Verdict::Refused && judgement.is_none();
-    Ok(First { live: Arc::new(kept), pipeline: before, before: None, judgement, is_to_be_tried })
+    let mut before = before.into_iter();
+    let pipeline = before.next().expect("what runs was made of something");
+    let (live, before) = (Arc::new(kept), before.collect());
+    Ok(First { live, pipeline, before, judgement, is_to_be_tried })
+}
+
+/// A generation from the sink, at work; beside the one before if it was still on probation when it ran last.
+/// With what both were made of.
+async fn watched(
+    written: &Arc<Pipeline>,
+    connected: &Connected,
+    sandbox: &Sandbox,
+    (digest, judgements): (Digest, &[Judgement]),
+    beside: &Live,
+) -> Result<(Live, Vec<Arc<Pipeline>>), KeptError> {
+    let (live, pipeline) = kept(written, connected, sandbox, digest, beside).await?;
+    let Some(proven) = proven_beside(digest, judgements) else { return Ok((live, vec![pipeline])) };
+    match kept(written, connected, sandbox, proven, beside).await {
+        Ok((before, of_before)) => {
+            let live = live.on_probation(Arc::new(before), &written.limits.probation);
+            Ok((live, vec![pipeline, of_before]))
+        }
+        Err(KeptError::Connector(error)) if error.class == ErrorClass::Transient => {
+            Err(error.into())
+        }
+        // There is no way back from it, and it did well so far.
+        Err(_) => Ok((live, vec![pipeline])),
+    }
 }
 
 /// A generation from the sink, at work.
@@ -191,6 +184,10 @@ async fn restored(
     Ok(Arc::new(restored))
 }
 
+fn judged(generation: Digest, verdict: Verdict, reason: Option<String>) -> Judgement {
+    Judgement { generation, verdict, reason, time: SystemTime::now() }
+}
+
 /// What the sink knows of how it did.
 async fn conduct(archive: &dyn Archive, digest: Digest) -> Result<Conduct, ConnectorError> {
     let mut conduct = Conduct::default();
@@ -216,59 +213,4 @@ pub(super) async fn last_good(
             Refusal::Gone { generation: good, why: error.to_string() }
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use super::*;
-
-    fn digest(name: &str) -> Digest {
-        Digest::of(name.as_bytes())
-    }
-
-    fn chosen(judged: &[(&str, Verdict)]) -> Choice {
-        let judged: Vec<_> = judged
-            .iter()
-            .map(|(generation, verdict)| Judgement {
-                generation: digest(generation),
-                verdict: *verdict,
-                reason: None,
-                time: SystemTime::UNIX_EPOCH,
-            })
-            .collect();
-        choose(digest("written"), &judged)
-    }
-
-    #[test]
-    fn what_is_written_runs_unless_it_is_known_to_be_bad_and_a_good_one_is_kept() {
-        use Verdict::{Live, OnProbation, Refused, RolledBack};
-        let (one, two) = (digest("one"), digest("two"));
-        assert_eq!(chosen(&[]), Choice::First);
-        assert_eq!(chosen(&[("written", Live)]), Choice::Known);
-        assert_eq!(chosen(&[("one", Live)]), Choice::Beside(one));
-        assert_eq!(chosen(&[("one", Live), ("two", Live)]), Choice::Beside(two));
-        assert_eq!(
-            chosen(&[("one", Live), ("two", Live), ("two", RolledBack)]),
-            Choice::Beside(one)
-        );
-        assert_eq!(chosen(&[("two", RolledBack), ("two", Live)]), Choice::First);
-        let kept = Choice::Kept { good: one, verdict: RolledBack };
-        let others = [("one", Live), ("written", RolledBack), ("written", Refused)];
-        assert_eq!(chosen(&others), kept, "what another process found does not make it better");
-        assert_eq!(chosen(&[("one", Live), ("written", RolledBack)]), kept);
-        assert_eq!(chosen(&[("written", Live), ("one", Live), ("written", RolledBack)]), kept);
-        assert_eq!(
-            chosen(&[("one", Live), ("written", Refused), ("written", OnProbation)]),
-            Choice::Beside(one)
-        );
-        let kept = Choice::Kept { good: one, verdict: Refused };
-        assert_eq!(chosen(&[("one", Live), ("written", Refused)]), kept);
-        assert_eq!(chosen(&[("written", Refused)]), Choice::Unhappy);
-        assert_eq!(
-            chosen(&[("one", Live), ("written", Refused), ("written", Live)]),
-            Choice::Known
-        );
-    }
 }

@@ -206,6 +206,16 @@ const RULE: &str = "rule:
 const ROWS: &str = "SELECT k, n, note, origin, topic, part, at, CAST(seen AS text), \
                     _pinhost_lane, _pinhost_position";
 
+/// Rows name their lane by the pipeline as well, which is another one where they are compared.
+fn of_any_pipeline(mut rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+    const LANE: usize = 8;
+    for row in &mut rows {
+        let (_, lane) = row[LANE].as_str().and_then(|lane| lane.split_once('/')).expect("a lane");
+        row[LANE] = lane.into();
+    }
+    rows
+}
+
 /// Everything of dead letters that does not tell who read them, and when.
 const LETTERS: &str =
     "id, lane, position, step, reason, detail, headers, timestamp_micros, topic, partition, state";
@@ -287,19 +297,23 @@ impl Scene {
         };
         Left {
             upserted: self.upserted(&upserted),
-            appended: self.sqlite(&appended, &format!("{ROWS} FROM posts ORDER BY part, at")),
+            appended: of_any_pipeline(
+                self.sqlite(&appended, &format!("{ROWS} FROM posts ORDER BY part, at")),
+            ),
             posts: self.posts(&format!("posts{ending}")),
             letters: [letters(&upserted), letters(&appended)],
         }
     }
 
     fn upserted(&self, file: &str) -> Vec<Vec<Value>> {
-        self.sqlite(file, &format!("{ROWS}, _pinhost_version FROM posts ORDER BY k"))
+        let query = format!("{ROWS}, _pinhost_version FROM posts ORDER BY k");
+        of_any_pipeline(self.sqlite(file, &query))
     }
 
     fn posts(&self, table: &str) -> Vec<Vec<Value>> {
         let version = "encode(_pinhost_version, 'hex')";
-        self.postgres(&format!("{ROWS}, {version} FROM {table} ORDER BY k COLLATE \"C\""))
+        let query = format!("{ROWS}, {version} FROM {table} ORDER BY k COLLATE \"C\"");
+        of_any_pipeline(self.postgres(&query))
     }
 }
 

@@ -116,6 +116,10 @@ dead_letters: { max_ratio: 1 }
     ];
     run(&["dead-letters", "p.yaml", "retry"]).refused(1, &told);
     run(&["dead-letters", "p.yaml", "retry", "objects:0.0.1"]).refused(1, &told);
-    let listed = run(&["dead-letters", "p.yaml", "list"]).done();
-    assert!(listed.stdout.contains("objects:0.0.1"), "it is still there: {}", listed.stdout);
+    let listed = run(&["dead-letters", "p.yaml", "list", "--json"]).done().json();
+    assert_eq!(listed["id"], "objects:0.0.1", "it is still there");
+    // By the name that people know.
+    assert_eq!(listed["object"], serde_json::json!({ "key": "a.json", "record": 1 }));
+    let shown = run(&["dead-letters", "p.yaml", "show", "objects:0.0.1"]).done();
+    assert!(shown.stdout.contains("a.json, record 1"), "{}", shown.stdout);
 }

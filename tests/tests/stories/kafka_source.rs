@@ -12,6 +12,7 @@ use pinhost_tests::kafka::{
     MOST, RECORD_BYTES_MAX, Topic, assigned, begin, changed, moved, offset, open, place, read,
     rest, values,
 };
+use pinhost_tests::running::{Running, wait_until};
 use pinhost_tests::services::kafka;
 use pinhost_tests::{pinhost, table};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -665,6 +666,42 @@ fn a_run_to_the_end_waits_for_what_a_dead_member_had() {
     }
     said(command(pinhost!(), folder.path()).args(["run", "--until-end", "p.yaml"])).done();
     assert_eq!(table::rows(&database, COUNT), ["0 | 150", "1 | 150"]);
+}
+
+/// A rebalance is no failure: nothing was ever committed, and the time to start is over.
+#[test]
+fn an_idle_process_outlives_the_joining_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let topic = runtime.block_on(Topic::new(2));
+    let yaml = to_sqlite(&topic, "scaled") + "limits: { start_time: 1s }\n";
+    fs::write(folder.path().join("p.yaml"), yaml).unwrap();
+    let database = folder.path().join("pins.db");
+    let claims = || {
+        let made = "SELECT name FROM sqlite_master WHERE name = 'pinhost_position'";
+        match database.exists() && !table::rows(&database, made).is_empty() {
+            true => table::rows(&database, "SELECT hex(token) FROM pinhost_position ORDER BY lane"),
+            false => Vec::new(),
+        }
+    };
+    let wait = |what: &str, happened: &dyn Fn() -> bool| {
+        wait_until(Duration::from_secs(60), happened, || what.to_owned());
+    };
+    let first = Running::start(pinhost!(), folder.path(), &["p.yaml"]);
+    wait("both partitions are claimed", &|| claims().len() == 2);
+    let before = claims();
+    let second = Running::start(pinhost!(), folder.path(), &["p.yaml"]);
+    wait("one of them is claimed by the other process", &|| claims() != before);
+    for partition in 0..2 {
+        runtime.block_on(topic.send(partition, texts(0..10)));
+    }
+    wait("each process reads its partition", &|| {
+        table::rows(&database, COUNT) == ["0 | 10", "1 | 10"]
+    });
+    assert!(!first.log().contains("ERROR"), "{}", first.log());
+    // Both are alive, and end as they are asked to.
+    second.drain();
+    first.drain();
 }
 
 const COUNT: &str = "SELECT part, count(DISTINCT at) FROM pins GROUP BY part";

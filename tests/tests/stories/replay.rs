@@ -334,6 +334,39 @@ fn rows_that_are_replaced_make_way_in_one_step_with_the_new_ones() {
 }
 
 #[test]
+fn rows_of_another_pipeline_in_the_same_table_stay() {
+    let scene = Scene::new("table: pin");
+    // It reads the same lane at the same places, and writes into the same table.
+    let live = fs::read_to_string(scene.path().join("live.yaml")).expect("a file");
+    fs::write(scene.path().join("twin.yaml"), live.replace("name: live", "name: twin"))
+        .expect("a file");
+    scene.run(&["run", "twin.yaml"]).done();
+    let rows = |pipeline: &str| {
+        let query = format!("SELECT count(*) FROM pin WHERE _pinhost_lane = '{pipeline}/generate'");
+        table::rows(&scene.path().join("live.db"), &query)
+    };
+    let (live, twin) = (rows("live"), rows("twin"));
+    assert_eq!(live, twin);
+    scene.replay(&["--replace"]).done();
+    assert_eq!((rows("live"), rows("twin")), (live, twin));
+
+    // Rows of an older pinhost name their lane alone: nobody knows which pipeline they are of.
+    let database = scene.path().join("live.db");
+    let older = "UPDATE pin SET _pinhost_lane = 'generate', _pinhost_generation = NULL";
+    table::change_sqlite(&database, older);
+    let all = "SELECT count(*) FROM pin";
+    let before = table::rows(&database, all);
+    let live = fs::read_to_string(scene.path().join("live.yaml")).expect("a file");
+    fs::write(scene.path().join("live.yaml"), format!("{live}limits: {{ start_time: 2s }}\n"))
+        .expect("a file");
+    scene.replay(&["--replace", "--run-id", "older"]).refused(
+        3,
+        &["do not say which pipeline they are of", "SET _pinhost_lane = 'live/generate'"],
+    );
+    assert_eq!(table::rows(&database, all), before);
+}
+
+#[test]
 fn what_cannot_be_replaced_is_said() {
     let scene = Scene::new("table: pin");
     fs::create_dir(scene.path().join("plain")).expect("a folder");
@@ -438,7 +471,7 @@ sink: { sqlite: { path: live.db, table: pin, key: [ind] } }
     );
     let run = |arguments: &[&str]| said(command(pinhost!(), folder.path()).args(arguments)).done();
     run(&["run", "--until-end", "live.yaml"]);
-    let plain = run(&["replay", "live.yaml", "--from", "old"]).stderr;
+    let plain = run(&["replay", "live.yaml", "--from", "old", "--run-id", "plain"]).stderr;
     let undated = plain.lines().find(|line| line.trim_start().starts_with("undated"));
     let undated = undated.expect("rows that stayed have a count of their own");
     assert!(undated.contains(" 1 ") && undated.contains("`--overwrite`"), "{plain}");
@@ -449,11 +482,17 @@ sink: { sqlite: { path: live.db, table: pin, key: [ind] } }
     };
     assert_eq!(
         rows(),
-        [r#"1 | "live" | "objects" | "0.0.0""#, r#"2 | "old" | "objects" | "0.0.0""#]
+        [
+            r#"1 | "live" | "live/objects" | "0.0.0""#,
+            r#"2 | "old" | "live.replay-plain/objects" | "0.0.0""#
+        ]
     );
-    run(&["replay", "live.yaml", "--from", "old", "--overwrite"]);
+    run(&["replay", "live.yaml", "--from", "old", "--overwrite", "--run-id", "again"]);
     assert_eq!(
         rows(),
-        [r#"1 | "old" | "objects" | "0.1.0""#, r#"2 | "old" | "objects" | "0.0.0""#]
+        [
+            r#"1 | "old" | "live.replay-again/objects" | "0.1.0""#,
+            r#"2 | "old" | "live.replay-again/objects" | "0.0.0""#
+        ]
     );
 }

@@ -15,10 +15,10 @@ use super::sample::Sample;
 use crate::cli::{CliError, sinks};
 use crate::connect::Stored;
 use crate::diff::Diff;
-use crate::observe::{Progress, Stats, UnitFigures};
+use crate::observe::{Progress, Stats};
 use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, Lane, Past, Position, RawBatch};
-use crate::run::{BATCH, Beside, BesideError, Compared, Which};
+use crate::run::{BATCH, Beside, BesideError, Compared, Listener as _, News, UnitFigures, Which};
 use crate::source::objects::{
     Meant, ObjectPosition, ObjectsSource, ObjectsSourceConfig, ObjectsSourceError, ReplayPlan,
 };
@@ -126,7 +126,8 @@ impl History {
                 let Compared { diff, old_took, new_took } = compared;
                 let mut figures = UnitFigures { records: diff.records, ..UnitFigures::default() };
                 figures.dead_letters.insert("rejected".to_owned(), diff.new.rejected);
-                stats.committed(&lane, to, figures, &Stored::default());
+                let (lane, stored) = (lane.clone(), Stored::default());
+                stats.hear(News::Committed { lane, to, figures, stored });
                 sum.diff.add(diff, examples_max);
                 sum.old_took += old_took;
                 sum.new_took += new_took;

@@ -83,6 +83,26 @@ fn sums(sums: &LineageSums) -> [SqlValue; 5] {
     [read, stored, superseded, dropped, dead].map(SqlValue::from)
 }
 
+/// Every position that a lane is known to have had, in the order in which it had them.
+pub(crate) async fn positions(
+    sql: &mut dyn SqlConnection,
+    pipeline: &str,
+    lane: &Lane,
+) -> Result<Vec<Position>, ConnectorError> {
+    let all = "SELECT from_position, to_position FROM pinhost.lineage \
+               WHERE pipeline = $1 AND lane = $2 ORDER BY id";
+    let rows = sql.rows(all, values![pipeline, lane.name()]).await?;
+    let mut positions = Vec::with_capacity(2 * rows.len());
+    for row in &rows {
+        for column in 0..2 {
+            let text = row.some_text(column)?;
+            let position = LedgerFault::parsed(sql.dialect().table(TABLE), "position", &text);
+            positions.push(position.map_err(|fault| sql.fault(fault))?);
+        }
+    }
+    Ok(positions)
+}
+
 pub(super) async fn all(
     sql: &mut dyn SqlConnection,
     pipeline: &str,

@@ -15,6 +15,12 @@ pub(super) fn elsewhere<'de, D: Deserializer<'de>, T>(from: D) -> Result<Option<
     Ok(None)
 }
 
+/// For the schema: what is read elsewhere has a default here, and may be left out no more than the
+/// name.
+pub(super) fn ends_are_required(schema: &mut Schema) {
+    schema.insert("required".to_owned(), json!(["name", "source", "sink"]));
+}
+
 /// For the schema: the kind is the key.
 pub(super) struct AnySource;
 

@@ -21,7 +21,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use self::kind::{AnySink, AnySource, elsewhere};
+use self::kind::{AnySink, AnySource, elsewhere, ends_are_required};
 use crate::connect::{PipelineSink, PipelineSource};
 
 pub use limits::{
@@ -35,7 +35,7 @@ pub use watch::WatchConfig;
 /// A pipeline file: where records come from, the rule that cleans them, where rows go.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "A pipeline of pinhost")]
+#[schemars(title = "A pipeline of pinhost", transform = ends_are_required)]
 pub struct PipelineConfig {
     /// What the pipeline is called in positions, metrics and dead letters. Progress is kept under
     /// it: a copied file needs another one.

@@ -14,6 +14,7 @@ mod encode;
 mod error;
 mod kind;
 mod ledger;
+mod name;
 mod session;
 mod state;
 mod table;
@@ -41,6 +42,7 @@ use self::session::{Database, answered, begin};
 use self::table::Table;
 use self::write::Plan;
 use super::table::commit::{RowsToWrite, Written};
+use super::table::lanes::RowLanes;
 use super::table::writer::{self, TableState, TableTransaction, TableWriter};
 use super::table::{Keep, TableFault, Target};
 use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
@@ -332,8 +334,8 @@ impl SqlConnection for PgUnit<'_> {
 
 #[async_trait]
 impl TableTransaction for PgUnit<'_> {
-    async fn clear(&mut self, unit: &Unit) -> Result<(), ConnectorError> {
-        self.store.told(self.plan.clear(self.transaction.connection(), unit)).await
+    async fn clear(&mut self, unit: &Unit, lanes: &RowLanes) -> Result<(), ConnectorError> {
+        self.store.told(self.plan.clear(self.transaction.connection(), unit, lanes)).await
     }
 
     async fn write(&mut self, rows: &RowsToWrite<'_>) -> Result<Written, ConnectorError> {

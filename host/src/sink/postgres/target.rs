@@ -2,10 +2,10 @@
 
 use sqlx::postgres::PgConnection;
 
+use super::TableName;
 use super::ddl::table_name;
 use super::error::PostgresFault;
 use super::session::{answered, query};
-use super::TableName;
 use crate::sink::table::ddl::quoted;
 
 /// The name that the table has in the ledger, if it is there.

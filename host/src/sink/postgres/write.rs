@@ -21,6 +21,7 @@ use super::versions::{self, VersionPlan};
 use crate::record::Unit;
 use crate::sink::table::commit::{RowsToWrite, Written, places};
 use crate::sink::table::ddl::{on_conflict, quoted, quoted_list};
+use crate::sink::table::lanes::RowLanes;
 use crate::sink::table::rows::{Refusal, RowAt, RowPart};
 use crate::sink::table::{LANE, Layout, POSITION, Search, TableFault, VERSION, Versions};
 
@@ -42,11 +43,19 @@ pub(super) struct Plan {
     stage: Option<Stage>,
     /// None if rows are appended.
     versions: Option<VersionPlan>,
-    /// Deletes what the records at these places of a lane gave before, if that is to make way.
-    clear: Option<String>,
+    /// If what the same records gave before is to make way.
+    clear: Option<Clear>,
     /// The table's name and its schema's.
     table: (String, String),
     target: String,
+}
+
+/// Rows that records at some places of a lane gave.
+#[derive(Debug)]
+struct Clear {
+    /// Whether there are some.
+    find: String,
+    delete: String,
 }
 
 #[derive(Debug)]
@@ -114,10 +123,12 @@ impl Plan {
             stage,
             versions: VersionPlan::new(table, found, layout, fits),
             clear: target.replaces.then(|| {
-                format!(
-                    "DELETE FROM {name} r USING unnest($2::text[]) AS p (place) \
-                     WHERE r.{LANE} = $1 AND r.{POSITION} = p.place"
-                )
+                let these = format!("r.{LANE} = $1 AND r.{POSITION} = p.place");
+                let places = "unnest($2::text[]) AS p (place)";
+                Clear {
+                    find: format!("SELECT EXISTS (SELECT FROM {name} r, {places} WHERE {these})"),
+                    delete: format!("DELETE FROM {name} r USING {places} WHERE {these}"),
+                }
             }),
             table: (found.schema.clone(), table.name.table.clone()),
             target: full_name(&found.schema, &table.name.table),
@@ -134,11 +145,19 @@ impl Plan {
         &self,
         connection: &mut PgConnection,
         unit: &Unit,
+        lanes: &RowLanes,
     ) -> Result<(), PostgresFault> {
-        let Some(clear) = &self.clear else { return Ok(()) };
-        for (lane, places) in places(unit)? {
-            let clear = sqlx::query(AssertSqlSafe(clear.as_str())).persistent(false);
-            answered(clear.bind(lane).bind(places).execute(&mut *connection)).await?;
+        let Some(Clear { find, delete }) = &self.clear else { return Ok(()) };
+        for ((lane, name), places) in places(unit, lanes)? {
+            let find = sqlx::query_scalar(AssertSqlSafe(find.as_str())).persistent(false);
+            if answered(find.bind(lane).bind(&places).fetch_one(&mut *connection)).await? {
+                let (lane, name) = (lane.to_owned(), name.to_owned());
+                return Err(
+                    TableFault::NoPipeline { table: self.target.clone(), lane, name }.into()
+                );
+            }
+            let delete = sqlx::query(AssertSqlSafe(delete.as_str())).persistent(false);
+            answered(delete.bind(name).bind(places).execute(&mut *connection)).await?;
         }
         Ok(())
     }
@@ -265,8 +284,8 @@ impl Plan {
         chunk.extend_from_slice(&self.fields.to_be_bytes());
         chunk.extend_from_slice(part.encoded.map_or(&[], |encoded| encoded.row(at)));
         if self.layout.provenance {
-            let (lane, position) = part.place(at);
-            push_bytes(chunk, lane.as_bytes());
+            let (_, position) = part.place(at);
+            push_bytes(chunk, rows.lanes.name(part.of, &position).as_bytes());
             let place = position.place();
             sized(chunk, |chunk| write!(chunk, "{place}")).expect("a Vec takes all");
         }

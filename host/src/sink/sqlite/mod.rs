@@ -35,6 +35,7 @@ use self::session::Database;
 use self::table::Table;
 use self::write::Plan;
 use super::table::commit::{RowsToWrite, Written};
+use super::table::lanes::RowLanes;
 use super::table::writer::{self, TableState, TableTransaction, TableWriter};
 use super::table::{Keep, TableFault, Target};
 use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
@@ -294,8 +295,8 @@ impl SqlConnection for SqliteUnit<'_> {
 
 #[async_trait]
 impl TableTransaction for SqliteUnit<'_> {
-    async fn clear(&mut self, unit: &Unit) -> Result<(), ConnectorError> {
-        self.store.told(self.plan.clear(self.transaction.connection(), unit)).await
+    async fn clear(&mut self, unit: &Unit, lanes: &RowLanes) -> Result<(), ConnectorError> {
+        self.store.told(self.plan.clear(self.transaction.connection(), unit, lanes)).await
     }
 
     async fn write(&mut self, rows: &RowsToWrite<'_>) -> Result<Written, ConnectorError> {

@@ -10,8 +10,9 @@ use super::versions::VersionPlan;
 use crate::record::Unit;
 use crate::sink::table::commit::{RowsToWrite, Written, places};
 use crate::sink::table::ddl::{on_conflict, quoted};
+use crate::sink::table::lanes::RowLanes;
 use crate::sink::table::rows::{Candidates, Refusal, RowAt, RowPart};
-use crate::sink::table::{LANE, Layout, POSITION, Search, Target, Versions};
+use crate::sink::table::{LANE, Layout, POSITION, Search, TableFault, Target, Versions};
 
 /// Rows that are written again if one of them is refused.
 const GROUP: usize = 4096;
@@ -26,8 +27,17 @@ pub(super) struct Plan {
     rows: Statement,
     /// None if rows are appended.
     versions: Option<VersionPlan>,
-    /// Deletes what the records at these places of a lane gave before, if that is to make way.
-    clear: Option<String>,
+    /// If what the same records gave before is to make way.
+    clear: Option<Clear>,
+}
+
+/// Rows that records at some places of a lane gave.
+#[derive(Debug)]
+struct Clear {
+    table: String,
+    /// Whether there are some.
+    find: String,
+    delete: String,
 }
 
 impl Plan {
@@ -40,10 +50,15 @@ impl Plan {
             versions: VersionPlan::new(target, layout),
             clear: target.replaces.then(|| {
                 let table = quoted(&target.name);
-                format!(
-                    "DELETE FROM {table} WHERE {LANE} = ? \
+                let these = format!(
+                    "FROM {table} WHERE {LANE} = ? \
                      AND {POSITION} IN (SELECT value FROM json_each(?))"
-                )
+                );
+                Clear {
+                    find: format!("SELECT EXISTS (SELECT 1 {these})"),
+                    delete: format!("DELETE {these}"),
+                    table,
+                }
             }),
         }
     }
@@ -53,12 +68,18 @@ impl Plan {
         &self,
         connection: &mut SqliteConnection,
         unit: &Unit,
+        lanes: &RowLanes,
     ) -> Result<(), SqliteFault> {
-        let Some(clear) = &self.clear else { return Ok(()) };
-        for (lane, places) in places(unit)? {
+        let Some(Clear { table, find, delete }) = &self.clear else { return Ok(()) };
+        for ((lane, name), places) in places(unit, lanes)? {
             let places = serde_json::to_string(&places).expect("texts are JSON");
-            let clear = sqlx::query(AssertSqlSafe(clear.as_str())).bind(lane).bind(places);
-            clear.execute(&mut *connection).await?;
+            let find = sqlx::query_scalar(AssertSqlSafe(find.as_str())).bind(lane).bind(&places);
+            if find.fetch_one(&mut *connection).await? {
+                let (lane, name) = (lane.to_owned(), name.to_owned());
+                return Err(TableFault::NoPipeline { table: table.clone(), lane, name }.into());
+            }
+            let delete = sqlx::query(AssertSqlSafe(delete.as_str())).bind(name).bind(places);
+            delete.execute(&mut *connection).await?;
         }
         Ok(())
     }
@@ -144,8 +165,9 @@ impl Plan {
             binder.push_cell(column.cell(at));
         }
         if self.layout.provenance {
-            let (lane, position) = part.place(at);
-            binder.push(lane.to_owned()).push(position.place().to_string());
+            let (_, position) = part.place(at);
+            let lane = rows.lanes.name(part.of, &position).to_owned();
+            binder.push(lane).push(position.place().to_string());
         }
         if self.layout.generation {
             binder.push(generation.clone());

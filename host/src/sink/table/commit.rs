@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fault::TableFault;
+use super::lanes::RowLanes;
 use super::rows::{Candidates, Refusal, RowPart};
 use super::target::Target;
 use crate::connect::{RetriedLetter, Retry, Stored};
@@ -17,6 +18,8 @@ pub(crate) struct RowsToWrite<'a> {
     pub(crate) candidates: Candidates,
     /// What made them, as rows name it.
     pub(crate) generation: String,
+    /// Their lanes, as rows name them: known in the transaction only.
+    pub(crate) lanes: RowLanes,
     refusals_max: u64,
 }
 
@@ -44,7 +47,8 @@ impl<'a> RowsToWrite<'a> {
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         let candidates = Candidates::new(target, &parts);
         let generation = generation.to_string();
-        Ok(Self { parts, candidates, generation, refusals_max })
+        let lanes = RowLanes::default();
+        Ok(Self { parts, candidates, generation, lanes, refusals_max })
     }
 
     /// Whether it is of no use to look for more rows that the table does not take.
@@ -100,16 +104,21 @@ impl<'a> RowsToWrite<'a> {
     }
 }
 
-/// Where the records of a unit were read first: their places, by lane. What was made of them then makes way.
-pub(crate) fn places(unit: &Unit) -> Result<BTreeMap<&str, Vec<String>>, TableFault> {
+/// Where the records of a unit were read first: their places, by lane, as it is called and as rows name it.
+/// What was made of them then makes way.
+pub(crate) fn places<'a>(
+    unit: &'a Unit,
+    lanes: &'a RowLanes,
+) -> Result<BTreeMap<(&'a str, &'a str), Vec<String>>, TableFault> {
     let mut places = BTreeMap::<_, Vec<_>>::new();
-    for UnitPart { raw, .. } in &unit.parts {
+    for (at, UnitPart { raw, .. }) in unit.parts.iter().enumerate() {
         if !matches!(raw.past, Some(Past::Archived { .. })) {
             return Err(TableFault::NoPast { lane: unit.lane.clone() });
         }
         for record in 0..raw.records.len() {
             let (lane, position) = raw.place(record, unit.lane.name());
-            places.entry(lane).or_default().push(position.place().to_string());
+            let key = (lane, lanes.name(at, &position));
+            places.entry(key).or_default().push(position.place().to_string());
         }
     }
     Ok(places)

@@ -28,6 +28,8 @@ pub enum TableFault {
     NoUniqueKey { table: String, key: String, ddl: String },
     #[error("rows of table {table} do not tell which records they were made of")]
     NoProvenance { table: String },
+    #[error("rows of lane {lane} in table {table} do not say which pipeline they are of")]
+    NoPipeline { table: String, lane: String, name: String },
     #[error("lane {lane} has records of which nobody knows where they were read before")]
     NoPast { lane: Lane },
 
@@ -51,6 +53,7 @@ impl TableFault {
             | Self::NoUniqueKey { .. }
             | Self::NoProvenance { .. }
             | Self::NoPast { .. }
+            | Self::NoPipeline { .. }
             | Self::TooManyRefused { .. } => ErrorClass::Systemic,
             Self::UnknownColumn { .. }
             | Self::NoRule
@@ -71,6 +74,15 @@ impl TableFault {
             Self::NoUniqueKey { ddl, .. } => format!("an index does:\n{ddl}"),
             Self::NoProvenance { .. } => {
                 "only rows with `_pinhost_lane` and `_pinhost_position` can be replaced".to_owned()
+            }
+            Self::NoPipeline { table, lane, name } => {
+                let of = |text: &str| text.replace('\'', "''");
+                format!(
+                    "an older pinhost wrote them. If all of them are of this pipeline, say so: UPDATE {table} SET \
+                     _pinhost_lane = '{}' WHERE _pinhost_lane = '{}'; or write to another table: `--to FILE`",
+                    of(name),
+                    of(lane)
+                )
             }
             Self::NoPast { .. } => {
                 "replace what an archive of pinhost's has, with its indexes beside it".to_owned()

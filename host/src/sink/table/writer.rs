@@ -10,6 +10,7 @@ use backon::{ConstantBuilder, Retryable as _};
 use uuid::Uuid;
 
 use super::commit::{RowsToWrite, Written, died};
+use super::lanes::{KnownSources, RowLanes};
 use super::{Forgetting, Keep, TableFault, Target};
 use crate::connect::{CommitOutcome, Retry, Stored};
 use crate::ledger::Claim;
@@ -29,6 +30,7 @@ const SETTLE_TIMES: usize = 60;
 #[derive(Debug)]
 pub(crate) struct TableState {
     pub(crate) memory: Arc<LedgerMemory>,
+    sources: KnownSources,
     forgetting: Forgetting,
     unsettled: Mutex<HashMap<Lane, UnsettledUnit>>,
 }
@@ -45,8 +47,8 @@ struct UnsettledUnit {
 
 impl TableState {
     pub(crate) fn new(keep: Keep) -> Self {
-        let (memory, unsettled) = (Arc::default(), Mutex::default());
-        Self { memory, forgetting: Forgetting::new(keep), unsettled }
+        let (memory, sources, unsettled) = Default::default();
+        Self { memory, sources, forgetting: Forgetting::new(keep), unsettled }
     }
 
     pub(crate) fn note_unsettled(&self, claim: &Claim, unit: &Unit, stored: Stored) {
@@ -73,7 +75,7 @@ impl TableState {
 #[async_trait]
 pub(crate) trait TableTransaction: SqlConnection {
     /// Before what takes its place is written.
-    async fn clear(&mut self, unit: &Unit) -> Result<(), ConnectorError>;
+    async fn clear(&mut self, unit: &Unit, lanes: &RowLanes) -> Result<(), ConnectorError>;
 
     async fn write(&mut self, rows: &RowsToWrite<'_>) -> Result<Written, ConnectorError>;
 
@@ -126,9 +128,9 @@ async fn committed(
 ) -> Result<CommitOutcome, ConnectorError> {
     check_unit(claim, unit).map_err(|fault| writer.database().fault(fault))?;
     let rows = RowsToWrite::of_unit(writer.target(), unit);
-    let rows = rows.map_err(|fault| writer.table_fault(fault))?;
+    let mut rows = rows.map_err(|fault| writer.table_fault(fault))?;
     let mut transaction = writer.begin().await?;
-    match write_unit(writer, &mut *transaction, &rows, claim, unit).await? {
+    match write_unit(writer, &mut *transaction, &mut rows, claim, unit).await? {
         Attempt::Over(outcome) => {
             transaction.roll_back().await?;
             Ok(outcome)
@@ -153,7 +155,7 @@ async fn committed(
 async fn write_unit(
     writer: &dyn TableWriter,
     transaction: &mut dyn TableTransaction,
-    rows: &RowsToWrite<'_>,
+    rows: &mut RowsToWrite<'_>,
     claim: &Claim,
     unit: &Unit,
 ) -> Result<Attempt, ConnectorError> {
@@ -167,7 +169,8 @@ async fn write_unit(
         let settled = state.settled(claim, unit, lane.position);
         return Ok(Attempt::Over(settled.map_or(CommitOutcome::Fenced, CommitOutcome::Done)));
     }
-    transaction.clear(unit).await?;
+    rows.lanes = RowLanes::of_unit(transaction, keys, &state.sources, unit).await?;
+    transaction.clear(unit, &rows.lanes).await?;
     let written = transaction.write(rows).await?;
     if let Some(reasons) = written.too_many(unit) {
         return Ok(Attempt::Over(CommitOutcome::Refused(reasons)));
@@ -195,8 +198,10 @@ pub(crate) async fn commit_retry(
     retry: &Retry,
 ) -> Result<CommitOutcome, ConnectorError> {
     let rows = RowsToWrite::of_retry(writer.target(), retry);
-    let rows = rows.map_err(|fault| writer.table_fault(fault))?;
+    let mut rows = rows.map_err(|fault| writer.table_fault(fault))?;
     let mut transaction = writer.begin().await?;
+    let (keys, sources) = (writer.keys(), &writer.state().sources);
+    rows.lanes = RowLanes::of_retry(&mut *transaction, keys, sources, retry).await?;
     let written = transaction.write(&rows).await?;
     let refused = rows.refused_again(&written);
     for (at, letter) in retry.letters.iter().enumerate() {

@@ -4,11 +4,10 @@
 //! two stands the sink, which alone knows where to start: a partition that becomes ours is told to the
 //! runtime, and given to librdkafka, with its offset, when the runtime opens it.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Instant;
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -27,8 +26,6 @@ pub(super) type Change = Result<LaneChange, KafkaSourceError>;
 #[derive(Debug)]
 pub(super) struct Lanes {
     changes: mpsc::UnboundedSender<Change>,
-    /// Something changed that may let the source end.
-    pub changed: Notify,
     /// Of the client that is a member of the group.
     pub trouble: Arc<Trouble>,
     state: Mutex<State>,
@@ -42,9 +39,6 @@ struct State {
     lanes: HashMap<Lane, Slot>,
     /// How far lanes are in the sink, until the group is told.
     hints: HashMap<Lane, KafkaPosition>,
-    /// Whether we know what is ours.
-    has_joined: bool,
-    changed: Instant,
 }
 
 #[derive(Debug)]
@@ -53,7 +47,6 @@ struct Slot {
     partition: i32,
     /// What librdkafka reads. It has the partition as long as there is one.
     opening: Option<Arc<Opening>>,
-    has_ended: bool,
 }
 
 /// What librdkafka has read of a partition.
@@ -88,14 +81,8 @@ impl Opening {
 
 impl Lanes {
     pub(super) fn new(changes: mpsc::UnboundedSender<Change>) -> Self {
-        let state = State {
-            client: Weak::new(),
-            lanes: HashMap::new(),
-            hints: HashMap::new(),
-            has_joined: false,
-            changed: Instant::now(),
-        };
-        Self { changes, changed: Notify::new(), trouble: Arc::default(), state: Mutex::new(state) }
+        let state = State { client: Weak::new(), lanes: HashMap::new(), hints: HashMap::new() };
+        Self { changes, trouble: Arc::default(), state: Mutex::new(state) }
     }
 
     pub(super) fn join(&self, client: &Arc<Client>) {
@@ -118,13 +105,10 @@ impl Lanes {
             let lane = lane_of(one.topic(), one.partition());
             let (topic, partition) = (one.topic().to_owned(), one.partition());
             if let Entry::Vacant(new) = state.lanes.entry(lane.clone()) {
-                new.insert(Slot { topic, partition, opening: None, has_ended: false });
+                new.insert(Slot { topic, partition, opening: None });
                 let _ = self.changes.send(Ok(LaneChange::assigned(lane)));
             }
         }
-        state.has_joined = true;
-        state.changed = Instant::now();
-        self.changed.notify_one();
     }
 
     /// Called back by librdkafka.
@@ -148,8 +132,6 @@ impl Lanes {
         if let Err(error) = client.incremental_unassign(&read) {
             tracing::debug!("partitions could not be given back: {error}");
         }
-        state.changed = Instant::now();
-        self.changed.notify_one();
     }
 
     /// All lanes that are ours are told once more, in place of `before`, what was told and not heard.
@@ -202,7 +184,6 @@ impl Lanes {
         ffi::set_leader_epoch(&mut partition, from.leader_epoch);
         client.incremental_assign(&partition).map_err(refused)?;
         slot.opening = Some(Arc::clone(&opening));
-        slot.has_ended = false;
         Ok(Some(opening))
     }
 
@@ -217,25 +198,6 @@ impl Lanes {
         if let Err(error) = slot.close(&client) {
             tracing::warn!(lane = %lane, "the partition could not be given back: {error}");
         }
-    }
-
-    /// All that there was to read is read.
-    pub(super) fn ended(&self, lane: &Lane) {
-        let mut state = lock(&self.state);
-        if let Some(slot) = state.lanes.get_mut(lane) {
-            slot.has_ended = true;
-        }
-        state.changed = Instant::now();
-        self.changed.notify_one();
-    }
-
-    /// When all of ours have ended, and how many of these others have not; none if one of ours still goes
-    /// on.
-    pub(super) fn all_ended(&self, others: &HashSet<Lane>) -> Option<(Instant, usize)> {
-        let state = lock(&self.state);
-        let have_ended = state.has_joined && state.lanes.values().all(|slot| slot.has_ended);
-        let lack = others.iter().filter(|lane| !state.lanes.contains_key(lane)).count();
-        have_ended.then_some((state.changed, lack))
     }
 
     pub(super) fn committed(&self, lane: &Lane, to: KafkaPosition) {

@@ -64,10 +64,7 @@ impl LaneReader for KafkaReader {
             match self.take(most) {
                 Ok(Taken::Batch) => {}
                 Ok(Taken::Nothing) => self.opening.ready.notified().await,
-                Ok(Taken::End) => {
-                    self.lanes.ended(&self.place.lane);
-                    return Ok(None);
-                }
+                Ok(Taken::End) => return Ok(None),
                 // Whoever hears of it drops this reader.
                 Ok(Taken::Revoked) => std::future::pending().await,
                 Err(error) => return Err(self.explained(error).await.into()),

@@ -14,6 +14,10 @@ pub struct ObjectsSourceConfig {
     pub url: String,
     #[serde(default, skip_serializing_if = "S3Config::is_default")]
     pub s3: S3Config,
+    /// The archive that the objects are a part of, if that begins above `url`: its indexes tell
+    /// what the records were. Indexes elsewhere above `url` are not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     /// Only objects whose key below the URL matches, like `**/*.json`.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub matching: Option<String>,

@@ -24,6 +24,8 @@ pub enum ObjectsSourceError {
     Missing { path: String },
     #[error("{url} lies where pinhost keeps what is its own")]
     Own { url: String },
+    #[error("{url} is not in {archive}")]
+    Elsewhere { url: String, archive: String },
     #[error("cannot list the objects of {url}: {}", Said(cause))]
     List { url: String, cause: StoreError },
     #[error("cannot read {object}: {}", said(cause))]
@@ -68,6 +70,7 @@ impl ObjectsSourceError {
             Self::Match { .. }
             | Self::Missing { .. }
             | Self::Own { .. }
+            | Self::Elsewhere { .. }
             | Self::NoPlaces { .. }
             | Self::Damaged { .. }
             | Self::Form { .. }
@@ -85,6 +88,7 @@ impl ObjectsSourceError {
             Self::Match { .. } => "patterns are written like `**/*.json`",
             Self::Missing { .. } => "make the folder, or name another one in `source.objects.url`",
             Self::Own { .. } => "name another folder in `source.objects.url`",
+            Self::Elsewhere { .. } => "`archive:` is a folder that `url:` lies in",
             Self::Vanished { lift: Lift::Replay, .. }
             | Self::Changed { lift: Lift::Replay, .. }
             | Self::Damaged { lift: Lift::Replay, .. } => {

@@ -30,15 +30,13 @@ pub(super) struct IndexFolder {
 }
 
 impl IndexFolder {
-    /// Those of all archives that the URL lies in, or that it is.
+    /// Those of the folder that is read, and of the archive that is named. Who may write to another folder
+    /// above does not decide what is in the objects.
     pub async fn find(shelf: &Shelf) -> Result<Arc<[Self]>, ObjectsSourceError> {
         let mut found = Vec::new();
-        let mut parts: Vec<_> = shelf.root.root.parts().collect();
-        if shelf.is_file().await? {
-            parts.pop();
-        }
-        for depth in 0..=parts.len() {
-            let of: Path = parts[..depth].iter().cloned().collect();
+        let own = (!shelf.is_file().await?).then(|| shelf.root.root.clone());
+        let named = shelf.archive.clone().filter(|named| Some(named) != own.as_ref());
+        for of in own.into_iter().chain(named) {
             for pipeline in folders(shelf, &of.clone().join(OWN)).await? {
                 let is_index = |folder: &Path| folder.filename() == Some(index::FOLDER);
                 let folders = folders(shelf, &pipeline).await?;

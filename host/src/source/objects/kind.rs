@@ -66,6 +66,7 @@ impl SourceConfig for ObjectsSourceConfig {
             objects: Some(ObjectSet {
                 url: self.url.clone(),
                 s3: self.s3.clone(),
+                archive: self.archive.clone(),
                 matching: self.matching.clone(),
                 compression: self.compression,
                 settle: self.settle,
@@ -86,8 +87,10 @@ impl SourceConfig for ObjectsSourceConfig {
     }
 
     fn complete(&mut self, file: &ConfigFile<'_>) {
-        if !self.url.contains("://") {
-            file.complete(&mut self.url);
+        for url in [Some(&mut self.url), self.archive.as_mut()].into_iter().flatten() {
+            if !url.contains("://") {
+                file.complete(url);
+            }
         }
     }
 

@@ -44,6 +44,8 @@ const MATCH: MatchOptions = MatchOptions {
 pub(super) struct Shelf {
     pub root: ObjectRoot,
     pub url: String,
+    /// Another folder whose indexes are believed.
+    pub archive: Option<Path>,
     pub matching: Option<Pattern>,
     pub settle: Duration,
     pub changed: Changed,
@@ -81,7 +83,7 @@ impl Shelf {
         }
     }
 
-    /// Where the objects' indexes are, if they lie in an archive.
+    /// Where the objects' indexes are, if they are an archive or a part of one.
     pub async fn indexes(&self) -> Result<Arc<[IndexFolder]>, ObjectsSourceError> {
         IndexFolder::find(self).await
     }

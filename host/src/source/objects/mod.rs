@@ -19,6 +19,7 @@ mod input;
 mod kafka_connect;
 mod kind;
 mod look;
+mod names;
 mod object;
 mod plan;
 mod position;
@@ -34,11 +35,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use glob::Pattern;
+use object_store::path::Path;
 
 pub use self::config::{Changed, ObjectsSourceConfig};
 pub use self::error::{Lift, ObjectsSourceError};
 pub use self::kind::Objects;
 use self::look::{PLAN_OBJECTS_MAX, Shelf};
+pub use self::names::{ObjectNames, ObjectRecord};
 pub use self::position::ObjectPosition;
 use self::reader::ObjectsReader;
 pub use self::replay::{Meant, MeantRange, ReplayPlan, Times};
@@ -96,6 +99,7 @@ impl ObjectsSource {
             matching.map_err(|cause| ObjectsSourceError::Match { pattern: pattern.clone(), cause })
         };
         let shelf = Shelf {
+            archive: Self::archive(&root, config).await?,
             root,
             url: config.url.clone(),
             matching: config.matching.as_ref().map(pattern).transpose()?,
@@ -107,6 +111,24 @@ impl ObjectsSource {
         };
         shelf.is_file().await?;
         Ok(shelf)
+    }
+
+    /// Where the archive begins that the objects are a part of.
+    async fn archive(
+        root: &ObjectRoot,
+        config: &ObjectsSourceConfig,
+    ) -> Result<Option<Path>, ObjectsSourceError> {
+        let Some(archive) = &config.archive else { return Ok(None) };
+        let opened = ObjectRoot::open(archive, &config.s3).await?;
+        let bucket = |url: &str| {
+            let (kind, place) = url.split_once("://")?;
+            Some((kind.to_owned(), place.split('/').next()?.to_owned()))
+        };
+        if bucket(archive) != bucket(&config.url) || !root.root.prefix_matches(&opened.root) {
+            let (url, archive) = (config.url.clone(), archive.clone());
+            return Err(ObjectsSourceError::Elsewhere { url, archive });
+        }
+        Ok(Some(opened.root))
     }
 
     fn identity_of(shelf: &Shelf) -> SourceId {

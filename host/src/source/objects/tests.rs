@@ -154,6 +154,7 @@ pub(super) fn shelf(root: ObjectRoot) -> Shelf {
     Shelf {
         root,
         url: "posts".to_owned(),
+        archive: None,
         matching: None,
         settle: SETTLE,
         changed: Changed::Report,
@@ -169,6 +170,7 @@ fn config(root: &ObjectRoot) -> ObjectsSourceConfig {
     ObjectsSourceConfig {
         url: url.into_owned(),
         s3: S3Config::default(),
+        archive: None,
         matching: None,
         compression: Compression::Auto,
         unwrap: None,

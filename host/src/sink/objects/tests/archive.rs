@@ -154,10 +154,17 @@ impl Journal for Plans {
 
 /// Reads the folder `below` of the archive.
 async fn source(place: &Place, below: &str) -> ObjectsSource {
+    source_in(place, below, Some("out")).await
+}
+
+/// The same, where another folder is named as the archive or none is.
+async fn source_in(place: &Place, below: &str, archive: Option<&str>) -> ObjectsSource {
     let Place::Folder(folder) = place else { panic!("a folder is read") };
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let config = ObjectsSourceConfig {
-        url: folder.path().join("out").join(below).to_str().unwrap().to_owned(),
+        url: at(&format!("out/{below}")),
         s3: S3Config::default(),
+        archive: archive.map(at),
         matching: None,
         compression: Compression::Auto,
         unwrap: None,
@@ -221,6 +228,24 @@ async fn records_come_back_as_they_went_in() {
             assert_eq!(found, all, "{keys:?} {compression:?} {most:?}");
         }
     }
+}
+
+/// Whoever may write to a folder above must not decide what is in the objects.
+#[tokio::test]
+async fn indexes_above_the_source_are_believed_only_if_it_names_their_archive() {
+    let (place, raw) = (Place::folder(), odd());
+    written(&place, &config(), &raw).await;
+    let all = kept("x.pin-4", &raw);
+    for (archive, is_believed) in [(None, false), (Some("out/topics"), false), (Some("out"), true)]
+    {
+        let source = source_in(&place, "topics/x.pin", archive).await;
+        let found = read(&source, &Arc::default(), start(), MOST).await;
+        let found: Vec<_> = found.into_iter().map(|(_, kept)| kept).collect();
+        assert_eq!(found == all, is_believed, "{archive:?}");
+    }
+    // That of the source itself needs no naming.
+    let found = read(&source_in(&place, "", None).await, &Arc::default(), start(), MOST).await;
+    assert_eq!(found.into_iter().map(|(_, kept)| kept).collect::<Vec<_>>(), all);
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::*;
 use crate::connect::{RetriedLetter, Retry};
 use crate::ledger::RowOrigin;
-use crate::sink::objects::SinkCompression;
 use crate::record::json::text;
 use crate::record::provenance::{GENERATION, LANE, POSITION};
+use crate::sink::objects::SinkCompression;
 
 fn parquet(columns: &[&str]) -> ObjectsSinkConfig {
     ObjectsSinkConfig { format: RowFormat::Parquet, row_group_rows: 2, ..partitioned(columns) }

@@ -48,9 +48,9 @@ async fn values_of_all_kinds_are_stored_as_documented() {
             )
             .await;
         let expected = [
-            r#"t -9223372036854775808 0.1 aä 2020-08-28 03:52:47.5 {a,"\""} {1,1e+300} a 0"#,
-            "a 1",
-            " 0001-01-01 00:00:00 {} {} a 2",
+            r#"t -9223372036854775808 0.1 aä 2020-08-28 03:52:47.5 {a,"\""} {1,1e+300} test/a 0"#,
+            "test/a 1",
+            " 0001-01-01 00:00:00 {} {} test/a 2",
         ];
         assert_eq!(found, expected[..found.len()]);
         let types = "SELECT format_type(atttypid, -1) AS v FROM pg_attribute \

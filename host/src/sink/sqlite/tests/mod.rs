@@ -11,7 +11,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 use super::{SqliteSink, SqliteSinkConfig};
 use crate::connect::{CommitOutcome, Sink, SinkContext};
-use crate::written::Duration;
 use crate::record::{Field, Kind, Lane, Position, UnitPart};
 use crate::sink::conformance::{
     LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, conformance_tests, context,

@@ -47,8 +47,8 @@ async fn values_of_all_kinds_are_stored_as_documented() {
         found,
         [
             "1 -9223372036854775808 real 0.1 610062 2020-08-28T03:52:47.5Z [\"a\",\"\\\"\"] \
-             [1.0,1e+300] a 0",
-            "null  a 1",
+             [1.0,1e+300] test/a 0",
+            "null  test/a 1",
         ]
     );
 }

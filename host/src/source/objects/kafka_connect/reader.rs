@@ -6,11 +6,12 @@ use std::io;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::super::ObjectPosition;
 use super::super::ObjectsSourceError;
 use super::super::error::Lift;
 use super::Lines;
 use super::lines::Line;
-use crate::record::{ObjectPosition, Past, Position, RawBatch, RawHeader, RawRecord, Span};
+use crate::record::{Past, RawBatch, RawHeader, RawRecord, Span};
 use crate::source::Most;
 use crate::source::frame::too_large;
 

@@ -1,0 +1,194 @@
+//! Does what the supervisor decides: starts and drops lanes, asks the source for changes and the ledger for
+//! positions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, OptionFuture};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep_until;
+use tracing::Level;
+
+use super::super::breaker::BreakerLimits;
+use super::super::budget::Budget;
+use super::super::lane::{self, LaneEnd, LaneReport, LaneSettings, Shared};
+use super::super::live::Generations;
+use super::connect::Ends;
+use super::machine::{Supervisor, SupervisorAction, SupervisorEvent, SupervisorSettings};
+use super::{BATCH, Course, PipelineError, PipelineRun};
+use crate::connect::Spread;
+use crate::ledger::Claims;
+use crate::record::{ConnectorError, Lane, Position};
+use crate::source::LaneChange;
+
+/// Keeps the lanes of a pipeline going until it ends.
+pub(super) async fn keep_lanes(
+    run: PipelineRun,
+    ends: Ends,
+    generations: Arc<Generations>,
+    halt_time: Option<Duration>,
+    course: Arc<Course>,
+) -> Result<(), PipelineError> {
+    let Ends { source, ledger, starts, has_committed, of_lanes } = ends;
+    let PipelineRun { pipeline, listener, pool, until_end, drain, .. } = run;
+    let settings = SupervisorSettings {
+        start_time: pipeline.limits.start_time.0,
+        halt_time,
+        is_finite: until_end,
+        dead_ratio_max: pipeline.dead_letters.max_ratio,
+        has_committed,
+    };
+    let lane_settings = LaneSettings {
+        args: pipeline.args(),
+        batch: BATCH,
+        unit: (&pipeline.unit).into(),
+        breaker: BreakerLimits::new(pipeline.dead_letters.max_ratio),
+        batches_max: pool.threads() * 2 + 2,
+        has_group: pipeline.source.facts().spread == Spread::ByGroup,
+    };
+    let shared = Shared {
+        source,
+        ledger,
+        starts,
+        generations,
+        pool,
+        budget: Budget::new(pipeline.limits.memory.0),
+        listener,
+        settings: lane_settings,
+    };
+    let mut supervisor = Supervisor::new(settings, of_lanes, Rng::new());
+    let (reports, mut reported) = mpsc::unbounded_channel();
+    let mut hands = Hands {
+        shared: Arc::new(shared),
+        lanes: JoinSet::new(),
+        tasks: BTreeMap::new(),
+        change: None,
+        look: None,
+        reports,
+        course,
+        drain: drain.clone(),
+    };
+    let mut actions = supervisor.begin();
+    let mut is_drained = false;
+    loop {
+        for action in actions {
+            if let Some(end) = hands.perform(action) {
+                return end;
+            }
+        }
+        let due = supervisor.due();
+        let event = tokio::select! {
+            biased;
+            () = drain.cancelled(), if !is_drained => {
+                is_drained = true;
+                hands.change = None;
+                SupervisorEvent::Drain
+            }
+            Some(change) = OptionFuture::from(hands.change.as_mut()) => {
+                hands.change = None;
+                SupervisorEvent::Change(change)
+            }
+            // What a lane has reported comes before its end.
+            Some((lane, report)) = reported.recv() => {
+                hands.note(&report);
+                SupervisorEvent::Reported(lane, report)
+            }
+            Some(ended) = hands.lanes.join_next_with_id() => match ended {
+                Ok((id, (lane, end))) => {
+                    if hands.tasks.get(&lane).is_none_or(|task| task.id() != id) {
+                        actions = Vec::new();
+                        continue;
+                    }
+                    hands.tasks.remove(&lane);
+                    SupervisorEvent::Ended(lane, end)
+                }
+                // It was stopped.
+                Err(error) if error.is_cancelled() => {
+                    actions = Vec::new();
+                    continue;
+                }
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            },
+            Some(positions) = OptionFuture::from(hands.look.as_mut()) => {
+                hands.look = None;
+                SupervisorEvent::Looked(positions)
+            }
+            () = at(due), if due.is_some() => SupervisorEvent::Tick,
+        };
+        actions = supervisor.on(Instant::now(), event);
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    if let Some(due) = due {
+        sleep_until(due.into()).await;
+    }
+}
+
+type Change = Result<Option<LaneChange>, ConnectorError>;
+type Positions = Result<BTreeMap<Lane, Position>, ConnectorError>;
+
+struct Hands {
+    shared: Arc<Shared>,
+    lanes: JoinSet<(Lane, LaneEnd)>,
+    tasks: BTreeMap<Lane, AbortHandle>,
+    change: Option<BoxFuture<'static, Change>>,
+    look: Option<BoxFuture<'static, Positions>>,
+    reports: mpsc::UnboundedSender<(Lane, LaneReport)>,
+    course: Arc<Course>,
+    drain: tokio_util::sync::CancellationToken,
+}
+
+impl Hands {
+    fn perform(&mut self, action: SupervisorAction) -> Option<Result<(), PipelineError>> {
+        match action {
+            SupervisorAction::AskForChange => {
+                let source = Arc::clone(&self.shared.source);
+                self.change = Some(async move { source.next_change().await }.boxed());
+            }
+            SupervisorAction::Start { lane, until } => {
+                let (shared, drain) = (Arc::clone(&self.shared), self.drain.clone());
+                let (name, reports) = (lane.clone(), self.reports.clone());
+                let task = self.lanes.spawn(async move {
+                    let end = lane::run(shared, name.clone(), until, drain, reports).await;
+                    (name, end)
+                });
+                self.tasks.insert(lane, task);
+            }
+            SupervisorAction::Stop(lane) => {
+                if let Some(task) = self.tasks.remove(&lane) {
+                    task.abort();
+                }
+            }
+            SupervisorAction::Look => {
+                let claims = Arc::clone(&self.shared.ledger.claims);
+                self.look = Some(async move { positions(&*claims).await }.boxed());
+            }
+            SupervisorAction::Say { level: Level::ERROR, text } => tracing::error!("{text}"),
+            SupervisorAction::Say { text, .. } => tracing::warn!("{text}"),
+            SupervisorAction::Tell(news) => self.shared.listener.hear(news),
+            SupervisorAction::End(end) => return Some(end),
+        }
+        None
+    }
+
+    fn note(&self, report: &LaneReport) {
+        match report {
+            LaneReport::Claimed => self.course.has_claimed.store(true, Ordering::Release),
+            LaneReport::Committed { .. } => {
+                self.course.has_committed.store(true, Ordering::Release);
+            }
+            LaneReport::Failing { .. } | LaneReport::Well => {}
+        }
+    }
+}
+
+async fn positions(claims: &dyn Claims) -> Positions {
+    let lanes = claims.lanes().await?;
+    Ok(lanes.into_iter().map(|state| (state.lane, state.position)).collect())
+}

@@ -1,0 +1,314 @@
+//! A source whose lanes the processes share out among themselves: each beats in the ledger, and reads what
+//! falls to it.
+//!
+//! Only claims protect. Two processes that see different members claim the same lane in turns for a moment,
+//! and one of them is fenced.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{Bounds, Journal, Known, LaneChange, LaneReader, Outset, Receipts, Source};
+use crate::ledger::{Members, Pace, Roster, Shift};
+use crate::record::{ConnectorError, Lane, Position, SourceId};
+
+/// The lanes of `source` that are this process's, by the members of the ledger.
+#[derive(Debug)]
+pub struct SharedSource {
+    source: Arc<dyn Source>,
+    members: Arc<dyn Members>,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    roster: Roster,
+    /// Those that may be read, and after which others.
+    readable: BTreeMap<Lane, Vec<Lane>>,
+    /// Whether the source may say more.
+    has_more: bool,
+    beat_at: Instant,
+    /// What was not told yet.
+    changes: VecDeque<LaneChange>,
+}
+
+impl SharedSource {
+    pub fn new(source: Arc<dyn Source>, members: Arc<dyn Members>, pace: Pace) -> Self {
+        let state = State {
+            roster: Roster::new(members.own_id(), pace),
+            readable: BTreeMap::new(),
+            has_more: true,
+            beat_at: Instant::now(),
+            changes: VecDeque::new(),
+        };
+        Self { source, members, began: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// Tells the others that this process ends: they take its lanes over at once.
+    pub async fn leave(&self) -> Result<(), ConnectorError> {
+        self.members.leave().await
+    }
+
+    /// Beats, and looks who else does. May be dropped while it waits: one beat more or less is no matter.
+    async fn beat(&self, state: &mut State) -> Result<(), ConnectorError> {
+        let note = state.roster.note();
+        self.members.beat(&note).await?;
+        let seen = self.members.members().await?;
+        state.beat_at = Instant::now() + state.roster.pace().beat;
+        let lanes: BTreeSet<Lane> = state.readable.keys().cloned().collect();
+        let Shift { gained, lost } = state.roster.look(self.began.elapsed(), &seen, &lanes);
+        // First what goes: nobody has more than a process can carry.
+        state.changes.extend(lost.into_iter().map(LaneChange::Revoked));
+        for lane in gained {
+            let after = state.readable.get(&lane).cloned().unwrap_or_default();
+            state.changes.push_back(LaneChange::Assigned { lane, after });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Source for SharedSource {
+    async fn identity(&self) -> Result<SourceId, ConnectorError> {
+        self.source.identity().await
+    }
+
+    async fn resume(&self, known: &Known) -> Result<Outset, ConnectorError> {
+        let mut state = self.state.lock().await;
+        let outset = self.source.resume(known).await?;
+        *state = State {
+            roster: Roster::new(self.members.own_id(), state.roster.pace()),
+            readable: BTreeMap::new(),
+            has_more: true,
+            beat_at: Instant::now(),
+            changes: VecDeque::new(),
+        };
+        Ok(outset)
+    }
+
+    async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
+        let mut state = self.state.lock().await;
+        loop {
+            if let Some(change) = state.changes.pop_front() {
+                return Ok(Some(change));
+            }
+            let (has_more, beat_at) = (state.has_more, state.beat_at);
+            tokio::select! {
+                biased;
+                change = self.source.next_change(), if has_more => match change? {
+                    // The next beat gives it to somebody.
+                    Some(LaneChange::Assigned { lane, after }) => {
+                        state.readable.insert(lane, after);
+                        // A source says all that it has at once.
+                        state.beat_at = state.beat_at.min(Instant::now() + SOON);
+                    }
+                    Some(LaneChange::Revoked(lane)) => {
+                        state.readable.remove(&lane);
+                        state.beat_at = state.beat_at.min(Instant::now() + SOON);
+                    }
+                    None => state.has_more = false,
+                },
+                () = tokio::time::sleep_until(beat_at) => self.beat(&mut state).await?,
+            }
+        }
+    }
+
+    async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError> {
+        self.source.start(lane).await
+    }
+
+    async fn bounds(&self, lane: &Lane) -> Result<Bounds, ConnectorError> {
+        self.source.bounds(lane).await
+    }
+
+    async fn open(
+        &self,
+        lane: &Lane,
+        from: Position,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Box<dyn LaneReader>, ConnectorError> {
+        self.source.open(lane, from, journal).await
+    }
+
+    fn committed(&self, lane: &Lane, to: Position, receipts: Option<&Receipts>) {
+        self.source.committed(lane, to, receipts);
+    }
+}
+
+const SOON: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as SyncMutex;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ledger::Member;
+    use crate::record::ErrorClass;
+
+    /// Heartbeats of all processes, by one clock.
+    #[derive(Debug, Default)]
+    struct Beats(SyncMutex<BTreeMap<Uuid, (Instant, String)>>);
+
+    #[derive(Debug)]
+    struct OneOf {
+        id: Uuid,
+        all: Arc<Beats>,
+    }
+
+    #[async_trait]
+    impl Members for OneOf {
+        fn own_id(&self) -> Uuid {
+            self.id
+        }
+
+        async fn beat(&self, note: &str) -> Result<(), ConnectorError> {
+            self.all.0.lock().unwrap().insert(self.id, (Instant::now(), note.to_owned()));
+            Ok(())
+        }
+
+        async fn members(&self) -> Result<Vec<Member>, ConnectorError> {
+            let all = self.all.0.lock().unwrap();
+            let member = |(id, (at, note)): (&Uuid, &(Instant, String))| Member {
+                id: *id,
+                age: at.elapsed(),
+                note: note.clone(),
+            };
+            Ok(all.iter().map(member).collect())
+        }
+
+        async fn leave(&self) -> Result<(), ConnectorError> {
+            self.all.0.lock().unwrap().remove(&self.id);
+            Ok(())
+        }
+    }
+
+    /// Folders of objects, each a lane.
+    #[derive(Debug)]
+    struct Folders(SyncMutex<VecDeque<LaneChange>>);
+
+    #[async_trait]
+    impl Source for Folders {
+        async fn identity(&self) -> Result<SourceId, ConnectorError> {
+            Ok(SourceId::new("folders"))
+        }
+
+        async fn resume(&self, _known: &Known) -> Result<Outset, ConnectorError> {
+            Ok(Outset::default())
+        }
+
+        async fn next_change(&self) -> Result<Option<LaneChange>, ConnectorError> {
+            let next = self.0.lock().unwrap().pop_front();
+            match next {
+                Some(change) => Ok(Some(change)),
+                None => std::future::pending().await,
+            }
+        }
+
+        async fn start(&self, _lane: &Lane) -> Result<Position, ConnectorError> {
+            Ok(Position::number(0))
+        }
+
+        async fn open(
+            &self,
+            _lane: &Lane,
+            _from: Position,
+            _journal: Arc<dyn Journal>,
+        ) -> Result<Box<dyn LaneReader>, ConnectorError> {
+            Err(ConnectorError::new(ErrorClass::Fatal, "nobody reads"))
+        }
+    }
+
+    const PACE: Pace = Pace {
+        beat: Duration::from_millis(20),
+        dead: Duration::from_millis(500),
+        rest: Duration::from_millis(100),
+    };
+
+    fn lane(number: usize) -> Lane {
+        Lane::new(format!("folder-{number}"))
+    }
+
+    fn process(id: u128, all: &Arc<Beats>, folders: usize) -> SharedSource {
+        let member = OneOf { id: Uuid::from_u128(id), all: Arc::clone(all) };
+        let assigned = (0..folders).map(|number| LaneChange::assigned(lane(number)));
+        let source = Folders(SyncMutex::new(assigned.collect()));
+        SharedSource::new(Arc::new(source), Arc::new(member), PACE)
+    }
+
+    /// Goes on until the processes have the folders among them: each is somebody's, nobody has more than its
+    /// share.
+    async fn share(processes: &[&SharedSource], ours: &mut [BTreeSet<Lane>], folders: usize) {
+        const TIME: Duration = Duration::from_secs(60);
+        let until = Instant::now() + TIME;
+        while !is_shared(ours, folders) {
+            let changes = processes.iter().map(|process| Box::pin(process.next_change()));
+            let next = futures_util::future::select_all(changes);
+            let next = tokio::time::timeout_at(until, next).await;
+            let (change, at, _) = next.unwrap_or_else(|_| panic!("not shared: {ours:?}"));
+            match change.unwrap().unwrap() {
+                LaneChange::Assigned { lane, .. } => assert!(ours[at].insert(lane)),
+                LaneChange::Revoked(lane) => assert!(ours[at].remove(&lane)),
+            }
+        }
+    }
+
+    fn is_shared(ours: &[BTreeSet<Lane>], folders: usize) -> bool {
+        let all: BTreeSet<_> = ours.iter().flatten().cloned().collect();
+        let most = folders.div_ceil(ours.len());
+        all.len() == folders
+            && ours.iter().map(BTreeSet::len).sum::<usize>() == folders
+            && ours.iter().all(|ours| ours.len() <= most)
+    }
+
+    #[tokio::test]
+    async fn processes_share_the_folders_and_take_over_from_the_dead() {
+        let all = Arc::default();
+        let [one, two, three] = [1, 2, 3].map(|id| process(id, &all, 12));
+        let mut ours = vec![BTreeSet::new(); 3];
+        share(&[&one], &mut ours[..1], 12).await;
+        share(&[&one, &two], &mut ours[..2], 12).await;
+        share(&[&one, &two, &three], &mut ours, 12).await;
+
+        // The third one dies without a word, as if by kill -9.
+        ours[2].clear();
+        share(&[&one, &two], &mut ours[..2], 12).await;
+        // The second one leaves: nobody waits for it.
+        two.leave().await.unwrap();
+        share(&[&one], &mut ours[..1], 12).await;
+    }
+
+    #[tokio::test]
+    async fn one_that_was_stopped_gives_its_lanes_back() {
+        let all = Arc::default();
+        let [one, two] = [1, 2].map(|id| process(id, &all, 6));
+        let mut ours = vec![BTreeSet::new(); 2];
+        share(&[&one, &two], &mut ours, 6).await;
+        // As if by SIGSTOP: the other takes all.
+        share(&[&one], &mut ours[..1], 6).await;
+        share(&[&one, &two], &mut ours, 6).await;
+    }
+
+    #[tokio::test]
+    async fn a_lane_is_told_with_those_that_come_before_it() {
+        let (all, parent, child) = (Arc::default(), lane(0), lane(1));
+        let after = vec![parent.clone()];
+        let mut only = process(1, &all, 0);
+        only.source = Arc::new(Folders(SyncMutex::new(
+            [
+                LaneChange::assigned(parent.clone()),
+                LaneChange::Assigned { lane: child.clone(), after: after.clone() },
+            ]
+            .into(),
+        )));
+        assert_eq!(only.next_change().await.unwrap(), Some(LaneChange::assigned(parent)));
+        let change = only.next_change().await.unwrap();
+        assert_eq!(change, Some(LaneChange::Assigned { lane: child, after }));
+    }
+}

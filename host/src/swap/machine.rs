@@ -1,0 +1,707 @@
+//! What becomes of a rule that is changed, as a machine: what happened goes in, what is to be done comes out.
+//! No I/O, and no clock.
+//!
+//! One change is tried at a time, and verdicts come before anything else. `P` is what a generation is made
+//! of; nothing here looks into it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+use tracing::Level;
+
+use super::request::Answer;
+use crate::ledger::{Judgement, Verdict};
+use crate::pipeline::PluginSwap;
+use crate::pipeline::config::ProbationConfig;
+use crate::record::{ConnectorError, Digest, Lane, Position};
+use crate::run::{GenerationEvent, Generations, Live, News, SwapResult, Trouble};
+
+/// How often is looked what other processes found out.
+const HEED: Duration = Duration::from_secs(5);
+
+/// How often is looked whether there are records.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Between two tries to write a verdict.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A run that ends before the probation does has shown what it had to, if it had so many records.
+const PROVEN_RECORDS: u64 = 1_000;
+
+/// Nobody is watched for less.
+const SOON: Duration = Duration::from_millis(100);
+
+/// Longer than there is time: for ever, as far as a process is concerned.
+const FAR: Duration = Duration::from_secs(86_400 * 365);
+
+/// What somebody asked for who waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub what: Wanted,
+    pub answer: oneshot::Sender<Answer>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    Swap {
+        swap: PluginSwap,
+        is_dry: bool,
+    },
+    /// Back to the generation before, if this step is another one there.
+    RollBack {
+        step: String,
+    },
+}
+
+/// How far something came on its way through the gates.
+#[derive(Debug)]
+pub(crate) struct Gated<P> {
+    /// What gates said.
+    pub told: Vec<String>,
+    pub passed: Result<Passed<P>, Refused>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Passed<P> {
+    /// Nothing differs.
+    Same,
+    /// It passed all gates, and takes over when it is told to.
+    Ready(Box<Ready<P>>),
+    /// It passed, and that was all that was asked.
+    Tried,
+    /// The source or the sink is another one.
+    Restart(P),
+}
+
+#[derive(Debug)]
+pub(crate) struct Ready<P> {
+    pub pipeline: P,
+    pub live: Live,
+}
+
+/// Why it does not take over.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub why: String,
+    /// Another try could end otherwise although nothing was changed.
+    pub is_passing: bool,
+    /// Its generation is to be judged by it.
+    pub judges: Option<Digest>,
+}
+
+/// What is sent through the gates.
+#[derive(Debug)]
+pub(crate) enum What<P> {
+    /// What the files say.
+    Written,
+    /// The same, with another plugin in a step.
+    Plugin(PluginSwap),
+    /// The last generation that did well, for one that is to go. If it is for a step, that has to be another
+    /// one there.
+    LastGood { written: P, bad: Digest, step: Option<String> },
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum SwapEvent<P> {
+    /// Lanes or the ledger have said something about generations.
+    Generation(GenerationEvent),
+    /// Files have changed.
+    Changed,
+    Wished(Wish),
+    Passed(Gated<P>),
+    /// A verdict was written down, or not.
+    Written(Result<(), ConnectorError>),
+    /// What other processes found out; none if the ledger does not tell.
+    Heeded(Option<Vec<Judgement>>),
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum SwapAction<P> {
+    /// Sends something through the gates beside what runs.
+    TryOut {
+        what: What<P>,
+        running: P,
+        is_dry: bool,
+    },
+    /// Writes a verdict down.
+    Write(Judgement),
+    /// Asks the ledger what other processes found out.
+    Heed,
+    /// Another generation cleans: what it is made of is watched from now on.
+    Follow(P),
+    /// Says that a generation took over, once it is known where.
+    Announce(Box<TakenOver>),
+    /// Says which dead letters are of a generation that was rolled back.
+    TellLetters {
+        bad: Digest,
+    },
+    Say {
+        level: Level,
+        text: String,
+    },
+    Tell(News),
+    Answer(oneshot::Sender<Answer>, Answer),
+    /// The lanes end, and begin anew.
+    Restart {
+        next: P,
+        before: P,
+    },
+}
+
+/// A generation that took over.
+#[derive(Debug)]
+pub(crate) struct TakenOver {
+    pub next: Arc<Live>,
+    pub before: Arc<Live>,
+    pub took: Duration,
+    /// What there is to tell of it so far.
+    pub told: Vec<String>,
+    /// How long it is watched.
+    pub probation: Option<Duration>,
+    pub plugin: Option<PluginSwap>,
+    pub answer: Option<oneshot::Sender<Answer>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SwapMachine<P> {
+    /// As it was written when it was last taken over.
+    written: P,
+    running: P,
+    /// What the generation that cleans was made of, and those that a rollback may lead back to.
+    known: Vec<(Digest, P)>,
+    /// What this process has found to be bad, whatever the ledger says by now.
+    bad: BTreeSet<Digest>,
+    generations: Arc<Generations>,
+    limits: ProbationConfig,
+    clock: WallClock,
+    unwritten: VecDeque<Judgement>,
+    writes: Write,
+    /// The generation that is on probation, and until when.
+    probation: Option<(Arc<Live>, Instant)>,
+    attempt: Option<Attempt>,
+    /// What has to wait until that is over.
+    waiting: VecDeque<Wish>,
+    heeds: Heed,
+    /// Another process found it to be bad, and nothing else is there to run.
+    unhappy: Option<Digest>,
+    /// Files have changed while something else was on its way.
+    has_changed: bool,
+    /// What is written was refused before, and is tried again once there are records to try it on: looked for
+    /// from then on.
+    waits_for_records: Option<Instant>,
+    actions: Vec<SwapAction<P>>,
+}
+
+/// What is on its way through the gates.
+#[derive(Debug)]
+struct Attempt {
+    answer: Option<oneshot::Sender<Answer>>,
+    /// What somebody has put into a step.
+    plugin: Option<PluginSwap>,
+    began: Instant,
+    undoes: Option<Undone>,
+}
+
+/// What is given up for another generation, and why.
+#[derive(Debug)]
+struct Undone {
+    bad: Arc<Live>,
+    why: Trouble,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Write {
+    At(Instant),
+    Asked,
+}
+
+#[derive(Debug)]
+enum Heed {
+    At(Instant),
+    Asked,
+    /// Before the probation of this one ends.
+    AskedFor(Arc<Live>, &'static str),
+}
+
+/// What a machine begins with.
+#[derive(Debug)]
+pub(crate) struct Beginning<P> {
+    pub written: P,
+    pub running: P,
+    /// Those that a rollback may lead back to.
+    pub known: Vec<(Digest, P)>,
+    /// To be stored.
+    pub judgements: Vec<Judgement>,
+    /// What is written did not get this far, and may once there are records to try it on.
+    pub is_to_be_tried: bool,
+    pub limits: ProbationConfig,
+    pub clock: WallClock,
+}
+
+/// Tells the time of day by a clock that only goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WallClock {
+    pub began: Instant,
+    pub at: SystemTime,
+}
+
+impl WallClock {
+    pub fn now() -> Self {
+        Self { began: Instant::now(), at: SystemTime::now() }
+    }
+
+    fn tell(&self, now: Instant) -> SystemTime {
+        self.at + now.saturating_duration_since(self.began)
+    }
+}
+
+impl<P: Clone> SwapMachine<P> {
+    pub fn new(now: Instant, beginning: Beginning<P>, generations: Arc<Generations>) -> Self {
+        let Beginning { written, running, known, judgements, is_to_be_tried, limits, clock } =
+            beginning;
+        let live = generations.current();
+        let mut machine = Self {
+            written,
+            running,
+            known,
+            bad: BTreeSet::new(),
+            generations,
+            limits,
+            clock,
+            unwritten: judgements.into(),
+            writes: Write::At(now),
+            probation: None,
+            attempt: None,
+            waiting: VecDeque::new(),
+            heeds: Heed::At(now + HEED),
+            unhappy: None,
+            has_changed: false,
+            waits_for_records: is_to_be_tried.then(|| now + LOOK),
+            actions: Vec::new(),
+        };
+        machine.act(SwapAction::Tell(News::Generation(live.generation)));
+        machine.watch_over(&live, now);
+        machine
+    }
+
+    pub fn begin(&mut self, now: Instant) -> Vec<SwapAction<P>> {
+        self.go_on(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    pub fn on(&mut self, now: Instant, event: SwapEvent<P>) -> Vec<SwapAction<P>> {
+        match event {
+            SwapEvent::Generation(event) => self.heard(now, event),
+            SwapEvent::Changed => self.has_changed = true,
+            SwapEvent::Wished(wish) => self.waiting.push_back(wish),
+            SwapEvent::Passed(gated) => self.passed(now, gated),
+            SwapEvent::Written(written) => self.wrote(now, written),
+            SwapEvent::Heeded(judgements) => self.heeded(now, judgements),
+            SwapEvent::Tick => {}
+        }
+        self.go_on(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When it has to be told the time.
+    pub fn due(&self) -> Option<Instant> {
+        let writes = match self.writes {
+            Write::At(at) if !self.unwritten.is_empty() => Some(at),
+            Write::At(_) | Write::Asked => None,
+        };
+        let heeds = match self.heeds {
+            Heed::At(at) => Some(at),
+            Heed::Asked | Heed::AskedFor(..) => None,
+        };
+        let proven = self.probation.as_ref().map(|(_, until)| *until);
+        let proven = proven.filter(|_| !matches!(self.heeds, Heed::AskedFor(..)));
+        [writes, heeds, proven, self.waits_for_records].into_iter().flatten().min()
+    }
+
+    /// The lanes have ended: what is left to be written down, in its order.
+    pub fn end(
+        &mut self,
+        now: Instant,
+        has_read_all: bool,
+    ) -> (Vec<SwapAction<P>>, Vec<Judgement>) {
+        let is_proven = |(live, _): &(Arc<Live>, Instant)| {
+            has_read_all
+                && live.conduct().records >= PROVEN_RECORDS
+                && live.before().is_some()
+                && !live.is_condemned()
+        };
+        if self.probation.as_ref().is_some_and(is_proven)
+            && let Some((live, _)) = self.probation.take()
+        {
+            self.stays(now, &live, "the run is over");
+        }
+        (std::mem::take(&mut self.actions), self.unwritten.drain(..).collect())
+    }
+
+    fn act(&mut self, action: SwapAction<P>) {
+        self.actions.push(action);
+    }
+
+    fn judge(
+        &mut self,
+        now: Instant,
+        generation: Digest,
+        verdict: Verdict,
+        reason: Option<String>,
+    ) {
+        let time = self.clock.tell(now);
+        self.unwritten.push_back(Judgement { generation, verdict, reason, time });
+        if let Write::At(at) = &mut self.writes {
+            *at = now;
+        }
+    }
+
+    fn say(&mut self, level: Level, text: String) {
+        self.act(SwapAction::Say { level, text });
+    }
+
+    fn watch_over(&mut self, live: &Arc<Live>, now: Instant) {
+        self.probation = live
+            .before()
+            .and(live.probation_limits())
+            .map(|limits| (Arc::clone(live), now + limits.time.0.clamp(SOON, FAR)));
+    }
+
+    fn go_on(&mut self, now: Instant) {
+        if let Some(at) = self.waits_for_records
+            && at <= now
+        {
+            let has_records = !self.generations.ring().recent().is_empty();
+            self.waits_for_records = (!has_records).then(|| now + LOOK);
+            self.has_changed |= has_records;
+        }
+        if let Write::At(at) = self.writes
+            && at <= now
+            && let Some(judgement) = self.unwritten.front().cloned()
+        {
+            self.writes = Write::Asked;
+            self.act(SwapAction::Write(judgement));
+        }
+        if matches!(self.heeds, Heed::At(at) if at <= now) {
+            self.heeds = Heed::Asked;
+            self.act(SwapAction::Heed);
+        }
+        if matches!(&self.probation, Some((_, until)) if *until <= now) {
+            self.is_proven(now, "its probation is over");
+        }
+        if self.attempt.is_none() && std::mem::take(&mut self.has_changed) {
+            self.try_out(now, What::Written, false, None, None);
+        }
+        while self.attempt.is_none()
+            && let Some(wish) = self.waiting.pop_front()
+        {
+            self.grant(now, wish);
+        }
+    }
+
+    fn try_out(
+        &mut self,
+        now: Instant,
+        what: What<P>,
+        is_dry: bool,
+        answer: Option<oneshot::Sender<Answer>>,
+        undoes: Option<Undone>,
+    ) {
+        let plugin = match &what {
+            What::Plugin(swap) => Some(swap.clone()),
+            What::Written | What::LastGood { .. } => None,
+        };
+        self.attempt = Some(Attempt { answer, plugin, began: now, undoes });
+        let running = self.running.clone();
+        self.act(SwapAction::TryOut { what, running, is_dry });
+    }
+
+    fn grant(&mut self, now: Instant, Wish { what, answer }: Wish) {
+        match what {
+            Wanted::Swap { swap, is_dry } => {
+                self.try_out(now, What::Plugin(swap), is_dry, Some(answer), None);
+            }
+            Wanted::RollBack { step } => self.roll_back(now, step, answer),
+        }
+    }
+
+    /// Back to the generation before, if a step is another one there.
+    fn roll_back(&mut self, now: Instant, step: String, answer: oneshot::Sender<Answer>) {
+        let live = self.generations.current();
+        if let Some(before) = live.before()
+            && differs(&live, &before, &step)
+        {
+            self.generations.roll_back(&live, Trouble::Asked, None);
+            let told = vec![format!(
+                "generation {} takes over again from {}, at the next batch of each lane; what was not \
+                 committed is cleaned again",
+                before.generation.short(),
+                live.generation.short()
+            )];
+            self.act(SwapAction::Answer(answer, Answer::Done { told }));
+            return;
+        }
+        self.go_back(now, Undone { bad: live, why: Trouble::Asked }, Some(step), Some(answer));
+    }
+
+    fn go_back(
+        &mut self,
+        now: Instant,
+        undoes: Undone,
+        step: Option<String>,
+        answer: Option<oneshot::Sender<Answer>>,
+    ) {
+        let (written, bad) = (self.written.clone(), undoes.bad.generation);
+        self.try_out(now, What::LastGood { written, bad, step }, false, answer, Some(undoes));
+    }
+
+    fn wrote(&mut self, now: Instant, written: Result<(), ConnectorError>) {
+        self.writes = Write::At(now);
+        match written {
+            Ok(()) => {
+                self.unwritten.pop_front();
+            }
+            Err(error) => {
+                self.writes = Write::At(now + AGAIN);
+                let text = format!("a verdict is not written down yet, trying again: {error}");
+                self.say(Level::WARN, text);
+            }
+        }
+    }
+
+    /// Its time is over. What other processes found out counts first.
+    fn is_proven(&mut self, now: Instant, why: &'static str) {
+        let Some((live, _)) = &self.probation else { return };
+        let live = Arc::clone(live);
+        if live.conduct().records == 0 {
+            // Nothing came: nothing is known.
+            self.watch_over(&live, now);
+        } else if !matches!(self.heeds, Heed::AskedFor(..)) {
+            if matches!(self.heeds, Heed::At(_)) {
+                self.act(SwapAction::Heed);
+            }
+            self.heeds = Heed::AskedFor(live, why);
+        }
+    }
+
+    fn heeded(&mut self, now: Instant, judgements: Option<Vec<Judgement>>) {
+        let heeds = std::mem::replace(&mut self.heeds, Heed::At(now + HEED));
+        let live = self.generations.current();
+        let is_bad = judgements.map(|judgements| self.generations.heed(&live, &judgements));
+        let Heed::AskedFor(proven, why) = heeds else { return };
+        let is_its = self.probation.as_ref().is_some_and(|(it, _)| Arc::ptr_eq(it, &proven));
+        // A lane may have rolled it back meanwhile, which is about to be heard.
+        if !is_its || proven.is_condemned() {
+            return;
+        }
+        match is_bad {
+            Some(false) => {
+                self.probation = None;
+                self.stays(now, &proven, why);
+            }
+            Some(true) => self.probation = None,
+            // The next look is soon.
+            None => self.probation = Some((proven, now + HEED)),
+        }
+    }
+
+    fn stays(&mut self, now: Instant, live: &Live, why: &str) {
+        let conduct = live.conduct();
+        self.generations.end_probation(live);
+        self.judge(now, live.generation, Verdict::Live, None);
+        let text = format!(
+            "generation {} stays: {why}, and of {} records {} are dead letters",
+            live.generation.short(),
+            conduct.records,
+            conduct.rejects
+        );
+        self.say(Level::INFO, text);
+    }
+
+    fn heard(&mut self, now: Instant, event: GenerationEvent) {
+        match event {
+            GenerationEvent::RolledBack { bad, why, at } => self.rolled_back(now, &bad, &why, at),
+            GenerationEvent::Unwanted { bad, why } => self.unwanted(now, &bad, &why),
+        }
+    }
+
+    fn rolled_back(
+        &mut self,
+        now: Instant,
+        bad: &Arc<Live>,
+        why: &Trouble,
+        at: Option<(Lane, Position)>,
+    ) {
+        let live = self.generations.current();
+        let of_it = |(digest, _): &&(Digest, P)| *digest == live.generation;
+        if let Some((_, running)) = self.known.iter().rev().find(of_it) {
+            self.running = running.clone();
+        }
+        // What it was made of is not run again.
+        self.bad.insert(bad.generation);
+        self.known.retain(|(digest, _)| *digest != bad.generation);
+        let place = at.map(|(lane, at)| format!(" at {lane}@{}", at.place()));
+        let text = format!(
+            "rolled back from generation {} to {}{}: {why}; what was not committed is cleaned again",
+            bad.generation.short(),
+            live.generation.short(),
+            place.unwrap_or_default()
+        );
+        let level = if matches!(why, Trouble::Asked) { Level::INFO } else { Level::ERROR };
+        self.say(level, text);
+        self.act(SwapAction::Tell(News::Swapped {
+            result: SwapResult::RolledBack,
+            live: live.generation,
+        }));
+        if !matches!(why, Trouble::Elsewhere(_)) {
+            let reason = Some(why.to_string());
+            self.judge(now, bad.generation, Verdict::RolledBack, reason);
+        }
+        if live.before().is_some() {
+            // It is what ran last, and is still watched: a restart begins with it.
+            self.judge(now, live.generation, Verdict::OnProbation, None);
+        }
+        self.watch_over(&live, now);
+        self.act(SwapAction::TellLetters { bad: bad.generation });
+    }
+
+    /// Another process found what runs here to be bad, and nothing ran before it here.
+    fn unwanted(&mut self, now: Instant, bad: &Arc<Live>, why: &str) {
+        let is_current = Arc::ptr_eq(&self.generations.current(), bad);
+        if !is_current || self.attempt.is_some() || self.unhappy == Some(bad.generation) {
+            return;
+        }
+        let text = format!(
+            "generation {} was rolled back in another process: {why}",
+            bad.generation.short()
+        );
+        self.say(Level::ERROR, text);
+        let why = Trouble::Elsewhere(why.to_owned());
+        self.go_back(now, Undone { bad: Arc::clone(bad), why }, None, None);
+    }
+
+    /// What becomes of something that went through the gates.
+    fn passed(&mut self, now: Instant, Gated { mut told, passed }: Gated<P>) {
+        let Some(attempt) = self.attempt.take() else { return };
+        let live = self.generations.current().generation;
+        let passed = passed.and_then(|passed| self.is_not_known_to_be_bad(passed));
+        match passed {
+            Ok(Passed::Same) => {
+                let text = format!("generation {} runs already", live.short());
+                if attempt.answer.is_some() {
+                    self.say(Level::INFO, text.clone());
+                    told.push(text);
+                } else {
+                    self.say(Level::DEBUG, "what is written is what runs".to_owned());
+                }
+                self.answer(attempt.answer, Answer::Done { told });
+            }
+            Ok(Passed::Tried) => {
+                let text = "this was a dry run: nothing has changed".to_owned();
+                self.say(Level::INFO, text.clone());
+                told.push(text);
+                self.answer(attempt.answer, Answer::Done { told });
+            }
+            Ok(Passed::Ready(ready)) => self.take_over(now, *ready, attempt, told),
+            Ok(Passed::Restart(next)) => {
+                self.answer(attempt.answer, Answer::Done { told });
+                let before = self.running.clone();
+                self.act(SwapAction::Restart { next, before });
+            }
+            Err(refused) => {
+                let text =
+                    format!("refused, and generation {} goes on: {}", live.short(), refused.why);
+                self.say(Level::ERROR, text);
+                let result = SwapResult::Refused;
+                self.act(SwapAction::Tell(News::Swapped { result, live }));
+                if let Some(digest) = refused.judges.filter(|_| !refused.is_passing) {
+                    let reason = Some(refused.why.clone());
+                    self.judge(now, digest, Verdict::Refused, reason);
+                }
+                if let Some(Undone { bad, why: Trouble::Elsewhere(_) }) = attempt.undoes
+                    && !refused.is_passing
+                {
+                    self.unhappy = Some(bad.generation);
+                }
+                self.answer(attempt.answer, Answer::Refused { told, why: refused.why });
+            }
+        }
+    }
+
+    /// A read of the ledger may be older than what was found out here.
+    fn is_not_known_to_be_bad(&self, passed: Passed<P>) -> Result<Passed<P>, Refused> {
+        match passed {
+            Passed::Ready(ready) if self.bad.contains(&ready.live.generation) => Err(Refused {
+                why: format!("generation {} was rolled back here", ready.live.generation.short()),
+                is_passing: false,
+                judges: None,
+            }),
+            passed => Ok(passed),
+        }
+    }
+
+    fn answer(&mut self, to: Option<oneshot::Sender<Answer>>, answer: Answer) {
+        if let Some(to) = to {
+            self.act(SwapAction::Answer(to, answer));
+        }
+    }
+
+    fn take_over(
+        &mut self,
+        now: Instant,
+        Ready { pipeline, live }: Ready<P>,
+        attempt: Attempt,
+        told: Vec<String>,
+    ) {
+        let Attempt { answer, plugin, began, undoes } = attempt;
+        let before = self.generations.current();
+        let next = match &undoes {
+            // It was good before, and is not on trial again.
+            Some(Undone { bad, .. }) => self.generations.go_back(live, bad),
+            None => self.generations.take_over(live, &self.limits),
+        };
+        let before_next: Vec<_> = next.all_before().map(|it| it.generation).collect();
+        self.known.retain(|(known, _)| before_next.contains(known) && *known != next.generation);
+        self.known.push((next.generation, pipeline.clone()));
+        if plugin.is_none() && undoes.is_none() {
+            self.written = pipeline.clone();
+        }
+        self.running = pipeline.clone();
+        self.act(SwapAction::Follow(pipeline));
+        self.act(SwapAction::Tell(News::Swapped {
+            result: SwapResult::TookOver,
+            live: next.generation,
+        }));
+        match undoes {
+            Some(Undone { bad, why }) => {
+                if !matches!(why, Trouble::Elsewhere(_)) {
+                    let why = Some(why.to_string());
+                    self.judge(now, bad.generation, Verdict::RolledBack, why);
+                }
+                self.judge(now, next.generation, Verdict::Live, None);
+            }
+            // What ran last is what a restart begins with.
+            None => self.judge(now, next.generation, Verdict::OnProbation, None),
+        }
+        self.watch_over(&next, now);
+        let probation = self.probation.as_ref().map(|_| self.limits.time.0);
+        let took = now.saturating_duration_since(began);
+        let taken = TakenOver { next, before, took, told, probation, plugin, answer };
+        self.act(SwapAction::Announce(Box::new(taken)));
+    }
+}
+
+/// Whether a step is another one in two generations.
+fn differs(one: &Live, other: &Live, step: &str) -> bool {
+    let told = |live: &Live| {
+        let rule = live.rule.as_ref()?;
+        let step = rule.steps.iter().find(|it| *it.id == *step)?;
+        Some((step.step.plugin().file().digest(), step.step.config().to_owned()))
+    };
+    told(one) != told(other)
+}

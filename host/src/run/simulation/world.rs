@@ -261,12 +261,6 @@ impl World {
         self.begins + Duration::from_micros(self.now)
     }
 
-    fn time(&self, at: Instant) -> Time {
-        let since = at.saturating_duration_since(self.begins);
-        // Rounded up: nobody is told the time too early.
-        since.as_nanos().div_ceil(1_000) as Time
-    }
-
     fn at(
         &mut self,
         wait: Time,

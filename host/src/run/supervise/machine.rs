@@ -5,6 +5,7 @@
 //! pipeline ever worked is what the ledger says; and an end needs evidence for every lane that the run began
 //! with.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -180,7 +181,7 @@ impl Supervisor {
             self.has_stood_still(now);
             match event {
                 SupervisorEvent::Change(change) => self.changed(now, change),
-                SupervisorEvent::Reported(lane, report) => self.reported(lane, report),
+                SupervisorEvent::Reported(lane, report) => self.reported(&lane, report),
                 SupervisorEvent::Ended(lane, end) => self.ended(&lane, end),
                 SupervisorEvent::Looked(positions) => self.looked(now, positions),
                 SupervisorEvent::Drain => self.is_draining = true,
@@ -308,8 +309,8 @@ impl Supervisor {
         self.act(SupervisorAction::Tell(News::Gone(lane)));
     }
 
-    fn reported(&mut self, lane: Lane, report: LaneReport) {
-        let Some(failing) = self.lanes.get_mut(&lane) else { return };
+    fn reported(&mut self, lane: &Lane, report: LaneReport) {
+        let Some(failing) = self.lanes.get_mut(lane) else { return };
         match report {
             LaneReport::Claimed => {}
             LaneReport::Well => *failing = None,
@@ -322,7 +323,7 @@ impl Supervisor {
                     self.tally.dead += count;
                     *self.tally.reasons.entry(reason).or_default() += count;
                 }
-                self.note_position(&lane, to);
+                self.note_position(lane, to);
             }
         }
     }
@@ -469,7 +470,7 @@ impl Supervisor {
         }
         let mut reasons: Vec<_> =
             reasons.iter().map(|(why, count)| (why.clone(), *count)).collect();
-        reasons.sort_by(|a, b| b.1.cmp(&a.1));
+        reasons.sort_by_key(|(_, count)| Reverse(*count));
         reasons.truncate(3);
         Some(PipelineError::TooManyDead { dead: *dead, records: *records, reasons })
     }

@@ -160,6 +160,8 @@ pub(crate) enum LaneReport {
         to: Position,
         records: u64,
         dead: BTreeMap<String, u64>,
+        /// So many of them were accepted beforehand.
+        accepted: u64,
     },
     /// An unbroken row of failures, since the first of them.
     Failing {

@@ -137,6 +137,8 @@ enum Look {
 struct Tally {
     records: u64,
     dead: u64,
+    /// Of these, those that somebody accepted beforehand.
+    accepted: u64,
     reasons: BTreeMap<String, u64>,
 }
 
@@ -315,10 +317,11 @@ impl Supervisor {
             LaneReport::Claimed => {}
             LaneReport::Well => *failing = None,
             LaneReport::Failing { since, cause } => *failing = Some(Failing { since, cause }),
-            LaneReport::Committed { to, records, dead } => {
+            LaneReport::Committed { to, records, dead, accepted } => {
                 *failing = None;
                 self.settings.has_committed = true;
                 self.tally.records += records;
+                self.tally.accepted += accepted;
                 for (reason, count) in dead {
                     self.tally.dead += count;
                     *self.tally.reasons.entry(reason).or_default() += count;
@@ -460,11 +463,12 @@ impl Supervisor {
     }
 
     fn too_many_dead(&self) -> Option<PipelineError> {
-        let Tally { records, dead, reasons } = &self.tally;
+        let Tally { records, dead, accepted, reasons } = &self.tally;
+        let unmeant = dead.saturating_sub(*accepted);
         let most = self.settings.dead_ratio_max;
         let is_meant = !self.settings.is_finite || most >= 1.0;
-        let is_too_many = *dead >= DEAD_MIN && *dead as f64 > most * *records as f64;
-        let is_all = *dead > 0 && dead >= records;
+        let is_too_many = unmeant >= DEAD_MIN && unmeant as f64 > most * *records as f64;
+        let is_all = unmeant > 0 && unmeant >= *records;
         if is_meant || !(is_too_many || is_all) {
             return None;
         }

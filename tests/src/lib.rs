@@ -1,7 +1,8 @@
 //! The harness of the black-box tests.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 pub mod alone;
 pub mod answers;
@@ -22,8 +23,16 @@ pub mod table;
 #[macro_export]
 macro_rules! pinhost {
     () => {
-        std::path::Path::new(env!("CARGO_BIN_EXE_pinhost-under-test"))
+        $crate::or_another(env!("CARGO_BIN_EXE_pinhost-under-test"))
     };
+}
+
+/// What `PINHOST_UNDER_TEST` names instead: the stories can be told of a release build, too.
+#[must_use]
+pub fn or_another(built: &'static str) -> &'static Path {
+    static ANOTHER: LazyLock<Option<PathBuf>> =
+        LazyLock::new(|| env::var_os("PINHOST_UNDER_TEST").map(PathBuf::from));
+    ANOTHER.as_deref().unwrap_or(Path::new(built))
 }
 
 /// Where compiled plugins are kept between tests, so that each is compiled once.

@@ -22,9 +22,9 @@ pub enum LedgerFault {
     #[error("a unit of lane {unit} came with a claim of lane {claim}")]
     OtherLane { unit: Lane, claim: Lane },
     #[error("lane {lane} cannot go from {from} to {to}")]
-    Backwards { lane: Lane, from: Position, to: Position },
+    Backwards { lane: Lane, from: Box<Position>, to: Box<Position> },
     #[error("records of lane {lane} from {from} to {to} do not add up: {sums}")]
-    Unbalanced { lane: Lane, from: Position, to: Position, sums: String },
+    Unbalanced { lane: Lane, from: Box<Position>, to: Box<Position>, sums: String },
 }
 
 impl LedgerFault {
@@ -35,6 +35,14 @@ impl LedgerFault {
         text: &str,
     ) -> Result<T, Self> {
         text.parse().map_err(|_| Self::state(place, what, text))
+    }
+
+    pub(crate) fn backwards(lane: Lane, from: Position, to: Position) -> Self {
+        Self::Backwards { lane, from: from.into(), to: to.into() }
+    }
+
+    pub(crate) fn unbalanced(lane: Lane, from: Position, to: Position, sums: String) -> Self {
+        Self::Unbalanced { lane, from: from.into(), to: to.into(), sums }
     }
 
     pub(crate) fn state(place: impl Display, what: &'static str, value: &str) -> Self {

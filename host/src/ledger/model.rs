@@ -133,7 +133,7 @@ pub fn check_range(range: &LineageRange) -> Result<(), LedgerFault> {
     }
     let LineageRange { lane, from, to, sums, .. } = range;
     let (lane, sums) = (lane.clone(), format!("{sums:?}"));
-    Err(LedgerFault::Unbalanced { lane, from: *from, to: *to, sums })
+    Err(LedgerFault::unbalanced(lane, *from, *to, sums))
 }
 
 /// Our own bugs, before they are written for good.
@@ -144,7 +144,7 @@ pub fn check_unit(claim: &Claim, unit: &Unit) -> Result<(), LedgerFault> {
         return Err(LedgerFault::OtherLane { unit: lane, claim: claim.lane.clone() });
     }
     if !from.is_comparable(&to) || from.place() > to.place() {
-        return Err(LedgerFault::Backwards { lane, from, to });
+        return Err(LedgerFault::backwards(lane, from, to));
     }
     if !unit.is_balanced() {
         let sums = format!(
@@ -155,7 +155,7 @@ pub fn check_unit(claim: &Claim, unit: &Unit) -> Result<(), LedgerFault> {
             unit.dropped(),
             unit.dead_letters()
         );
-        return Err(LedgerFault::Unbalanced { lane, from, to, sums });
+        return Err(LedgerFault::unbalanced(lane, from, to, sums));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Why a lane does not go on.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -144,7 +145,7 @@ impl CommonReasons {
                 None => self.0.push(reason.clone()),
             }
         }
-        self.0.sort_by(|a, b| b.count.cmp(&a.count));
+        self.0.sort_by_key(|reason| Reverse(reason.count));
     }
 
     pub fn told(&self) -> &[CommonReason] {

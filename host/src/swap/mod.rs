@@ -145,8 +145,7 @@ async fn run_once(
     let (maker, sink) = (connected.maker.clone(), Arc::clone(&connected.sink));
     let Running { generations, mut events, course, lanes } =
         connected.begin(Arc::clone(&first.live));
-    let mut swapper =
-        Swapper::new(Arc::clone(&written), first, generations, maker, sandbox.clone(), listener);
+    let mut swapper = Swapper::new(&written, first, generations, maker, sandbox.clone(), listener);
     let mut lanes = std::pin::pin!(lanes);
     let (ended, end) = loop {
         tokio::select! {

@@ -68,7 +68,7 @@ struct Hands {
 
 impl Swapper {
     pub(super) fn new(
-        written: Made,
+        written: &Made,
         first: First,
         generations: Arc<Generations>,
         maker: LiveMaker,
@@ -84,7 +84,7 @@ impl Swapper {
             running: pipeline,
             judgements: judgement.into_iter().collect(),
             is_to_be_tried,
-            written: Arc::clone(&written),
+            written: Arc::clone(written),
         };
         let machine = SwapMachine::new(Instant::now(), beginning, Arc::clone(&generations));
         let hands = Hands {

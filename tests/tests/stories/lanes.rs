@@ -80,7 +80,8 @@ fn why_a_lane_is_halted_stands_beside_its_position() {
 #[test]
 fn a_lane_is_moved_to_its_ends() {
     let folder = with_bad_records(500, "{ sqlite: { path: pins.db, table: pin } }");
-    run(folder.path(), &["run", "pins.yaml"]).done();
+    let all_dead = run(folder.path(), &["run", "pins.yaml"]);
+    assert_eq!(all_dead.code, Some(1), "{all_dead:#?}");
     for (to, position) in [("earliest", "0"), ("latest", "500"), ("17", "17")] {
         let args = ["lanes", "move", "pins.yaml", "generate", "--to", to, "--accept-gap"];
         run(folder.path(), &args).done();

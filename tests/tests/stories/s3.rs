@@ -301,8 +301,8 @@ fn whatever_becomes_of_requests_rows_are_there_once_and_in_order() {
             _ => Fate::Passes,
         }
     });
-    let many = generate("{ objects: { $S3 } }") + "limits: { start_time: 2m }\n";
-    let many = many.replace(&format!("count: {RECORDS}"), "count: 20000");
+    let many = generate("{ objects: { $S3 } }") + "limits: { start_time: 10m }\n";
+    let many = many.replace(&format!("count: {RECORDS}"), "count: 6000");
     clean.write("out.yaml", &many);
     harmed.write_through(&proxy, "out.yaml", &many);
     clean.run(&["run", "out.yaml"]).done();

@@ -66,7 +66,7 @@ fn commands_about_a_pipeline_do_not_show_its_secrets() {
         (&["dead-letters", "pins.yaml", "list", "--limit", "2"], 0),
         (&["dead-letters", "pins.yaml", "list", "--json", "--limit", "2"], 0),
         (&["dead-letters", "pins.yaml", "show", "generate:0"], 0),
-        (&["dead-letters", "pins.yaml", "retry", "generate:0"], 0),
+        (&["dead-letters", "pins.yaml", "retry", "generate:0"], 1),
     ] {
         let said = said(&mut pinhost(folder.path(), args));
         assert_eq!(said.code, Some(code), "{args:?}: {said:#?}");

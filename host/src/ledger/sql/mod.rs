@@ -105,7 +105,7 @@ impl Claims for SqlLedger {
         // A topic that was made anew is another place to go on at.
         if !from.is_like(&to) {
             let lane = lane.clone();
-            return Err(self.database.fault(LedgerFault::Backwards { lane, from, to }));
+            return Err(self.database.fault(LedgerFault::backwards(lane, from, to)));
         }
         let Some(mut transaction) = self.database.change().await? else {
             return Ok(false);

@@ -82,6 +82,7 @@ pub(crate) struct Opening {
 
 /// What happened.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is on its way, and one for a batch")]
 pub(crate) enum LaneEvent {
     /// With what other processes found out about generations.
     Claimed(Ticket, Result<(Claim, Vec<Judgement>), Halt>),
@@ -159,6 +160,8 @@ pub(crate) enum LaneReport {
         to: Position,
         records: u64,
         dead: BTreeMap<String, u64>,
+        /// So many of them were accepted beforehand.
+        accepted: u64,
     },
     /// An unbroken row of failures, since the first of them.
     Failing {
@@ -199,7 +202,7 @@ enum State {
         until: Instant,
         is_halted: bool,
     },
-    Standby(Standby),
+    Standby(Box<Standby>),
     Over,
 }
 
@@ -279,13 +282,16 @@ impl LaneMachine {
     pub fn due(&self) -> Option<Instant> {
         match &self.state {
             State::Waiting { until, .. } => Some(*until),
-            State::Standby(Standby { looks: Look::At(at), .. }) => Some(*at),
+            State::Standby(standby) => match standby.looks {
+                Look::At(at) => Some(at),
+                Look::Asked(_) => None,
+            },
             State::Working(work) => {
                 let rested = work.rests_since().filter(|_| self.kept.is_failing());
                 let rested = rested.map(|since| since + REST);
                 [work.due(&self.kept.settings.unit), rested].into_iter().flatten().min()
             }
-            State::Claiming { .. } | State::Standby(_) | State::Over => None,
+            State::Claiming { .. } | State::Over => None,
         }
     }
 
@@ -467,8 +473,8 @@ impl LaneMachine {
         self.kept.health(LaneHealth::Standby);
         let mut patience = self.kept.patience(LONGEST_LOOK);
         let looks = Look::At(now + patience.wait());
-        self.state =
-            State::Standby(Standby { token, patience, looks, last: None, quiet_since: now });
+        let standby = Standby { token, patience, looks, last: None, quiet_since: now };
+        self.state = State::Standby(Box::new(standby));
     }
 
     /// What the ledger says of a lane that another process has.

@@ -11,7 +11,7 @@ use fastrand::Rng;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Level;
 
 use super::super::budget::Budget;
@@ -39,6 +39,8 @@ pub(in super::super) struct Shared {
     pub budget: Budget,
     pub listener: Arc<dyn Listener>,
     pub settings: LaneSettings,
+    /// Halts that the ledger is about to note, for those who look at lanes later.
+    pub notes: TaskTracker,
 }
 
 type Events = mpsc::UnboundedSender<LaneEvent>;
@@ -62,8 +64,7 @@ pub(in super::super) async fn run(
         Rng::new(),
     );
     let budget = shared.budget.clone();
-    let mut hands =
-        Hands { shared, lane, events, reports, reading: None, asking: None, noting: None };
+    let mut hands = Hands { shared, lane, events, reports, reading: None, asking: None };
     let mut actions = machine.begin();
     let mut is_drained = false;
     loop {
@@ -104,7 +105,6 @@ struct Hands {
     reading: Option<Reading>,
     /// A claim, a commit or a look: one at a time.
     asking: Task,
-    noting: Task,
 }
 
 /// A task that reads ahead.
@@ -189,14 +189,13 @@ impl Hands {
         let _ = reading.asked.send(asked);
     }
 
-    fn note(&mut self, claim: Claim, reason: String) {
+    fn note(&self, claim: Claim, reason: String) {
         let claims = Arc::clone(&self.shared.ledger.claims);
-        let task = tokio::spawn(async move {
+        self.shared.notes.spawn(async move {
             if let Err(error) = claims.note_halt(&claim, &reason).await {
                 tracing::debug!(lane = %claim.lane, "the sink does not note why the lane is halted: {error}");
             }
         });
-        self.noting = Some(AbortOnDropHandle::new(task));
     }
 
     fn say(&self, level: Level, text: &str, help: Option<&str>) {

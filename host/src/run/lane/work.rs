@@ -385,6 +385,7 @@ impl Work {
             to: unit.to,
             records: figures.records,
             dead: dead.map(|(reason, count)| (reason.clone(), *count)).collect(),
+            accepted: unit.accepted_rejects + accepted,
         };
         kept.report(report);
         let (lane, to) = (unit.lane.clone(), unit.to);

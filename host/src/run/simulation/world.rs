@@ -120,6 +120,9 @@ pub(super) struct Up {
     before: Option<Made>,
 }
 
+/// A batch that waits for memory, once there is some.
+type Holding = (Pin<Box<dyn Future<Output = Held>>>, Ticket, Arc<RawBatch>);
+
 struct LaneUp {
     machine: LaneMachine,
     incarnation: u64,
@@ -128,7 +131,7 @@ struct LaneUp {
     reads: VecDeque<(Ticket, Option<Opening>, Most)>,
     reader: Option<u64>,
     is_reading: bool,
-    holding: Option<(Pin<Box<dyn Future<Output = Held>>>, Ticket, Arc<RawBatch>)>,
+    holding: Option<Holding>,
 }
 
 pub(super) fn position(record: u64) -> Position {
@@ -261,12 +264,6 @@ impl World {
         self.begins + Duration::from_micros(self.now)
     }
 
-    fn time(&self, at: Instant) -> Time {
-        let since = at.saturating_duration_since(self.begins);
-        // Rounded up: nobody is told the time too early.
-        since.as_nanos().div_ceil(1_000) as Time
-    }
-
     fn at(
         &mut self,
         wait: Time,
@@ -397,7 +394,7 @@ impl World {
     fn begin(&mut self, process: usize, file: Made, before: Option<Made>) {
         if self.is_down(Fault::LedgerDown) {
             self.at(SECOND, Whose::World, "starts", move |world| {
-                world.begin(process, file, before)
+                world.begin(process, file, before);
             });
             return;
         }
@@ -464,7 +461,7 @@ impl World {
         let changes = if self.script.has_group {
             VecDeque::new()
         } else {
-            (0..self.script.lanes.len()).map(|number| assigned(number)).collect()
+            (0..self.script.lanes.len()).map(assigned).collect()
         };
         self.processes[process].up = Some(Up {
             supervisor,
@@ -592,7 +589,7 @@ impl World {
                 });
             }
             SupervisorAction::Say { .. } | SupervisorAction::Tell(_) => {}
-            SupervisorAction::End(end) => self.ended(process, end),
+            SupervisorAction::End(end) => self.ended(process, &end),
         }
     }
 
@@ -612,7 +609,7 @@ impl World {
         }
     }
 
-    fn ended(&mut self, process: usize, end: Result<(), PipelineError>) {
+    fn ended(&mut self, process: usize, end: &Result<(), PipelineError>) {
         let Some(mut up) = self.processes[process].up.take() else { return };
         self.tell(|| format!("  process {process} ends: {end:?}"));
         while let Ok(event) = up.events.try_recv() {
@@ -643,11 +640,11 @@ impl World {
             && let Some(before) = up.before
         {
             self.at(MILLI, Whose::World, "goes back", move |world| {
-                world.begin(process, before, None)
+                world.begin(process, before, None);
             });
             return;
         }
-        self.oracle.exits(self.now, process, &end, up.is_draining, &self.ledger, &up.ends);
+        self.oracle.exits(self.now, process, end, up.is_draining, &self.ledger, &up.ends);
         if self.script.until_end && end.is_ok() && !up.is_draining {
             self.processes[process].is_done = true;
         } else {

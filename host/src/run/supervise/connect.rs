@@ -17,7 +17,7 @@ use crate::record::{ConnectorError, ErrorClass, Lane, Position, SourceId};
 use crate::source::{Known, Outset, Source};
 
 /// The longest waits between two attempts.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a ledger may take to tell whether a pipeline that does not start ever worked.
 const ASK_TIME: Duration = Duration::from_secs(10);

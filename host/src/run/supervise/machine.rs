@@ -5,6 +5,7 @@
 //! pipeline ever worked is what the ledger says; and an end needs evidence for every lane that the run began
 //! with.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -136,6 +137,8 @@ enum Look {
 struct Tally {
     records: u64,
     dead: u64,
+    /// Of these, those that somebody accepted beforehand.
+    accepted: u64,
     reasons: BTreeMap<String, u64>,
 }
 
@@ -180,7 +183,7 @@ impl Supervisor {
             self.has_stood_still(now);
             match event {
                 SupervisorEvent::Change(change) => self.changed(now, change),
-                SupervisorEvent::Reported(lane, report) => self.reported(lane, report),
+                SupervisorEvent::Reported(lane, report) => self.reported(&lane, report),
                 SupervisorEvent::Ended(lane, end) => self.ended(&lane, end),
                 SupervisorEvent::Looked(positions) => self.looked(now, positions),
                 SupervisorEvent::Drain => self.is_draining = true,
@@ -308,21 +311,22 @@ impl Supervisor {
         self.act(SupervisorAction::Tell(News::Gone(lane)));
     }
 
-    fn reported(&mut self, lane: Lane, report: LaneReport) {
-        let Some(failing) = self.lanes.get_mut(&lane) else { return };
+    fn reported(&mut self, lane: &Lane, report: LaneReport) {
+        let Some(failing) = self.lanes.get_mut(lane) else { return };
         match report {
             LaneReport::Claimed => {}
             LaneReport::Well => *failing = None,
             LaneReport::Failing { since, cause } => *failing = Some(Failing { since, cause }),
-            LaneReport::Committed { to, records, dead } => {
+            LaneReport::Committed { to, records, dead, accepted } => {
                 *failing = None;
                 self.settings.has_committed = true;
                 self.tally.records += records;
+                self.tally.accepted += accepted;
                 for (reason, count) in dead {
                     self.tally.dead += count;
                     *self.tally.reasons.entry(reason).or_default() += count;
                 }
-                self.note_position(&lane, to);
+                self.note_position(lane, to);
             }
         }
     }
@@ -459,17 +463,18 @@ impl Supervisor {
     }
 
     fn too_many_dead(&self) -> Option<PipelineError> {
-        let Tally { records, dead, reasons } = &self.tally;
+        let Tally { records, dead, accepted, reasons } = &self.tally;
+        let unmeant = dead.saturating_sub(*accepted);
         let most = self.settings.dead_ratio_max;
         let is_meant = !self.settings.is_finite || most >= 1.0;
-        let is_too_many = *dead >= DEAD_MIN && *dead as f64 > most * *records as f64;
-        let is_all = *dead > 0 && dead >= records;
+        let is_too_many = unmeant >= DEAD_MIN && unmeant as f64 > most * *records as f64;
+        let is_all = unmeant > 0 && unmeant >= *records;
         if is_meant || !(is_too_many || is_all) {
             return None;
         }
         let mut reasons: Vec<_> =
             reasons.iter().map(|(why, count)| (why.clone(), *count)).collect();
-        reasons.sort_by(|a, b| b.1.cmp(&a.1));
+        reasons.sort_by_key(|(_, count)| Reverse(*count));
         reasons.truncate(3);
         Some(PipelineError::TooManyDead { dead: *dead, records: *records, reasons })
     }

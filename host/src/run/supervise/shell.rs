@@ -11,7 +11,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::task::TaskTracker;
 use tracing::Level;
 
 use super::super::breaker::BreakerLimits;
@@ -25,6 +26,9 @@ use crate::connect::Spread;
 use crate::ledger::Claims;
 use crate::record::{ConnectorError, Lane, Position};
 use crate::source::LaneChange;
+
+/// How long a ledger may take to note why lanes are halted, once the run is over.
+const NOTE_TIME: Duration = Duration::from_secs(2);
 
 /// Keeps the lanes of a pipeline going until it ends.
 pub(super) async fn keep_lanes(
@@ -60,6 +64,7 @@ pub(super) async fn keep_lanes(
         budget: Budget::new(pipeline.limits.memory.0),
         listener,
         settings: lane_settings,
+        notes: TaskTracker::new(),
     };
     let mut supervisor = Supervisor::new(settings, of_lanes, Rng::new());
     let (reports, mut reported) = mpsc::unbounded_channel();
@@ -78,6 +83,7 @@ pub(super) async fn keep_lanes(
     loop {
         for action in actions {
             if let Some(end) = hands.perform(action) {
+                finish_notes(hands.shared.notes.clone()).await;
                 return end;
             }
         }
@@ -132,6 +138,12 @@ async fn at(due: Option<Instant>) {
 
 type Change = Result<Option<LaneChange>, ConnectorError>;
 type Positions = Result<BTreeMap<Lane, Position>, ConnectorError>;
+
+/// A note is for people only: a ledger that does not answer holds up no end.
+async fn finish_notes(notes: TaskTracker) {
+    notes.close();
+    let _ = timeout(NOTE_TIME, notes.wait()).await;
+}
 
 struct Hands {
     shared: Arc<Shared>,

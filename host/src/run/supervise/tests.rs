@@ -86,7 +86,7 @@ impl Scene {
 
     fn commits(&mut self, to: u64, dead: &[(&str, u64)], records: u64) {
         let dead = dead.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
-        let report = LaneReport::Committed { to: at(to), records, dead };
+        let report = LaneReport::Committed { to: at(to), records, dead, accepted: 0 };
         self.on(SupervisorEvent::Reported(a(), report));
     }
 

@@ -43,7 +43,7 @@ impl Identity {
 fn walk(folder: &FilePath, found: &mpsc::Sender<Found>) {
     let mut open = Vec::new();
     if let Err(error) = enter(folder, &mut open)
-        && found.blocking_send(Err(failed(folder, error))).is_err()
+        && found.blocking_send(Err(failed(folder, &error))).is_err()
     {
         return;
     }
@@ -61,7 +61,7 @@ fn walk(folder: &FilePath, found: &mpsc::Sender<Found>) {
             Ok(Some(file)) => file,
             // A link that leads nowhere or to itself, or a file that has gone.
             Err((_, error)) if leads_nowhere(&error) => continue,
-            Err((path, error)) => Err(failed(&path, error)),
+            Err((path, error)) => Err(failed(&path, &error)),
         };
         if found.blocking_send(told).is_err() {
             return;
@@ -105,7 +105,7 @@ fn is_unfinished(path: &FilePath) -> bool {
 
 fn object(path: &FilePath, meta: &Metadata) -> Found {
     let location = Path::from_absolute_path(path)?;
-    let modified = meta.modified().map_err(|error| failed(path, error))?;
+    let modified = meta.modified().map_err(|error| failed(path, &error))?;
     Ok(ObjectMeta {
         location,
         last_modified: modified.into(),
@@ -115,7 +115,7 @@ fn object(path: &FilePath, meta: &Metadata) -> Found {
     })
 }
 
-fn failed(path: &FilePath, error: io::Error) -> StoreError {
+fn failed(path: &FilePath, error: &io::Error) -> StoreError {
     let error = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     StoreError::Generic { store: "LocalFileSystem", source: Box::new(error) }
 }

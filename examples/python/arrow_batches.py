@@ -1,4 +1,4 @@
-"""A rule over a stream of Arrow batches: one batch at a time is in memory."""
+"""Clean a file of JSON lines batch by batch, on two threads."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A rule between two queries of DuckDB's."""
+"""Clean between two DuckDB queries."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ rule = pinhost.Rule(root / "pipelines/rules/pin.yaml")
 con = duckdb.connect()
 posts = con.sql(f"SELECT * FROM read_json('{root}/tests/data/pin.ndjson')")
 rows = rule.clean(posts)
-# A cursor of its own: the query that `rows` reads from is still open.
+# It needs a cursor of its own, since the query that `rows` reads from is still open.
 print(con.cursor().sql("SELECT count(*), count(follower_count) FROM rows").fetchall())
 
 # prints

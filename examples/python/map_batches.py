@@ -1,6 +1,6 @@
 """A rule as a function from batch to batch, for engines that call one: Ray's `map_batches`, Dask, a task queue.
 
-The rule is pickled with the function; a worker process loads it once.
+The function is pickled with its rule, which a worker process loads once.
 """
 
 import pickle
@@ -20,7 +20,7 @@ def clean(batch: pa.Table, rule: pinhost.Rule) -> pa.Table:
 root = Path(__file__).parents[2]
 function = partial(clean, rule=pinhost.Rule(root / "pipelines/rules/pin.yaml"))
 
-# What an engine does: dataset.map_batches(function, batch_format="pyarrow")
+# As an engine does in dataset.map_batches(function, batch_format="pyarrow")
 sent = pickle.loads(pickle.dumps(function))
 posts = pyarrow.json.read_json(root / "tests/data/pin.ndjson")
 print(sum(sent(pa.table(batch)).num_rows for batch in [posts.slice(0, 200), posts.slice(200)]))

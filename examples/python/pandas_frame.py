@@ -1,4 +1,4 @@
-"""A rule over pandas' frames."""
+"""Clean a pandas frame."""
 
 from pathlib import Path
 

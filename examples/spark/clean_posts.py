@@ -1,4 +1,4 @@
-"""Posts from text to Parquet: what a notebook's cleaning cells did, as one line.
+"""Posts from JSON to Parquet: one line does the work of a notebook's cleaning cells.
 
     spark-submit clean_posts.py RULE POSTS OUT
 """

@@ -1,9 +1,9 @@
-"""Posts as they arrive, cleaned into Postgres, every micro-batch once.
+"""Clean posts as they arrive and write every micro-batch to Postgres exactly once.
 
     spark-submit stream_to_postgres.py RULE POSTS CHECKPOINT POSTGRES_URL
 
-Spark tries a micro-batch again after a crash, under the same number and with the same records. The number is committed
-in the transaction that writes its rows, so that the second try finds it and writes nothing.
+After a crash, Spark repeats a micro-batch under the same number and with the same records. The transaction that writes the
+rows also commits the number, so the second try finds it and writes nothing.
 """
 
 import sys
@@ -28,7 +28,7 @@ with psycopg.connect(url) as postgres:
 
 
 def write(batch, number):
-    """One transaction: the number, the rows, the rejects."""
+    """Write the number, the rows and the rejects in one transaction."""
     with psycopg.connect(url) as postgres:
         known = postgres.execute("INSERT INTO pin_batch VALUES (%s) ON CONFLICT DO NOTHING", [number])
         if known.rowcount == 0:

@@ -1,3 +1,3 @@
-//! Has cargo build the module; there is nothing to run.
+//! Makes cargo build the module. There is nothing to run.
 
 fn main() {}

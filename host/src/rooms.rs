@@ -50,7 +50,7 @@ const USERS: [&str; 10] = [
     // A reader of the standard output that has seen enough is no error.
     "cli/run.rs",
     "observe/progress.rs",
-    // A rule by itself stands between stdin and stdout, as `pipe` has it; Python asks for it too.
+    // It puts a rule between stdin and stdout, for `pipe` and for Python.
     "run/function.rs",
 ];
 

@@ -1,7 +1,7 @@
-//! Python as its users have it: environments with what they use, and the module beside it.
+//! Python as its users have it: virtual environments with the packages they use, and the module.
 //!
-//! Environments and pip's own cache are kept in `target/python`: the first run of a fresh checkout needs
-//! the package registry, later ones do not.
+//! The environments and pip's cache are kept in `target/python`: the first run of a fresh checkout needs the
+//! package registry, later runs do not.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use crate::guests::hand::{Hand, hand};
 use crate::guests::misbehaviour::{Answer, Deed, Describing, Misbehaviour};
 use crate::guests::{Verdict, config, hostile, hostile_describing};
 
-/// What is installed.
+/// A virtual environment, by what is installed in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
     /// Frames, and Spark.
@@ -34,13 +34,13 @@ impl Environment {
         }
     }
 
-    /// Its interpreter; everything is installed first where that was not done before.
+    /// Its interpreter. The first call installs everything.
     fn python(self) -> PathBuf {
         let _lock = lock(self.name());
         let requirements = tests().join(format!("requirements-{}.txt", self.name()));
         let home = folder().join(self.name());
         let (venv, installed) = (home.join("venv"), home.join("installed.txt"));
-        let wanted = fs::read(&requirements).expect("it stands beside the tests");
+        let wanted = fs::read(&requirements).expect("the requirements stand beside the tests");
         if fs::read(&installed).ok().as_ref() != Some(&wanted) {
             run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
             let mut pip = Command::new(venv.join("bin/pip"));
@@ -52,8 +52,7 @@ impl Environment {
         venv.join("bin/python")
     }
 
-    /// A command of this Python's, with the module to be imported. Plugins that misbehave are where
-    /// `conftest.py` looks for them.
+    /// This Python with the module on its path, and the hostile plugin where `conftest.py` looks for it.
     pub fn command(self) -> Command {
         let python = self.python();
         let bin = python.parent().expect("a file is in a folder").to_owned();
@@ -65,17 +64,17 @@ impl Environment {
             .current_dir(root())
             .env("PYTHONPATH", module())
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("PATH", path.expect("no folder has a colon in its name"))
+            .env("PATH", path.expect("no folder of PATH has a colon in its name"))
             .env("PYSPARK_PYTHON", bin.join("python"))
             .env("PINHOST_CACHE_DIR", cache())
             .env("PINHOST_HOSTILE", hostile());
         command
     }
 
-    /// Runs these files of `host/python/tests`, with more in the environment.
+    /// Runs these files of `host/python/tests`, with more environment variables.
     ///
     /// # Panics
-    /// If a test of them fails.
+    /// If one of their tests fails.
     pub fn tests<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         self,
         files: &[&str],
@@ -88,12 +87,11 @@ impl Environment {
             .args(files.iter().map(|file| tests().join(file)))
             .env("PINHOST_CORPUS", corpus.path().join("corpus.json"))
             .envs(env);
-        let status = pytest.status().expect("python can be started");
-        assert!(status.success(), "{files:?}: see above");
+        println!("{}", run(&mut pytest));
     }
 }
 
-/// The module, built like everything else that is tested, as a folder for `PYTHONPATH`.
+/// A folder for `PYTHONPATH` with the package and its module.
 fn module() -> &'static Path {
     static MODULE: OnceLock<PathBuf> = OnceLock::new();
     MODULE.get_or_init(|| {
@@ -127,24 +125,24 @@ fn built() -> PathBuf {
         let mut files = files.iter().filter_map(Value::as_str);
         files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX)).map(PathBuf::from)
     });
-    library.expect("cargo names what it has built")
+    library.expect("cargo names the library that it has built")
 }
 
-/// In one step: an interpreter may have the one before open.
+/// Copies in one step, since an interpreter may have the old file open.
 fn put(from: &Path, to: &Path) {
     let draft = to.with_extension(format!("{}.tmp", std::process::id()));
     fs::copy(from, &draft).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
     fs::rename(&draft, to).expect("target can be written");
 }
 
-/// Every misbehaviour with what the host owes it, for `test_hostile.py`.
+/// Every misbehaviour and its verdict, for `test_hostile.py`.
 fn corpus() -> TempDir {
     let poison = "Gift für die Wörter ".repeat(8);
     let misbehaviours = Misbehaviour::all().map(|what| {
         let (verdict, guilty) = match what {
             Misbehaviour::Deed(deed) => (deed.verdict(), &[7, 31][..]),
             Misbehaviour::BadPlan(plan) => (plan.verdict(), &[][..]),
-            // All rows are guilty, but only nulls can come to life.
+            // All rows are guilty, but only nulls can be revived.
             Misbehaviour::Answer(answer @ (Answer::NullsRevive | Answer::SlicesRevive)) => {
                 (answer.verdict(), &[2, 9, 30][..])
             }

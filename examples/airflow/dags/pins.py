@@ -1,6 +1,6 @@
-"""Every day: what came is archived, replayed by the rule as it is, and checked; a next rule has to pass a gate.
+"""Daily: archive new records, replay the archive through the current rule, check the rows; hold the next rule at a gate.
 
-`PINS` is the folder of the data, `PINHOST_EXAMPLE` that of this example. `airflow dags test pins` runs it once.
+`PINS` is the folder for data, `PINHOST_EXAMPLE` the folder of this example. `airflow dags test pins` runs it once.
 """
 
 import os
@@ -25,7 +25,7 @@ def pins_daily():
         cwd=EXAMPLE,
         execution_timeout=timedelta(hours=1),
     )
-    # Nobody deploys a rule by which rows become others: differences stop the run here.
+    # A rule that would change rows stops the run here.
     gate = PinhostOperator(
         task_id="gate",
         command=["diff", "pins.yaml", "--against", os.environ.get("PINS_NEXT_RULE", "pins.yaml"), "--exit-code", "--json"],

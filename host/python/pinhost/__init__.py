@@ -3,7 +3,7 @@
 >>> import pinhost
 >>> rule = pinhost.Rule("pipelines/rules/pin.yaml")
 >>> rows = rule.clean(table)            # any Arrow table, batch, stream or frame → an Arrow stream
->>> pyarrow.table(rows), rows.rejects   # and what could not be cleaned, with reasons
+>>> pyarrow.table(rows), rows.rejects   # the rows, and the records that could not be cleaned
 """
 
 from ._pinhost import (

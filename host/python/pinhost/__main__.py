@@ -1,11 +1,11 @@
-"""The command `pinhost`: what the binary of the same name does, from the same library."""
+"""The command `pinhost`: the library behind it is that of the binary of this name."""
 
 import signal
 import sys
 
 
 def main() -> None:
-    # The command handles its signals itself; until then they end the process, as they end a binary.
+    # The command handles signals itself. Until it does, Ctrl-C ends the process, as it would a binary.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from ._pinhost import main as run
 

@@ -8,8 +8,8 @@
 ...     outlets=[Asset("pins")],
 ... )
 
-The task's XCom is what the command did: `exit_code`, a summary of each pipeline, and `result`, what it printed. A task
-that is stopped, by a time-out say, sends SIGTERM: what was read is committed, and the next try goes on from there.
+The task's XCom holds the `exit_code`, a summary of each pipeline, and `result`, what the command printed. When a task is
+stopped, by a time-out for example, it sends SIGTERM: the command commits what it has read, and the next try resumes there.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ __all__ = ["PinhostOperator"]
 
 Then = Literal["fail", "skip", "succeed"]
 
-# Exit codes are a promise of the command's.
+# The exit codes that the command documents.
 _INPUT, _DIFFERS = 2, 4
 
 
 class PinhostOperator(BaseOperator):
-    """Runs a command of pinhost's.
+    """Runs `pinhost` with these arguments.
 
-    :param command: its arguments, as a list: nothing goes through a shell. (templated)
-    :param connections: variables of the environment, and the connections that fill them: with the connection's URI, or,
-        if it is one of AWS, with what the tools of AWS look for. A pipeline names them as `${DATABASE_URL}`.
+    :param command: the arguments as a list; no shell is involved. (templated)
+    :param connections: environment variables, and the connections that fill them. A variable holds the connection's URI; an
+        AWS connection sets the variables that AWS tools read instead. A pipeline refers to them as `${DATABASE_URL}`.
     :param env: more variables. (templated)
-    :param cwd: the folder in which it runs. (templated)
-    :param dead_letters_max: more dead letters than this are too many; None is any number. What is committed stays.
-    :param on_dead_letters: what then becomes of the task.
-    :param on_nothing_new: what becomes of a task that found no record to read.
-    :param on_difference: what becomes of a task whose `diff --exit-code` found differences.
-    :param executable: the command's own name; left out, that of this Python.
+    :param cwd: the folder to run in. (templated)
+    :param dead_letters_max: the number of dead letters to accept; None accepts any. What is committed stays.
+    :param on_dead_letters: what becomes of the task if there are more.
+    :param on_nothing_new: what becomes of the task if there was no record to read.
+    :param on_difference: what becomes of the task if `diff --exit-code` finds differences.
+    :param executable: the command to run; by default the one of this Python.
     """
 
     template_fields: Sequence[str] = ("command", "env", "cwd")
@@ -83,14 +83,14 @@ class PinhostOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         if isinstance(self.command, str):
-            raise AirflowFailException("`command` is a list of arguments: nothing goes through a shell")
-        said, errors, exit_code = self._run()
+            raise AirflowFailException("`command` is a list of arguments, since no shell is involved")
+        printed, log, exit_code = self._run()
         summary = {
             "exit_code": exit_code,
-            "pipelines": [_summary(line) for line in errors if _is_summary(line)],
-            "result": _result(said),
+            "pipelines": [_summary(line) for line in log if _is_summary(line)],
+            "result": _result(printed),
         }
-        self._judge(summary, [line["message"] for line in errors if line.get("level") == "ERROR"])
+        self._judge(summary, [line["message"] for line in log if line.get("level") == "ERROR"])
         return summary
 
     def on_kill(self) -> None:
@@ -115,38 +115,38 @@ class PinhostOperator(BaseOperator):
             cwd=self.cwd,
         )
         self._process = process
-        told: list[str] = []
+        printed: list[str] = []
         assert process.stdout is not None and process.stderr is not None
-        reader = threading.Thread(target=lambda out: told.append(out.read()), args=[process.stdout])
+        reader = threading.Thread(target=lambda out: printed.append(out.read()), args=[process.stdout])
         reader.start()
         lines = []
         try:
             for line in process.stderr:
-                lines.append(self._heard(line.rstrip()))
+                lines.append(self._logged(line.rstrip()))
         except BaseException:
-            # A time-out of Airflow's is raised in here: what was read is committed before it ends.
+            # Airflow raises its time-outs here. The command commits what it has read before it ends.
             self.on_kill()
             process.wait()
             raise
         finally:
             reader.join()
         exit_code = process.wait()
-        if told[0]:
-            self.log.info("%s", told[0].rstrip())
-        return told[0], lines, exit_code
+        if printed[0]:
+            self.log.info("%s", printed[0].rstrip())
+        return printed[0], lines, exit_code
 
-    def _heard(self, line: str) -> dict[str, Any]:
+    def _logged(self, line: str) -> dict[str, Any]:
         try:
-            heard = json.loads(line)
+            entry = json.loads(line)
         except ValueError:
-            heard = None
-        if not isinstance(heard, dict):
+            entry = None
+        if not isinstance(entry, dict):
             self.log.info("%s", line)
             return {"message": line}
-        level = {"ERROR": self.log.error, "WARN": self.log.warning}.get(heard.get("level", ""), self.log.info)
-        fields = {key: value for key, value in heard.items() if key not in ("timestamp", "level", "target", "message")}
-        level("%s%s", heard.get("message", ""), "".join(f" {key}={value}" for key, value in fields.items()))
-        return heard
+        level = {"ERROR": self.log.error, "WARN": self.log.warning}.get(entry.get("level", ""), self.log.info)
+        fields = {key: value for key, value in entry.items() if key not in ("timestamp", "level", "target", "message")}
+        level("%s%s", entry.get("message", ""), "".join(f" {key}={value}" for key, value in fields.items()))
+        return entry
 
     def _judge(self, summary: dict[str, Any], errors: list[str]) -> None:
         exit_code = summary["exit_code"]
@@ -154,7 +154,7 @@ class PinhostOperator(BaseOperator):
         if exit_code == _DIFFERS:
             self._then(self.on_difference, "the rules differ", summary)
         elif exit_code == _INPUT:
-            # What is written is wrong, and would be the next time.
+            # The input is wrong, and would be on every try.
             raise AirflowFailException(why)
         elif exit_code != 0:
             raise AirflowException(why)
@@ -166,7 +166,7 @@ class PinhostOperator(BaseOperator):
 
     def _then(self, then: Then, why: str, summary: dict[str, Any]) -> None:
         if then == "fail":
-            # Another try would find the same.
+            # Another try would end the same.
             raise AirflowFailException(f"{why}: {json.dumps(summary['pipelines'])}")
         if then == "skip":
             raise AirflowSkipException(why)
@@ -184,11 +184,11 @@ def _summary(line: Mapping[str, Any]) -> dict[str, Any]:
     return {key: line[key] for key in _SUMMARY}
 
 
-def _result(said: str) -> Any:
+def _result(printed: str) -> Any:
     try:
-        return json.loads(said)
+        return json.loads(printed)
     except ValueError:
-        return said or None
+        return printed or None
 
 
 def _variables(name: str, connection: Connection) -> dict[str, str]:

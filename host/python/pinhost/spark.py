@@ -1,11 +1,11 @@
-"""Rules on Spark's DataFrames, batch and streaming: the plugins run in the Python workers, on Arrow batches.
+"""Rules for Spark's DataFrames, batch and streaming. The plugins run in the Python workers, on Arrow batches.
 
 >>> import pinhost, pinhost.spark
 >>> rule = pinhost.Rule("pipelines/rules/pin.yaml")
 >>> cleaned = pinhost.spark.clean_json(spark.read.text("posts/"), rule)
 >>> rows, rejects = pinhost.spark.split(cleaned)
 
-Executors need the package `pinhost` of the same version. A worker loads a rule once, however many tasks it runs.
+Executors need the package `pinhost` in the driver's version. A worker loads a rule once, however many tasks it runs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["GENERATION", "REJECTS", "clean", "clean_json", "split"]
 
 REJECTS = "_rejects"
-"""The column of what could not be cleaned: null in every row that could."""
+"""The column of rejects. It is null in every row that was cleaned."""
 
 GENERATION = "_pinhost_generation"
-"""The column of the rule's digest."""
+"""The column of the digest of the rule that made the row."""
 
 _REJECTS_DDL = "STRUCT<row: BIGINT, step: STRING, reason: STRING, detail: STRING, record: BINARY>"
 
@@ -39,11 +39,11 @@ def clean(
     generation: bool = False,
     barrier: bool = False,
 ) -> DataFrame:
-    """The rows that a rule makes of the columns of `frame`.
+    """Clean the columns of a frame.
 
-    Columns become fields by their names or by the fields' aliases. What could not be cleaned is a row in which only
-    the column `rejects` is filled: a struct of row (which one of its Arrow batch), step, reason, detail and record
-    (JSON). With `rejects=None` such records are left out. `generation` adds the rule's digest to every row.
+    A column becomes the field that has its name or its name as an alias. A record that cannot be cleaned becomes a row
+    in which only the column `rejects` is filled: a struct of row (its number in its Arrow batch), step, reason, detail
+    and record (JSON). `rejects=None` leaves such records out. `generation` adds the rule's digest to every row.
     """
     return _cleaned(frame, rule, None, False, rejects, generation, barrier)
 
@@ -57,16 +57,16 @@ def clean_json(
     generation: bool = False,
     barrier: bool = False,
 ) -> DataFrame:
-    """The same of records that are JSON, in `column`: it is `value`, or the only one, if nobody says.
+    """Clean JSON records in `column`, by default `value` or the only one.
 
-    `spark.read.text` is cheaper than `spark.read.json`, whose work the rule does. What becomes of a record is then
-    decided by its bytes alone.
+    Read them by `spark.read.text`: the rule does the work of `spark.read.json`, and the bytes of a record alone decide
+    what becomes of it.
     """
     return _cleaned(frame, rule, column, True, rejects, generation, barrier)
 
 
 def split(cleaned: DataFrame, rejects: str = REJECTS) -> tuple[DataFrame, DataFrame]:
-    """Rows and rejects as two frames. Each is a filter: cache `cleaned` if both are used, or it is cleaned twice."""
+    """Split rows and rejects into two frames. Both are filters: cache `cleaned` if you use both, or it is cleaned twice."""
     from pyspark.sql import functions as F
 
     column = F.col(f"`{rejects}`")
@@ -87,7 +87,7 @@ def _cleaned(
         column = column or ("value" if "value" in frame.columns or len(frame.columns) != 1 else frame.columns[0])
         # Nothing else needs to go to the Python workers.
         frame = frame.select(f"`{column}`")
-    # By position: these are the columns of `rows`, in its order.
+    # Spark takes columns by position: these are the columns of `rows`, in its order.
     ddl = rule.ddl
     if generation:
         ddl += f", `{GENERATION}` STRING"
@@ -98,7 +98,7 @@ def _cleaned(
 
 
 class _Each:
-    """What a worker does with the batches of a partition. It knows no schema: an empty partition has none."""
+    """Cleans the batches of a partition in a worker. It assumes no schema, since an empty partition has none."""
 
     def __init__(self, rule: Rule, is_json: bool, rejects: str | None, generation: str | None) -> None:
         self.rule = rule
@@ -119,5 +119,5 @@ class _Each:
         clean = self.rule.clean_json if self.is_json else self.rule.clean
         for batch in batches:
             if batch.num_rows:
-                # One at a time, so that rejects stay beside their rows, and what Spark raises stays what it is.
+                # One batch at a time: rejects stay beside their rows, and what Spark raises is not wrapped.
                 yield from map(pyarrow.record_batch, clean(batch, **self.options))

@@ -1,4 +1,4 @@
-//! What goes wrong, as exceptions.
+//! Exceptions.
 
 use std::io;
 
@@ -13,30 +13,30 @@ create_exception!(
     pinhost,
     RuleError,
     Error,
-    "A rule that is not sound. The text shows all that was found; `findings` has it as data."
+    "The rule is not sound. The text lists everything that was found; `findings` holds it as data."
 );
 create_exception!(
     pinhost,
     CleaningError,
     Error,
-    "Records that could not be cleaned: their columns are not those of the rule, or so much of a batch \
-     fails that it is not a matter of single records."
+    "The records cannot be cleaned: their columns do not fit the rule, or so many rows of a batch fail \
+     that single records are not the cause."
 );
 
-/// Something that is wrong with a rule, or may be.
+/// Something that is or may be wrong with a rule.
 #[pyclass(frozen, get_all, module = "pinhost", skip_from_py_object)]
 #[derive(Debug, Clone)]
 pub struct Finding {
     /// `error` or `warning`.
     severity: &'static str,
     message: String,
-    /// The file, if a place is known; `line` and `column` are counted from 1.
+    /// The file, if the place is known; `line` and `column` count from 1.
     path: Option<String>,
     line: Option<usize>,
     column: Option<usize>,
     /// What to do about it.
     help: Option<String>,
-    /// How far the rule came: `reading`, `compiling`, `the contract` or `configuring`.
+    /// How far the rule got: `reading`, `compiling`, `the contract` or `configuring`.
     gate: &'static str,
 }
 
@@ -71,7 +71,7 @@ impl From<&written::Finding> for Finding {
     }
 }
 
-pub fn unsound(py: Python<'_>, found: &Findings) -> PyErr {
+pub fn of_findings(py: Python<'_>, found: &Findings) -> PyErr {
     let error = RuleError::new_err(mask(&found.plain()).into_owned());
     let findings: Vec<_> = found.as_slice().iter().map(Finding::from).collect();
     match error.value(py).setattr("findings", findings) {
@@ -80,24 +80,24 @@ pub fn unsound(py: Python<'_>, found: &Findings) -> PyErr {
     }
 }
 
-pub fn unsuited(why: &dyn std::error::Error) -> PyErr {
+pub fn rule_error(why: &dyn std::error::Error) -> PyErr {
     RuleError::new_err(mask(&chain(why)).into_owned())
 }
 
-pub fn environment(error: &io::Error) -> PyErr {
+pub fn os_error(error: &io::Error) -> PyErr {
     PyOSError::new_err(error.to_string())
 }
 
-/// The causes are told too, each once.
+/// The error and its causes, each said once.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
+    let mut message = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        let said = cause.to_string();
-        if !told.ends_with(&said) {
-            told = format!("{told}: {said}");
+        let next_message = cause.to_string();
+        if !message.ends_with(&next_message) {
+            message = format!("{message}: {next_message}");
         }
         next = cause.source();
     }
-    told
+    message
 }

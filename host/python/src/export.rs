@@ -1,4 +1,4 @@
-//! What others take over by Arrow's C data interface.
+//! What others take over Arrow's C data interface.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-fn told(error: &ArrowError) -> PyErr {
+fn value_error(error: &ArrowError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
 pub fn schema<'py>(py: Python<'py>, schema: &ArrowSchema) -> PyResult<Bound<'py, PyCapsule>> {
-    let schema = FFI_ArrowSchema::try_from(schema).map_err(|error| told(&error))?;
+    let schema = FFI_ArrowSchema::try_from(schema).map_err(|error| value_error(&error))?;
     PyCapsule::new_with_value(py, schema, c"arrow_schema")
 }
 
@@ -27,7 +27,7 @@ pub fn stream<'py>(
     PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(stream), c"arrow_array_stream")
 }
 
-/// Names and types of columns, for whatever takes `__arrow_c_schema__`: `pyarrow.schema(it)`.
+/// Names and types of columns, for anything that takes `__arrow_c_schema__`: `pyarrow.schema(it)`.
 #[pyclass(frozen, module = "pinhost", skip_from_py_object)]
 #[derive(Debug)]
 pub struct Schema(pub SchemaRef);
@@ -51,7 +51,7 @@ impl Schema {
     }
 }
 
-/// Rows, for whatever takes `__arrow_c_array__`: `pyarrow.record_batch(it)`.
+/// Rows, for anything that takes `__arrow_c_array__`: `pyarrow.record_batch(it)`.
 #[pyclass(frozen, module = "pinhost", skip_from_py_object)]
 #[derive(Debug)]
 pub struct Batch(pub RecordBatch);
@@ -83,8 +83,8 @@ impl Batch {
     }
 }
 
-/// A stream that may be taken any number of times.
-pub fn again(batch: &RecordBatch) -> Box<dyn RecordBatchReader + Send> {
+/// A stream of one batch.
+pub fn single(batch: &RecordBatch) -> Box<dyn RecordBatchReader + Send> {
     let schema = batch.schema();
     Box::new(arrow::array::RecordBatchIterator::new([Ok(batch.clone())], Arc::clone(&schema)))
 }

@@ -1,4 +1,4 @@
-//! What Python hands over becomes a stream of batches.
+//! Turns what Python hands over into a stream of batches.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use pyo3::types::{PyBytes, PyIterator, PyString};
 
 pub type Reader = Box<dyn RecordBatchReader + Send>;
 
-const HELP: &str = "give it an Arrow table, batch or stream: whatever has `__arrow_c_stream__` or \
-                    `__arrow_c_array__`, like pyarrow's, Polars's, DuckDB's and pandas' do";
+const HELP: &str = "give it an Arrow table, batch or stream: anything that has `__arrow_c_stream__` or \
+                    `__arrow_c_array__`, as those of pyarrow, Polars, DuckDB and pandas do";
 
-/// Columns in any form of Arrow's.
+/// Columns, in any of Arrow's forms.
 pub fn columns(data: &Bound<'_, PyAny>) -> PyResult<Reader> {
     if data.hasattr("__arrow_c_stream__")? {
         return Ok(Box::new(RecordBatchStreamReader::from_pyarrow_bound(data)?));
@@ -29,19 +29,19 @@ pub fn columns(data: &Bound<'_, PyAny>) -> PyResult<Reader> {
         return Ok(Box::new(RecordBatchIterator::new([Ok(batch)], schema)));
     }
     let kind = data.get_type();
-    Err(PyTypeError::new_err(format!("{kind} is no Arrow data: {HELP}")))
+    Err(PyTypeError::new_err(format!("{kind} is not Arrow data: {HELP}")))
 }
 
-/// The same, or texts and bytes by the piece: a list of them, a file's lines, a generator.
+/// The same, or single texts and bytes: a list of them, the lines of a file, a generator.
 pub fn records(data: &Bound<'_, PyAny>) -> PyResult<Reader> {
-    let is_arrow = data.hasattr("__arrow_c_stream__")? || data.hasattr("__arrow_c_array__")?;
-    if is_arrow || data.is_instance_of::<PyString>() || data.is_instance_of::<PyBytes>() {
-        if !is_arrow {
-            let told =
-                "one record is a list of one: give it a list, a file or an iterator of records";
-            return Err(PyTypeError::new_err(told));
-        }
+    if data.hasattr("__arrow_c_stream__")? || data.hasattr("__arrow_c_array__")? {
         return columns(data);
+    }
+    // Text is iterable too, by its characters.
+    if data.is_instance_of::<PyString>() || data.is_instance_of::<PyBytes>() {
+        let message =
+            "a single record goes into a list: give it a list, a file or an iterator of records";
+        return Err(PyTypeError::new_err(message));
     }
     let pieces = data.try_iter().map_err(|_| {
         let kind = data.get_type();
@@ -58,7 +58,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// As many as are cleaned at once; none at the end.
+    /// As many records as are cleaned at once; none at the end.
     fn batch(&self) -> PyResult<Option<RecordBatch>> {
         let mut values = BinaryBuilder::new();
         Python::attach(|py| -> PyResult<()> {
@@ -78,8 +78,8 @@ impl Pieces {
                     values.append_null();
                 } else {
                     let kind = piece.get_type();
-                    let told = format!("a record is text or bytes, not {kind}");
-                    return Err(PyTypeError::new_err(told));
+                    let message = format!("a record is text or bytes, not {kind}");
+                    return Err(PyTypeError::new_err(message));
                 }
                 if bytes >= BATCH.bytes {
                     break;
@@ -100,7 +100,7 @@ impl Iterator for Pieces {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The caller finds Python's own exception in it.
+        // The caller takes Python's own exception out of it.
         self.batch().map_err(|error| ArrowError::ExternalError(Box::new(error))).transpose()
     }
 }

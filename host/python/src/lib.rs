@@ -1,14 +1,12 @@
-//! pinhost's rules in Python. A front of the library that the command uses: it hands over what Python
-//! holds, and has no way of cleaning of its own.
+//! pinhost's rules in Python: a front for the library that the command uses too. It hands over what
+//! Python holds and cleans nothing itself.
 //!
-//! It is a guest in somebody else's process, so:
-//! - traps of plugins come without signals ([`pinhost::plugin::Sandbox::embedded`]);
-//! - plugins run on threads of our own, whose stacks are large enough ([`crew`]);
-//! - what a process has made is not used in its forks ([`process`]): nothing of it is locked, waited for
-//!   or dropped there. A lock that matters there is only held while the GIL is, so that no fork finds it
-//!   locked.
+//! It is a guest in somebody else's process:
+//! - plugins trap without signals ([`pinhost::plugin::Sandbox::embedded`]);
+//! - plugins run on threads of our own, whose stacks are large enough ([`threads`]);
+//! - a fork uses nothing that its parent made ([`process`]): it neither locks, awaits nor drops it. The
+//!   locks that a fork needs are held only together with the GIL, so no fork finds them locked.
 
-mod crew;
 mod error;
 mod export;
 mod input;
@@ -17,14 +15,15 @@ mod rejects;
 mod rows;
 mod rule;
 mod shape;
+mod threads;
 
 use std::ffi::OsString;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-/// Does what the command `pinhost` does with these arguments, the first of which is its name, and returns
-/// the exit code. The process has to be there for this alone.
+/// Runs the command `pinhost` with these arguments, the first of which is its name, and returns its exit
+/// code. The process must have no other purpose.
 #[pyfunction]
 fn main(py: Python<'_>, argv: Vec<OsString>) -> u8 {
     py.detach(|| pinhost::cli::main_from(argv).code())
@@ -36,7 +35,7 @@ fn _pinhost(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("Error", py.get_type::<error::Error>())?;
     let rule_error = py.get_type::<error::RuleError>();
-    // Of one that has no places.
+    // An error without findings has none, rather than no attribute.
     rule_error.setattr("findings", PyTuple::empty(py))?;
     module.add("RuleError", rule_error)?;
     module.add("CleaningError", py.get_type::<error::CleaningError>())?;

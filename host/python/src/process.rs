@@ -10,9 +10,9 @@ use std::time::Duration;
 use pinhost::plugin::{CacheFolder, Sandbox};
 use pyo3::prelude::*;
 
-use crate::error::{RuleError, environment};
+use crate::error::{RuleError, os_error};
 
-/// A plugin may use half of 2 MiB, and what calls it wants some too; most of it is never touched.
+/// A plugin may use 1 MiB, and the code that calls it needs some too. Most of the stack is never touched.
 pub const STACK_BYTES: usize = 8 << 20;
 
 /// How often Ctrl-C is looked for while we wait.
@@ -33,14 +33,14 @@ pub fn sandbox(py: Python<'_>) -> PyResult<Sandbox> {
     {
         return Ok(sandbox.clone());
     }
-    let made = apart(py, || Sandbox::embedded(&CacheFolder::Usual))?;
+    let made = on_own_thread(py, || Sandbox::embedded(&CacheFolder::Usual))?;
     let made = made.map_err(|error| RuleError::new_err(error.to_string()))?;
     let mut sandbox = locked(&SANDBOX);
     match &*sandbox {
         // Another thread was faster.
         Some((of, sandbox)) if *of == pid => Ok(sandbox.clone()),
         _ => {
-            // What the parent made is never dropped here: its threads are not there.
+            // A fork never drops what its parent made: the parent's threads are not here.
             std::mem::forget(sandbox.replace((pid, made.clone())));
             Ok(made)
         }
@@ -51,18 +51,18 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does it on a thread of ours, without the GIL; Ctrl-C ends the wait.
-pub fn apart<T: Send + 'static>(
+/// Does the work on a thread of our own, without the GIL. Ctrl-C ends the wait.
+pub fn on_own_thread<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<T> {
     let (done, mut answer) = mpsc::sync_channel(1);
     let work = move || {
-        // Nobody may wait any more.
+        // The caller may have been interrupted.
         let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
     };
     let thread = thread::Builder::new().name("pinhost-rule".to_owned()).stack_size(STACK_BYTES);
-    thread.spawn(work).map_err(|error| environment(&error))?;
+    thread.spawn(work).map_err(|error| os_error(&error))?;
     loop {
         let (answered, back) = py.detach(move || (answer.recv_timeout(PATIENCE), answer));
         answer = back;
@@ -75,14 +75,13 @@ pub fn apart<T: Send + 'static>(
     }
 }
 
-/// What a panic said.
-pub fn said(panic: &(dyn Any + Send)) -> String {
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     format!("pinhost itself failed: {}", text.unwrap_or("a panic"))
 }
 
-/// Waits for an answer, and looks for Ctrl-C in between. None if nobody is left to answer.
+/// Waits for an answer and looks for Ctrl-C meanwhile. None if nobody is left to answer.
 pub fn wait<T>(
     answers: &Receiver<T>,
     interrupted: &dyn Fn() -> Option<PyErr>,

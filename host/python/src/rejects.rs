@@ -7,12 +7,12 @@ use arrow::datatypes::{DataType, Field, Fields, Schema};
 use pinhost::run::FunctionReject;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCapsule};
+use pyo3::types::{PyBytes, PyCapsule, PyList, PySlice, PySliceIndices};
 
 use crate::export;
 use crate::shape::numbers;
 
-/// What a reject is made of, as columns or as the fields of a struct.
+/// The parts of a reject: columns of a table, or fields of a struct.
 pub fn fields() -> Fields {
     Fields::from(vec![
         Field::new("row", DataType::Int64, true),
@@ -43,15 +43,27 @@ pub fn rejected(rejects: &[FunctionReject]) -> RecordBatch {
 #[pyclass(frozen, get_all, module = "pinhost", skip_from_py_object)]
 #[derive(Debug)]
 pub struct Reject {
-    /// Which one of the records given, counted from 0.
+    /// Its number among the records that were given, counted from 0.
     row: u64,
-    /// The id of the step that rejected it; None if it could not be read.
+    /// The id of the step that rejected it; None if the record could not be read.
     step: Option<String>,
-    /// The same words for all records with this fault.
+    /// The same words for every record with this fault.
     reason: String,
     detail: Option<String>,
-    /// The record itself; of one that came as columns, its fields as JSON.
+    /// The record itself. If it came as columns, its fields as JSON.
     record: Option<Py<PyBytes>>,
+}
+
+impl Reject {
+    fn of(py: Python<'_>, reject: &FunctionReject) -> Self {
+        Self {
+            row: reject.record,
+            step: reject.step.as_deref().map(str::to_owned),
+            reason: reject.reason.clone(),
+            detail: reject.detail.clone(),
+            record: reject.value.as_deref().map(|value| PyBytes::new(py, value).unbind()),
+        }
+    }
 }
 
 #[pymethods]
@@ -63,7 +75,7 @@ impl Reject {
     }
 }
 
-/// Rejects: a sequence, and a table for whatever takes `__arrow_c_stream__`.
+/// Rejects: a sequence, and a table for anything that takes `__arrow_c_stream__`.
 #[pyclass(frozen, sequence, module = "pinhost", skip_from_py_object)]
 #[derive(Debug)]
 pub struct Rejects(pub Vec<FunctionReject>);
@@ -74,17 +86,24 @@ impl Rejects {
         self.0.len()
     }
 
-    fn __getitem__(&self, py: Python<'_>, at: isize) -> PyResult<Reject> {
+    fn __getitem__<'py>(
+        &self,
+        py: Python<'py>,
+        at: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let Ok(slice) = at.cast::<PySlice>() {
+            let PySliceIndices { start, step, slicelength, .. } =
+                slice.indices(self.0.len() as isize)?;
+            let numbers = (0..slicelength as isize).map(|nth| (start + nth * step) as usize);
+            let rejects = numbers.map(|at| Bound::new(py, Reject::of(py, &self.0[at])));
+            let rejects = rejects.collect::<PyResult<Vec<_>>>()?;
+            return Ok(PyList::new(py, rejects)?.into_any());
+        }
+        let at = at.extract::<isize>()?;
         let from_end = if at < 0 { self.0.len() as isize } else { 0 };
         let reject = usize::try_from(at + from_end).ok().and_then(|at| self.0.get(at));
         let reject = reject.ok_or_else(|| PyIndexError::new_err("there are fewer rejects"))?;
-        Ok(Reject {
-            row: reject.record,
-            step: reject.step.as_deref().map(str::to_owned),
-            reason: reject.reason.clone(),
-            detail: reject.detail.clone(),
-            record: reject.value.as_deref().map(|value| PyBytes::new(py, value).unbind()),
-        })
+        Ok(Bound::new(py, Reject::of(py, reject))?.into_any())
     }
 
     #[pyo3(signature = (requested_schema = None))]
@@ -94,7 +113,7 @@ impl Rejects {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         let _ = requested_schema;
-        export::stream(py, export::again(&rejected(&self.0)))
+        export::stream(py, export::single(&rejected(&self.0)))
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {

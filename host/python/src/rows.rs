@@ -1,4 +1,4 @@
-//! Rows: a stream that is a rule's work on another stream.
+//! Rows: the stream that a rule makes of another stream.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,22 +14,25 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-use crate::crew::{Crew, Hand, JOBS_MAX, Job};
-use crate::error::{CleaningError, environment};
+use crate::error::{CleaningError, os_error};
 use crate::export::{self, Batch};
 use crate::input::Reader;
-use crate::process::{self, locked, said, wait};
+use crate::process::{self, locked, panic_message, wait};
 use crate::rejects::Rejects;
 use crate::shape::Shape;
+use crate::threads::{CleaningThread, CleaningThreads, JOBS_MAX, Job};
 
-/// How many records came to which end so far.
+/// Their cleaning threads are not in the fork.
+const BEFORE_THE_FORK: &str = "these rows were begun before the fork: clean the records again";
+
+/// How many records ended how so far.
 #[pyclass(frozen, get_all, module = "pinhost", skip_from_py_object)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     records: u64,
     rows: u64,
     rejected: u64,
-    /// Taken out by steps on purpose.
+    /// Removed by steps on purpose.
     dropped: u64,
 }
 
@@ -47,7 +50,7 @@ struct Tally {
     rejects: Vec<FunctionReject>,
 }
 
-/// What ends a stream of rows before its end.
+/// Why a stream of rows ends early.
 enum Fault {
     Input(ArrowError),
     Halted(String),
@@ -59,10 +62,12 @@ struct Cleaning {
     pid: u32,
     input: Reader,
     reads: FunctionInput,
-    crew: Arc<Crew>,
-    hands: Vec<Hand>,
-    /// Batches that were handed out, and those whose answers were taken: in turns.
+    threads: Arc<CleaningThreads>,
+    /// They take turns.
+    hired: Vec<CleaningThread>,
+    /// Batches that were handed out.
     sent: usize,
+    /// Batches whose answers were taken.
     taken: usize,
     current: Option<Current>,
     next: u64,
@@ -80,15 +85,13 @@ struct Current {
 }
 
 impl Cleaning {
-    /// The next rows. A batch may have none of its own.
+    /// The next rows. Batches of which nothing is left are skipped.
     fn rows(
         &mut self,
         interrupted: &dyn Fn() -> Option<PyErr>,
     ) -> Option<Result<RecordBatch, Fault>> {
         if self.pid != process::id() {
-            let told =
-                "these rows were begun before the fork, whose threads are not here: clean anew";
-            return Some(Err(Fault::Halted(told.to_owned())));
+            return Some(Err(Fault::Halted(BEFORE_THE_FORK.to_owned())));
         }
         let step = catch_unwind(AssertUnwindSafe(|| {
             loop {
@@ -99,7 +102,7 @@ impl Cleaning {
                 }
             }
         }));
-        let step = step.unwrap_or_else(|panic| Some(Err(Fault::Halted(said(&*panic)))));
+        let step = step.unwrap_or_else(|panic| Some(Err(Fault::Halted(panic_message(&*panic)))));
         if !matches!(step, Some(Ok(_))) {
             self.end();
         }
@@ -121,7 +124,7 @@ impl Cleaning {
         rows
     }
 
-    /// The answer whose turn it is.
+    /// The next answer in turn.
     fn cleaned(
         &mut self,
         interrupted: &dyn Fn() -> Option<PyErr>,
@@ -135,41 +138,41 @@ impl Cleaning {
         if self.sent == self.taken {
             return None;
         }
-        let turn = self.taken % self.hands.len();
-        let hand = &mut self.hands[turn];
+        let turn = self.taken % self.hired.len();
+        let thread = &mut self.hired[turn];
         self.taken += 1;
-        hand.waiting -= 1;
-        match wait(&hand.answers, interrupted) {
+        thread.waiting -= 1;
+        match wait(&thread.answers, interrupted) {
             Ok(Some(Ok(cleaned))) => Some(Ok(cleaned)),
             Ok(Some(Err(halted))) => Some(Err(Fault::Halted(halted))),
             Ok(None) => Some(Err(Fault::Halted("a cleaning thread is gone".to_owned()))),
             Err(interrupt) => {
-                // Its answer is still to come: it is of no use to anybody else.
-                hand.waiting += 1;
+                // Its answer is still to come, so nobody else can use the thread.
+                thread.waiting += 1;
                 Some(Err(Fault::Interrupted(interrupt)))
             }
         }
     }
 
-    /// Gives each thread as much as it may have. One thread is given no more than is there already: the
-    /// rows of a stream that pauses come out while it does.
+    /// Gives each thread as much as it may have. A single thread gets only what has already arrived, so
+    /// that rows come out while the input pauses.
     fn hand_out(&mut self) -> Result<(), Fault> {
-        while !self.is_over && self.sent - self.taken < self.hands.len() * JOBS_MAX {
-            let is_needed = self.sent == self.taken || self.hands.len() > 1;
+        while !self.is_over && self.sent - self.taken < self.hired.len() * JOBS_MAX {
+            let is_needed = self.sent == self.taken || self.hired.len() > 1;
             let Some((from, raw)) = self.raw(is_needed)? else { break };
-            let turn = self.sent % self.hands.len();
-            let hand = &mut self.hands[turn];
-            if hand.jobs.send(Job { raw, from }).is_err() {
+            let turn = self.sent % self.hired.len();
+            let thread = &mut self.hired[turn];
+            if thread.jobs.send(Job { raw, from }).is_err() {
                 return Err(Fault::Halted("a cleaning thread is gone".to_owned()));
             }
-            hand.waiting += 1;
+            thread.waiting += 1;
             self.sent += 1;
         }
         Ok(())
     }
 
-    /// The next records, as many as are cleaned at once; none if there are none, or if they would have to
-    /// be waited for and nobody needs them yet.
+    /// The next records, as many as are cleaned at once. None at the end, and none if the input would have
+    /// to be awaited for records that nobody needs yet.
     fn raw(&mut self, is_needed: bool) -> Result<Option<(u64, RawBatch)>, Fault> {
         loop {
             if let Some(Current { batch, row, rows_at_once }) = &mut self.current
@@ -205,8 +208,8 @@ impl Cleaning {
         self.is_over = true;
         self.sent = 0;
         self.taken = 0;
-        for hand in self.hands.drain(..) {
-            self.crew.give_back(hand);
+        for thread in self.hired.drain(..) {
+            self.threads.give_back(thread);
         }
     }
 }
@@ -217,14 +220,14 @@ impl Drop for Cleaning {
             self.end();
         } else {
             // The threads at their other ends are not in this process.
-            std::mem::forget(std::mem::take(&mut self.hands));
-            std::mem::forget(Arc::clone(&self.crew));
+            std::mem::forget(std::mem::take(&mut self.hired));
+            std::mem::forget(Arc::clone(&self.threads));
         }
     }
 }
 
 thread_local! {
-    /// Whether it is the one on which Python runs handlers of signals. Asked once.
+    /// Whether Python runs signal handlers on this thread. Asked once.
     static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
@@ -259,13 +262,12 @@ impl Iterator for Exported {
         self.0.rows(&interrupt).map(|rows| {
             rows.map_err(|fault| match fault {
                 Fault::Input(error) => error,
-                Fault::Halted(told) => ArrowError::ComputeError(told),
+                Fault::Halted(why) => ArrowError::ComputeError(why),
                 Fault::Interrupted(error) => {
-                    // It is raised again as soon as the consumer is back in Python.
+                    // Python raises it again as soon as the consumer returns to it.
                     Python::attach(|py| {
-                        let again =
-                            py.import("_thread").and_then(|it| it.call_method0("interrupt_main"));
-                        drop(again);
+                        let thread = py.import("_thread");
+                        let _ = thread.and_then(|thread| thread.call_method0("interrupt_main"));
                     });
                     ArrowError::ExternalError(Box::new(error))
                 }
@@ -280,13 +282,13 @@ impl RecordBatchReader for Exported {
     }
 }
 
-/// Cleaned rows, to be taken once: by whatever takes `__arrow_c_stream__` (`pyarrow.table(rows)`,
-/// `polars.DataFrame(rows)`, DuckDB), or batch by batch.
+/// Cleaned rows. They can be taken once: by anything that takes `__arrow_c_stream__`
+/// (`pyarrow.table(rows)`, `polars.DataFrame(rows)`, DuckDB), or batch by batch.
 #[pyclass(frozen, module = "pinhost", skip_from_py_object)]
 pub struct Rows {
     pid: u32,
     shape: Arc<Shape>,
-    /// None once somebody else has taken it.
+    /// None once a consumer has taken it.
     cleaning: Mutex<Option<Cleaning>>,
     tally: Arc<Mutex<Tally>>,
 }
@@ -301,20 +303,20 @@ impl Rows {
     pub fn new(
         input: Reader,
         reads: FunctionInput,
-        crew: &Arc<Crew>,
-        threads: usize,
+        threads: &Arc<CleaningThreads>,
+        count: usize,
         shape: Shape,
         rejects_max: usize,
     ) -> PyResult<Self> {
-        let hands = (0..threads.max(1)).map(|_| crew.hand()).collect::<Result<Vec<_>, _>>();
-        let hands = hands.map_err(|error| environment(&error))?;
+        let hired = (0..count.max(1)).map(|_| threads.take()).collect::<Result<Vec<_>, _>>();
+        let hired = hired.map_err(|error| os_error(&error))?;
         let (pid, shape, tally) = (process::id(), Arc::new(shape), Arc::default());
         let cleaning = Cleaning {
             pid,
             input,
             reads,
-            crew: Arc::clone(crew),
-            hands,
+            threads: Arc::clone(threads),
+            hired,
             sent: 0,
             taken: 0,
             current: None,
@@ -327,12 +329,12 @@ impl Rows {
         Ok(Self { pid, shape, cleaning: Mutex::new(Some(cleaning)), tally })
     }
 
-    /// In a fork of the process that made it, nobody may hold its locks.
+    /// Its locks must not be taken in a fork of the process that made it.
     fn check_process(&self) -> PyResult<()> {
         if self.pid == process::id() {
             return Ok(());
         }
-        Err(CleaningError::new_err("these rows were begun before the fork: clean anew"))
+        Err(CleaningError::new_err(BEFORE_THE_FORK))
     }
 }
 
@@ -347,7 +349,7 @@ impl Rows {
         let _ = requested_schema;
         self.check_process()?;
         let cleaning = py.detach(|| locked(&self.cleaning).take());
-        let cleaning = cleaning.ok_or_else(taken)?;
+        let cleaning = cleaning.ok_or_else(already_taken)?;
         export::stream(py, Box::new(Exported(cleaning)))
     }
 
@@ -359,18 +361,18 @@ impl Rows {
         slf
     }
 
-    /// The next batch of rows; there is none without rows.
+    /// The next batch of rows. No batch is empty.
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Batch>> {
         self.check_process()?;
         let rows = py.detach(|| match &mut *locked(&self.cleaning) {
             Some(cleaning) => Ok(cleaning.rows(&interrupt)),
             None => Err(()),
         });
-        match rows.map_err(|()| taken())? {
+        match rows.map_err(|()| already_taken())? {
             None => Ok(None),
             Some(Ok(rows)) => Ok(Some(Batch(rows))),
             Some(Err(Fault::Interrupted(error))) => Err(error),
-            Some(Err(Fault::Halted(told))) => Err(CleaningError::new_err(told)),
+            Some(Err(Fault::Halted(why))) => Err(CleaningError::new_err(why)),
             Some(Err(Fault::Input(ArrowError::ExternalError(error)))) => {
                 Err(match error.downcast::<PyErr>() {
                     Ok(error) => *error,
@@ -378,27 +380,29 @@ impl Rows {
                 })
             }
             Some(Err(Fault::Input(error))) => {
-                Err(CleaningError::new_err(format!("what is read fails: {error}")))
+                Err(CleaningError::new_err(format!("the input fails: {error}")))
             }
         }
     }
 
-    /// The records that could not be cleaned so far, up to `rejects_max` of them. None are kept here if
-    /// they stand in a column.
+    /// The first `rejects_max` records that could not be cleaned so far. None if rejects go into a column.
     #[getter]
     fn rejects(&self) -> PyResult<Rejects> {
         self.check_process()?;
         Ok(Rejects(locked(&self.tally).rejects.clone()))
     }
 
-    /// How many records came to which end so far.
+    /// Their cleaning threads are not in the fork.
+    const BEFORE_THE_FORK: &str = "these rows were begun before the fork: clean the records again";
+
+    /// How many records ended how so far.
     #[getter]
     fn counts(&self) -> PyResult<Counts> {
         self.check_process()?;
         Ok(locked(&self.tally).counts)
     }
 
-    /// All of them as a `pyarrow.Table`.
+    /// All rows as a `pyarrow.Table`.
     fn to_pyarrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let pyarrow = py.import("pyarrow")?;
@@ -412,6 +416,6 @@ impl Rows {
     }
 }
 
-fn taken() -> PyErr {
-    PyRuntimeError::new_err("these rows have been taken: they can be taken once")
+fn already_taken() -> PyErr {
+    PyRuntimeError::new_err("these rows have been taken already: rows can be taken once")
 }

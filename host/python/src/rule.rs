@@ -1,9 +1,10 @@
-//! Rules: from a file, from a text, from what a pipeline's sink has kept, from another process.
+//! Rules: from a file, a text, a pipeline's sink or another process.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use arrow::error::ArrowError;
+use pinhost::decode::IntakeFault;
 use pinhost::pipeline::{Document, Pipeline, RestoreError, Rule as Resolved};
 use pinhost::plugin::{ConfigureError, Sandbox, standard};
 use pinhost::record::{Digest, Field, Generation, Kind, PluginBytes};
@@ -17,18 +18,18 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyType};
 
-use crate::crew::Crew;
-use crate::error::{CleaningError, RuleError, chain, environment, unsound, unsuited};
+use crate::error::{CleaningError, RuleError, chain, of_findings, os_error, rule_error};
 use crate::export::{self, Schema};
 use crate::input::{self, Reader};
-use crate::process::{self, apart, locked, sandbox};
+use crate::process::{self, locked, on_own_thread, sandbox};
 use crate::rows::Rows;
 use crate::shape::Shape;
+use crate::threads::CleaningThreads;
 
-/// Rejects that are kept unless somebody says how many.
+/// Rejects that are kept unless the caller says how many.
 const REJECTS_MAX: usize = 100_000;
 
-/// Rules from other processes that are kept, so that a worker of Spark's loads each once.
+/// Rules from other processes that are kept, so that a Spark worker loads each rule once.
 const KNOWN_MAX: usize = 16;
 
 /// A rule at work in one process.
@@ -36,7 +37,7 @@ const KNOWN_MAX: usize = 16;
 struct Loaded {
     pipeline: Pipeline,
     rule: Arc<Resolved>,
-    crew: Arc<Crew>,
+    threads: Arc<CleaningThreads>,
 }
 
 /// Why a rule is not loaded.
@@ -52,7 +53,7 @@ impl Loaded {
     fn of(pipeline: Pipeline) -> Result<Self, Unloaded> {
         let function = RuleFunction::of(&pipeline).ok_or(Unloaded::Without)?;
         let rule = Arc::clone(function.rule());
-        Ok(Self { pipeline, rule, crew: Arc::new(Crew::new(function)) })
+        Ok(Self { pipeline, rule, threads: Arc::new(CleaningThreads::new(function)) })
     }
 
     fn restored(kept: &Generation, sandbox: &Sandbox) -> Result<Self, Unloaded> {
@@ -60,18 +61,18 @@ impl Loaded {
     }
 
     fn function(&self) -> &RuleFunction {
-        self.crew.function()
+        self.threads.function()
     }
 }
 
 impl Unloaded {
     fn raised(&self, py: Python<'_>) -> PyErr {
         match self {
-            Self::Unsound(found) => unsound(py, found),
+            Self::Unsound(found) => of_findings(py, found),
             Self::Without => RuleError::new_err("the pipeline has no rule"),
-            Self::Restore(error) => unsuited(error),
-            Self::Kept(error) => unsuited(error),
-            Self::Runtime(error) => environment(error),
+            Self::Restore(error) => rule_error(error),
+            Self::Kept(error) => rule_error(error),
+            Self::Runtime(error) => os_error(error),
         }
     }
 }
@@ -81,9 +82,9 @@ static KNOWN: Mutex<Vec<(u32, Digest, Arc<Loaded>)>> = Mutex::new(Vec::new());
 
 /// What a record means and how it is cleaned.
 ///
-/// `Rule(path)` reads the file of a rule, or of a pipeline, whose rule and limits it is then. It can be
-/// pickled, and used by several threads and after a fork. Everything that decides a row is in it: two
-/// rules of the same digest make the same of the same records.
+/// `Rule(path)` reads a rule from a file. From a pipeline's file it takes the rule and the limits. A rule
+/// can be pickled, and used by several threads and after a fork. It holds everything that decides a row:
+/// two rules with the same digest make the same rows from the same records.
 #[pyclass(frozen, module = "pinhost", skip_from_py_object)]
 #[derive(Debug)]
 pub struct Rule {
@@ -99,7 +100,7 @@ impl Rule {
         Ok(Self { generation, loaded: Mutex::new((process::id(), Arc::new(loaded))) })
     }
 
-    /// As it is in this process: made anew after a fork.
+    /// The rule in this process; after a fork it is loaded again.
     fn loaded(&self, py: Python<'_>) -> PyResult<Arc<Loaded>> {
         let pid = process::id();
         let tests = match &*locked(&self.loaded) {
@@ -107,7 +108,7 @@ impl Rule {
             (_, loaded) => loaded.rule.tests.clone(),
         };
         let (sandbox, kept) = (sandbox(py)?, self.generation.clone());
-        let made = apart(py, move || -> Result<Loaded, Unloaded> {
+        let made = on_own_thread(py, move || -> Result<Loaded, Unloaded> {
             let mut pipeline = restored(&kept, &sandbox).map_err(Unloaded::Restore)?;
             if let Some(rule) = &mut pipeline.rule {
                 Arc::make_mut(rule).tests = tests;
@@ -117,7 +118,7 @@ impl Rule {
         let made = Arc::new(made.map_err(|error| error.raised(py))?);
         let mut loaded = locked(&self.loaded);
         if loaded.0 != pid {
-            // What the parent made is never dropped here: its threads are not there.
+            // A fork never drops what its parent made: the parent's threads are not here.
             std::mem::forget(std::mem::replace(&mut *loaded, (pid, made)));
         }
         Ok(Arc::clone(&loaded.1))
@@ -133,8 +134,8 @@ impl Drop for Rule {
     }
 }
 
-/// What `clean` and `clean_json` are given besides records.
-struct Asked<'a> {
+/// The arguments of `clean` and `clean_json` besides the records.
+struct CleanOptions<'a> {
     threads: usize,
     rejects_column: Option<&'a str>,
     generation_column: Option<&'a str>,
@@ -146,23 +147,26 @@ impl Rule {
         &self,
         loaded: &Loaded,
         (input, reads): (Reader, FunctionInput),
-        asked: &Asked<'_>,
+        options: &CleanOptions<'_>,
     ) -> PyResult<Rows> {
         let schema = loaded.function().schema();
-        let generation = asked.generation_column.map(|name| (name, self.digest()));
-        let shape = Shape::new(schema, asked.rejects_column, generation);
+        let generation = options.generation_column.map(|name| (name, self.digest()));
+        let shape = Shape::new(schema, options.rejects_column, generation);
         let shape = shape.map_err(PyValueError::new_err)?;
-        Rows::new(input, reads, &loaded.crew, asked.threads, shape, asked.rejects_max)
+        Rows::new(input, reads, &loaded.threads, options.threads, shape, options.rejects_max)
     }
 }
 
 type Reads = (Reader, FunctionInput);
 
+fn joined(faults: &[IntakeFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 fn columns(loaded: &Loaded, data: &Bound<'_, PyAny>) -> PyResult<Reads> {
     let input = input::columns(data)?;
     let reads = loaded.function().columns(&input.schema()).map_err(|faults| {
-        let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        CleaningError::new_err(format!("the columns are not the rule's: {}", told.join("; ")))
+        CleaningError::new_err(format!("the columns do not fit the rule: {}", joined(&faults)))
     })?;
     Ok((input, reads))
 }
@@ -179,15 +183,15 @@ impl Rule {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let sandbox = sandbox(py)?;
-        let loaded = apart(py, move || {
+        let loaded = on_own_thread(py, move || {
             let document = Document::load(&path, &sandbox).map_err(Unloaded::Unsound)?;
             Loaded::of(piped(document))
         })?;
         Self::of(py, loaded)
     }
 
-    /// A rule, or a pipeline, that is written in a text. It is read as if it were in the file `path`:
-    /// paths in it are resolved from there, and mistakes name it.
+    /// Reads a rule or a pipeline from a text, as if it were in the file `path`: relative paths start
+    /// there, and findings name it.
     #[classmethod]
     #[pyo3(signature = (text, path = PathBuf::from("rule.yaml")))]
     fn from_text(
@@ -197,15 +201,15 @@ impl Rule {
         path: PathBuf,
     ) -> PyResult<Self> {
         let sandbox = sandbox(py)?;
-        let loaded = apart(py, move || {
+        let loaded = on_own_thread(py, move || {
             let document = Document::parse(&path, text, &sandbox).map_err(Unloaded::Unsound)?;
             Loaded::of(piped(document))
         })?;
         Self::of(py, loaded)
     }
 
-    /// A generation that the sink of this pipeline has kept: one that runs, or one that ran years ago. The
-    /// beginning of its digest is enough if it is the only one.
+    /// Reads a generation that the sink of this pipeline has kept: the running one, or one that ran years
+    /// ago. The beginning of its digest is enough if no other digest begins like it.
     #[classmethod]
     fn from_sink(
         _class: &Bound<'_, PyType>,
@@ -214,7 +218,7 @@ impl Rule {
         digest: String,
     ) -> PyResult<Self> {
         let sandbox = sandbox(py)?;
-        let loaded = apart(py, move || {
+        let loaded = on_own_thread(py, move || {
             let pipeline = Pipeline::load(&pipeline, &sandbox).map_err(Unloaded::Unsound)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(Unloaded::Runtime)?;
@@ -224,15 +228,15 @@ impl Rule {
         Self::of(py, loaded)
     }
 
-    /// What names everything that decides a row: the resolved rule, the bytes of its plugins, limits and
+    /// Identifies everything that decides a row: the resolved rule, the bytes of its plugins, limits and
     /// versions of formats.
     #[getter]
     fn digest(&self) -> String {
         self.generation.digest.to_string()
     }
 
-    /// The columns that records may have. Those of a field's alias fit too, and so do other widths of
-    /// numbers and layouts of text.
+    /// The columns that records may have. A column may also have the name of a field's alias, and numbers
+    /// of another width or text of another layout.
     #[getter]
     fn schema_in(&self, py: Python<'_>) -> PyResult<Schema> {
         Ok(Schema(self.loaded(py)?.function().input_schema()))
@@ -249,7 +253,7 @@ impl Rule {
         export::schema(py, self.loaded(py)?.function().schema())
     }
 
-    /// The columns of rows as Spark's SQL has them.
+    /// The columns of rows as Spark SQL.
     #[getter]
     fn ddl(&self, py: Python<'_>) -> PyResult<String> {
         let loaded = self.loaded(py)?;
@@ -262,21 +266,21 @@ impl Rule {
         Ok(self.loaded(py)?.rule.steps.iter().map(Plugin::of).collect())
     }
 
-    /// What it does, for people: fields, steps with their plugins, and output.
+    /// Describes the rule to people: fields, steps with their plugins, and output.
     fn explain(&self, py: Python<'_>) -> PyResult<String> {
         let outline = self.loaded(py)?.rule.outline();
         Ok(format!("generation {}\n{outline}", self.generation.digest))
     }
 
-    /// Cleans columns: an Arrow table, batch or stream, or a frame that is one.
+    /// Cleans columns: an Arrow table, batch or stream, or a frame that offers one.
     ///
-    /// Columns become fields by their names or by the fields' aliases; others are left out. Nothing is
-    /// read before the rows are. With one thread, rows come out as soon as they can; with more, the input
-    /// is read ahead.
+    /// A column becomes the field that has its name or its name as an alias; other columns are left out.
+    /// The input is read only as rows are taken. With one thread, rows come out as soon as they can; with
+    /// more, the input is read ahead.
     ///
-    /// `rejects_column` puts rejects among the rows, as rows of which only that column is filled: a struct
-    /// of row, step, reason, detail and record. Otherwise the first `rejects_max` of them are kept in
-    /// `rows.rejects`. `generation_column` adds the rule's digest to each row.
+    /// With `rejects_column`, each reject becomes a row in which only that column is filled: a struct of
+    /// row, step, reason, detail and record. Otherwise `rows.rejects` keeps the first `rejects_max` of
+    /// them. `generation_column` adds the rule's digest to each row.
     #[pyo3(signature = (
         data, *, threads = 1, rejects_column = None, generation_column = None,
         rejects_max = REJECTS_MAX
@@ -291,14 +295,15 @@ impl Rule {
         rejects_max: usize,
     ) -> PyResult<Rows> {
         let loaded = self.loaded(py)?;
-        let asked = Asked { threads, rejects_column, generation_column, rejects_max };
-        self.rows(&loaded, columns(&loaded, data)?, &asked)
+        let options = CleanOptions { threads, rejects_column, generation_column, rejects_max };
+        self.rows(&loaded, columns(&loaded, data)?, &options)
     }
 
-    /// Cleans records that are JSON: in a column of an Arrow table, batch or stream, or texts and bytes
-    /// from a list, a file or a generator.
+    /// Cleans JSON records: a column of an Arrow table, batch or stream, or texts and bytes from a list, a
+    /// file or a generator.
     ///
-    /// `column` names it; left out, it is `value`, or the only one. Everything else is as `clean` has it.
+    /// `column` names the column; by default it is `value`, or the only one. The other arguments are those
+    /// of `clean`.
     #[pyo3(signature = (
         data, column = None, *, threads = 1, rejects_column = None, generation_column = None,
         rejects_max = REJECTS_MAX
@@ -315,15 +320,15 @@ impl Rule {
         rejects_max: usize,
     ) -> PyResult<Rows> {
         let loaded = self.loaded(py)?;
-        let asked = Asked { threads, rejects_column, generation_column, rejects_max };
-        self.rows(&loaded, json(&loaded, data, column)?, &asked)
+        let options = CleanOptions { threads, rejects_column, generation_column, rejects_max };
+        self.rows(&loaded, json(&loaded, data, column)?, &options)
     }
 
-    /// Runs the tests that are written in the rule, each as a whole and record by record. One that came
-    /// out of a sink or another process has none.
+    /// Runs the tests that are written in the rule, each as a whole and record by record. A rule from a
+    /// sink or from another process has none.
     fn test(&self, py: Python<'_>) -> PyResult<Vec<TestResult>> {
         let loaded = self.loaded(py)?;
-        let tested = apart(py, move || {
+        let tested = on_own_thread(py, move || {
             let rule = &loaded.rule;
             let tests = RuleTests::new(rule, loaded.function().limits())?;
             let tests = rule.tests.iter().map(|test| {
@@ -335,9 +340,9 @@ impl Rule {
         tested.map_err(|error| CleaningError::new_err(chain(&error)))
     }
 
-    /// What another rule makes otherwise of the same records: counts and a few examples, as
-    /// `pinhost diff --json` has them. With `json`, records are as `clean_json` takes them. Examples show
-    /// the columns of `key`; left out, the first one.
+    /// Compares what two rules make of the same records: counts and a few examples, like
+    /// `pinhost diff --json`. With `json`, the records are those of `clean_json`. Examples show the columns
+    /// in `key`, by default the first one.
     #[pyo3(signature = (other, data, *, json = false, column = None, key = None, examples = 3))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]
     fn diff<'py>(
@@ -359,14 +364,13 @@ impl Rule {
             reads.map_err(|fault| CleaningError::new_err(fault.to_string()))?
         } else {
             new.function().columns(&schema).map_err(|faults| {
-                let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
-                let told = told.join("; ");
-                CleaningError::new_err(format!("the columns are not the other rule's: {told}"))
+                let faults = joined(&faults);
+                CleaningError::new_err(format!("the columns do not fit the other rule: {faults}"))
             })?
         };
         let first = || old.rule.columns().first().map(|field| field.name.to_string());
         let key = key.unwrap_or_else(|| first().into_iter().collect());
-        let compared = apart(py, move || -> Result<String, Incomparable> {
+        let compared = on_own_thread(py, move || -> Result<String, Incomparable> {
             let beside = Beside::new(&old.pipeline, &new.pipeline, key, examples)?;
             let beside = beside.expect("a rule that is loaded is there");
             let (mut diff, mut from) = (beside.nothing(), 0);
@@ -384,9 +388,9 @@ impl Rule {
                 }
             }
             let differs = !diff.is_empty();
-            let mut told = serde_json::to_value(&diff).expect("keys are text");
-            told["differs"] = differs.into();
-            Ok(told.to_string())
+            let mut diff = serde_json::to_value(&diff).expect("keys are text");
+            diff["differs"] = differs.into();
+            Ok(diff.to_string())
         })?;
         let compared = compared.map_err(|error| CleaningError::new_err(chain(&*error.0)))?;
         py.import("json")?.call_method1("loads", (compared,))
@@ -395,7 +399,7 @@ impl Rule {
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Pickled<'py>)> {
         let Generation { digest, resolved, plugins } = &self.generation;
         let plugins = plugins.iter().map(|plugin| {
-            // The other side has it too.
+            // The other side has it already.
             let is_standard = standard::find(&plugin.name)
                 .is_some_and(|standard| standard.digest() == plugin.digest);
             let bytes = (!is_standard).then(|| PyBytes::new(py, &plugin.bytes));
@@ -450,7 +454,7 @@ pub fn _restore(
     plugins: Vec<(String, String, Option<Vec<u8>>)>,
 ) -> PyResult<Rule> {
     let parsed = |hex: &str| {
-        hex.parse::<Digest>().map_err(|_| PyValueError::new_err(format!("{hex:?} is no digest")))
+        hex.parse::<Digest>().map_err(|_| PyValueError::new_err(format!("{hex:?} is not a digest")))
     };
     let mut kept = Vec::new();
     for (name, digest, bytes) in plugins {
@@ -460,8 +464,9 @@ pub fn _restore(
             (standard.digest() == digest).then(|| Arc::clone(standard.bytes()))
         };
         let bytes = bytes.map(Arc::from).or_else(standard).ok_or_else(|| {
-            let told = format!("the plugin {name} of the other process comes with another pinhost");
-            PyValueError::new_err(told)
+            PyValueError::new_err(format!(
+                "the other process has another version of pinhost: its plugin {name} is not here"
+            ))
         })?;
         kept.push(PluginBytes { name, digest, bytes });
     }
@@ -474,7 +479,7 @@ pub fn _restore(
         Some((_, _, loaded)) => loaded,
         None => {
             let (sandbox, kept) = (sandbox(py)?, generation.clone());
-            let made = apart(py, move || Loaded::restored(&kept, &sandbox))?;
+            let made = on_own_thread(py, move || Loaded::restored(&kept, &sandbox))?;
             let made = Arc::new(made.map_err(|error| error.raised(py))?);
             remember(digest, &made);
             made
@@ -483,7 +488,7 @@ pub fn _restore(
     Ok(Rule { generation, loaded: Mutex::new((pid, loaded)) })
 }
 
-/// The oldest makes room. What a parent knew is neither used nor dropped.
+/// The oldest rule makes room. What a parent knew is neither used nor dropped.
 fn remember(digest: Digest, loaded: &Arc<Loaded>) {
     let pid = process::id();
     let mut known = locked(&KNOWN);
@@ -508,7 +513,7 @@ fn ddl(field: &Field) -> String {
     format!("`{}` {kind}", field.name.replace('`', "``"))
 }
 
-/// A plugin at its place in a rule.
+/// A plugin in a step of a rule.
 #[pyclass(frozen, get_all, module = "pinhost", skip_from_py_object)]
 #[derive(Debug)]
 pub struct Plugin {
@@ -545,24 +550,24 @@ impl Plugin {
     }
 }
 
-/// How a test of a rule went.
+/// The result of a rule's test.
 #[pyclass(frozen, get_all, module = "pinhost", skip_from_py_object)]
 #[derive(Debug)]
 pub struct TestResult {
     name: String,
     passed: bool,
-    /// Where what came out is not what was expected: place, expected, got.
+    /// Place, expected value and actual value, wherever the two differ.
     differences: Vec<(String, String, String)>,
 }
 
 impl TestResult {
     fn new(name: &str, differences: &[Difference]) -> Self {
-        let told = |difference: &Difference| {
+        let parts = |difference: &Difference| {
             let Difference { place, expected, got, .. } = difference;
             (place.clone(), expected.clone(), got.clone())
         };
         let name = name.to_owned();
-        let differences: Vec<_> = differences.iter().map(told).collect();
+        let differences: Vec<_> = differences.iter().map(parts).collect();
         Self { name, passed: differences.is_empty(), differences }
     }
 }
@@ -570,8 +575,8 @@ impl TestResult {
 #[pymethods]
 impl TestResult {
     fn __repr__(&self) -> String {
-        let how = if self.passed { "passed" } else { "failed" };
-        format!("<TestResult {how}: {}>", self.name)
+        let result = if self.passed { "passed" } else { "failed" };
+        format!("<TestResult {result}: {}>", self.name)
     }
 
     fn __bool__(&self) -> bool {

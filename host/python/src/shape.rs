@@ -1,4 +1,4 @@
-//! Rows in the form that was asked for: with their rejects in a column, with their generation in one.
+//! Rows in the form that the caller asked for: with a column of rejects, with a column of the generation.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::rejects::{fields, rejected};
 #[derive(Debug)]
 pub struct Shape {
     schema: SchemaRef,
-    /// Rejects are rows of their own, with nothing but this column.
+    /// Each reject is a row in which only this column is filled.
     has_rejects: bool,
     generation: Option<String>,
 }
 
 impl Shape {
-    /// Names of columns that are added to the rule's own.
+    /// `rejects` and `generation` name the columns to add.
     pub fn new(
         rule: &Schema,
         rejects: Option<&str>,
@@ -53,7 +53,7 @@ impl Shape {
         self.has_rejects
     }
 
-    /// The rows, then the rejects if they are asked for.
+    /// The rows, then the rejects if they have a column.
     pub fn rows(&self, cleaned: &FunctionRows) -> RecordBatch {
         let rejects: &[FunctionReject] = if self.has_rejects { &cleaned.rejects } else { &[] };
         if self.generation.is_none() && !self.has_rejects {
@@ -78,8 +78,8 @@ impl Shape {
         }
         if self.has_rejects {
             let none = new_null_array(&DataType::Struct(fields()), rows);
-            let told: ArrayRef = Arc::new(StructArray::from(rejected(rejects)));
-            columns.push(concat(&[&none, &told]).expect("nulls of the same type"));
+            let rejects: ArrayRef = Arc::new(StructArray::from(rejected(rejects)));
+            columns.push(concat(&[&none, &rejects]).expect("nulls of the same type"));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(all));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
@@ -87,7 +87,7 @@ impl Shape {
     }
 }
 
-/// Numbers of rows as Arrow has them.
+/// Row numbers as Arrow has them.
 pub fn numbers(numbers: impl Iterator<Item = u64>) -> Int64Array {
     numbers.map(|number| i64::try_from(number).unwrap_or(i64::MAX)).collect::<Vec<_>>().into()
 }

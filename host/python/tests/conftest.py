@@ -1,4 +1,4 @@
-"""What the tests share. `tests/tests/python.rs` builds the module and says where the guests are."""
+"""What the tests share. `tests/src/python.rs` builds the module and says where the guests are."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PIN = ROOT / "pipelines/rules/pin.yaml"
 POSTS = ROOT / "tests/data/pin.ndjson"
 MALFORMED = ROOT / "tests/data/malformed.ndjson"
 
-# What is guilty, as `tests/tests/hostile.rs` has it.
+# The text of guilty rows, as in `tests/tests/stories/hostile.rs`.
 POISON = "Gift für die Wörter " * 8
 
 
 def hostile_text(config: dict, call: str = "500ms") -> str:
-    """A pipeline with the plugin that does wrong what its configuration names."""
+    """A pipeline with the plugin that misbehaves as its configuration says."""
     plugin = os.environ["PINHOST_HOSTILE"]
     return json.dumps(
         {
@@ -105,7 +105,7 @@ def in_fork(work, seconds=30):
 
 @pytest.fixture
 def python():
-    """Runs a program in an interpreter of its own, which has to live, and returns what it printed."""
+    """Runs a program in an interpreter of its own, which must survive, and returns what it printed."""
 
     def run(program: str, seconds: int = 120, **env: str) -> str:
         done = subprocess.run(

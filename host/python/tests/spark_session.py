@@ -1,4 +1,4 @@
-"""Spark on this machine, as small as it gets."""
+"""The smallest Spark there is, on this machine."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`PinhostOperator`, and the example by `airflow dags test`. The database of Airflow is one of its own."""
+"""`PinhostOperator`, and the example by `airflow dags test`, in an Airflow with a database of its own."""
 
 import json
 import os
@@ -103,12 +103,12 @@ def test_connections_become_variables(operator, monkeypatch):
     aws = {"conn_type": "aws", "login": "key", "password": "secret", "extra": {"region_name": "eu-west-1"}}
     monkeypatch.setenv("AIRFLOW_CONN_BUCKET", json.dumps(aws))
     program = "import json, os; print(json.dumps(dict(os.environ)))"
-    told = operator(
+    environment = operator(
         "-c", program, executable=sys.executable, connections={"DATABASE_URL": "pins", "AWS": "bucket"}, env={"A": "b"}
     ).execute({})["result"]
-    assert told["DATABASE_URL"] == "postgres://me:secret@db.example:5433/pins"
-    assert (told["AWS_ACCESS_KEY_ID"], told["AWS_REGION"], told["A"]) == ("key", "eu-west-1", "b")
-    assert "AWS_ENDPOINT_URL" not in told and told["PINHOST_LOG_FORMAT"] == "json"
+    assert environment["DATABASE_URL"] == "postgres://me:secret@db.example:5433/pins"
+    assert (environment["AWS_ACCESS_KEY_ID"], environment["AWS_REGION"], environment["A"]) == ("key", "eu-west-1", "b")
+    assert "AWS_ENDPOINT_URL" not in environment and environment["PINHOST_LOG_FORMAT"] == "json"
 
 
 def test_the_example_runs_and_its_gate_holds(home, tmp_path):

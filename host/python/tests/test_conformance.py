@@ -1,7 +1,7 @@
-"""One rule, equal bytes: the same records through every way there is, in one test with one table.
+"""One rule, equal bytes: the same records take every way there is, and one table shows the results.
 
-Rows are compared as Arrow's own bytes, rejects as sorted JSON, by digest; order counts where a way keeps it. `run`,
-`replay` and `pipe` are the command; what they write is read by pyarrow.
+Rows are compared as Arrow IPC bytes, rejects as sorted JSON, both by digest; order counts where a way keeps it. `run`,
+`replay` and `pipe` are the command, and pyarrow reads what they write.
 """
 
 import hashlib
@@ -136,7 +136,7 @@ class Answer:
         rows = self.table.to_pylist()
         rows = rows if in_order else sorted(rows, key=repr)
         sink = pa.BufferOutputStream()
-        # Made anew, as slices and their validity may lie in memory in several ways.
+        # Made anew, since equal columns may differ in their offsets and validity bitmaps.
         rows = pa.Table.from_pylist(rows, schema=pa.schema(self.rule))
         with pa.ipc.new_stream(sink, rows.schema) as stream:
             stream.write_table(rows)
@@ -147,7 +147,7 @@ class Answer:
 
 
 def letter(step, reason, detail, record):
-    """Where a trap was is told with what the plugin said: that is of one run."""
+    """The detail of a trap holds what the plugin logged, which differs from run to run."""
     return [step, reason, None if reason.startswith("plugin ") else detail, record]
 
 
@@ -178,7 +178,6 @@ def by_command(folder, rule, records, replays):
         "dead_letters": {"max_ratio": 1.0},
     }
     (folder / "rows.yaml").write_text(json.dumps(pipeline))
-    which = ["rows.yaml"]
     which = [folder / "rows.yaml"]
     if replays:
         archive = {"name": "archive", "source": source, "sink": {"objects": {"url": str(folder / "archive")}}}
@@ -208,10 +207,10 @@ def replay(folder, rule, records, spark):
 def pipe(folder, rule, records, spark):
     folder.mkdir()
     file = folder / "letters.ndjson"
-    said = pinhost_command("pipe", rule[0], "--dead-letters", file, given="".join(record + "\n" for record in records))
+    printed = pinhost_command("pipe", rule[0], "--dead-letters", file, given="".join(record + "\n" for record in records))
     schema = pa.schema(rule[1])
     options = pyarrow.json.ParseOptions(explicit_schema=schema)
-    table = pyarrow.json.read_json(pa.BufferReader(said.encode()), parse_options=options) if said else schema.empty_table()
+    table = pyarrow.json.read_json(pa.BufferReader(printed.encode()), parse_options=options) if printed else schema.empty_table()
     letters = list(map(json.loads, file.read_text().splitlines()))
     rejects = [letter(found["step"], found["reason"], found["detail"], found["value"]) for found in letters]
     digests = {found["generation"] for found in letters} or {rule[1].digest}

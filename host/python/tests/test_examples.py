@@ -30,13 +30,13 @@ def test_the_stubs_name_what_there_is():
         if not isinstance(node, ast.ClassDef) or node.name in ("ArrowStream", "ArrowArray"):
             continue
         real = getattr(_pinhost, node.name)
-        told = {
+        named = {
             part.name if isinstance(part, ast.FunctionDef) else part.target.id
             for part in node.body
             if isinstance(part, (ast.FunctionDef, ast.AnnAssign))
         }
         there = {name for name in vars(real) if not name.startswith("_")}
-        assert there <= told | {"findings"}, f"{node.name} has no stub for {there - told}"
-        assert all(hasattr(real, name) for name in told), f"{node.name}: {told}"
+        assert there <= named | {"findings"}, f"{node.name} has no stub for {there - named}"
+        assert all(hasattr(real, name) for name in named), f"{node.name}: {named}"
         assert real.__doc__, f"{node.name} has no docstring"
     assert set(pinhost.__all__) <= set(dir(pinhost))

@@ -12,25 +12,25 @@ TRAPS = {
 
 @pytest.mark.parametrize("deed", TRAPS)
 def test_a_trap_survives_faulthandler_switched_on_after_the_load(python, deed):
-    said = python(f"rule = hostile({deed!r}); faulthandler.enable(); print(meets(rule), faulthandler.is_enabled())")
-    assert TRAPS[deed] in said and "True" in said
+    printed = python(f"rule = hostile({deed!r}); faulthandler.enable(); print(meets(rule), faulthandler.is_enabled())")
+    assert TRAPS[deed] in printed and "True" in printed
 
 
 @pytest.mark.parametrize("deed", TRAPS)
 def test_a_trap_survives_faulthandler_switched_on_and_off_around_the_load(python, deed):
-    said = python(
+    printed = python(
         f"faulthandler.enable(); rule = hostile({deed!r}); print(meets(rule)); faulthandler.disable(); print(meets(rule))"
     )
-    assert said.count(TRAPS[deed]) == 2
+    assert printed.count(TRAPS[deed]) == 2
 
 
 def test_a_loop_in_a_fork_ends(python):
-    said = python("rule = hostile('loop-forever'); print(meets(rule, guilty=False)); in_fork(lambda: meets(rule))")
-    assert "child" in said and "limits.plugin.row_fuel" in said
+    printed = python("rule = hostile('loop-forever'); print(meets(rule, guilty=False)); in_fork(lambda: meets(rule))")
+    assert "child" in printed and "limits.plugin.row_fuel" in printed
 
 
 def test_a_fork_compiles_with_a_cold_cache(python, tmp_path):
-    said = python(
+    printed = python(
         f"""
 os.environ["PINHOST_CACHE_DIR"] = {str(tmp_path / "parent")!r}
 rule = hostile("trap"); print(meets(rule))
@@ -38,11 +38,11 @@ os.environ["PINHOST_CACHE_DIR"] = {str(tmp_path / "child")!r}
 in_fork(lambda: (pinhost.Rule(PIN).digest, meets(rule)), seconds=100)
 """
     )
-    assert "child" in said and said.count("unreachable") == 2
+    assert "child" in printed and printed.count("unreachable") == 2
 
 
 def test_a_plugin_that_recurses_needs_no_stack_of_the_callers(python):
-    said = python(
+    printed = python(
         """
 def work():
     rule = hostile("stack-overflow")
@@ -51,4 +51,4 @@ threading.stack_size(256 * 1024)
 thread = threading.Thread(target=work); thread.start(); thread.join()
 """
     )
-    assert said.count("call stack exhausted") == 2
+    assert printed.count("call stack exhausted") == 2

@@ -1,4 +1,4 @@
-"""The hostile corpus through Python: the interpreter lives, guilty rows are rejected with a reason, the others come out."""
+"""The hostile corpus in Python: the interpreter lives, guilty rows are rejected with a reason, the others come out."""
 
 import json
 import os

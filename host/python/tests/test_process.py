@@ -18,26 +18,23 @@ with ThreadPoolExecutor(8) as pool:
 
 
 def test_others_run_while_plugins_do(python):
-    said = python(
+    printed = python(
         """
-rule = pinhost.Rule(PIN)
-posts = POSTS.read_text().splitlines() * 40
-table = pa.table({"value": posts})
+rule = hostile("loop-forever")
 ticks, done = 0, False
 def tick():
     global ticks
     while not done:
         time.sleep(0.001); ticks += 1
 thread = threading.Thread(target=tick); thread.start()
-began = time.monotonic()
-for _ in range(3):
-    pa.table(rule.clean_json(table))
-took = time.monotonic() - began
+before = ticks
+meets(rule, rows=1)
+print(ticks - before)
 done = True; thread.join()
-print(ticks / took)
 """
     )
-    assert float(said) > 50, f"{said} ticks a second"
+    # The plugin loops for half a second. A call that held the GIL would leave no tick at all.
+    assert int(printed) > 10
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -83,7 +80,7 @@ with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as p
 
 
 def test_a_server_that_loads_and_then_forks_its_workers(python):
-    said = python(
+    printed = python(
         """
 rule = hostile("loop-forever")
 rows = rule.clean(pa.table({"text": ["x"], "n": [1]}))
@@ -99,7 +96,7 @@ for _ in range(3):
 assert pa.table(rows).num_rows == 1
 """
     )
-    assert said.count("limits.plugin.row_fuel") == 6 and said.count("begun before the fork") == 3
+    assert printed.count("limits.plugin.row_fuel") == 6 and printed.count("begun before the fork") == 3
 
 
 def test_a_fork_while_another_thread_cleans(python):
@@ -119,15 +116,20 @@ stop = True; thread.join()
     )
 
 
-def test_the_rules_of_other_processes_are_loaded_once(python):
-    said = python(
+def test_a_rule_of_another_process_is_loaded_once(python):
+    printed = python(
         """
 import pickle
-own = pickle.dumps(hostile("trap"))
-def took():
-    began = time.monotonic(); pickle.loads(own); return time.monotonic() - began
-print(took(), min(took() for _ in range(5)))
+own = hostile("trap")
+restore, (digest, resolved, plugins) = own.__reduce__()
+# Nobody can load these, so a rule that comes back was there before.
+unusable = [(name, digest, b"") for name, digest, _ in plugins]
+try:
+    restore(digest, resolved, unusable)
+except pinhost.RuleError:
+    print("not known yet")
+assert pickle.loads(pickle.dumps(own)) == own
+assert meets(restore(digest, resolved, unusable)) == meets(own)
 """
     )
-    first, again = map(float, said.split())
-    assert again < first / 2
+    assert printed == "not known yet\n"

@@ -39,8 +39,8 @@ def test_every_kind_has_its_type_in_spark():
 
 
 def test_the_digest_is_the_commands(rule):
-    said = command("check", "--json", str(ROOT / "pipelines/quickstart.yaml"))
-    assert rule.digest in said.stdout, said
+    printed = command("check", "--json", str(ROOT / "pipelines/quickstart.yaml"))
+    assert rule.digest in printed.stdout, printed
     assert pinhost.Rule(ROOT / "pipelines/quickstart.yaml").digest == rule.digest
     assert pinhost.Rule(ROOT / "pipelines/quickstart.yaml") == rule
 
@@ -58,7 +58,7 @@ def test_plugins_and_the_explanation_name_what_runs(rule):
         assert word in explained, explained
 
 
-def test_mistakes_are_told_at_once_as_text_and_as_data():
+def test_findings_come_all_at_once_as_text_and_as_data():
     with pytest.raises(pinhost.RuleError) as raised:
         pinhost.Rule.from_text("fields: { a: txt }\nsteps: [{ plugin: placeholder }]\nouput: [a]\n")
     error = raised.value
@@ -108,7 +108,7 @@ def test_a_rule_comes_out_of_a_sink(tmp_path, rule):
     (tmp_path / "run.yaml").write_text(text)
     kept = pinhost.Rule.from_sink(tmp_path / "run.yaml", rule.digest[:12])
     assert kept == rule and kept.test() == []
-    with pytest.raises(pinhost.RuleError, match="has kept no generation ffff; it knows " + rule.digest[:12]):
+    with pytest.raises(pinhost.RuleError, match="has kept no generation ffff; it has " + rule.digest[:12]):
         pinhost.Rule.from_sink(tmp_path / "run.yaml", "ffff")
 
 

@@ -41,9 +41,9 @@ def test_a_frame_becomes_the_rows_of_the_rule(spark, rule, posts):
     expected = pa.table(rule.clean_json(posts))
     assert sorted_rows(rows.drop(pinhost.spark.GENERATION).toArrow()) == sorted_rows(expected)
     assert [row[0] for row in cleaned.select(pinhost.spark.GENERATION).distinct().collect()] == [rule.digest]
-    told = rule.clean_json(BAD)
-    told.to_pyarrow()
-    expected = {(reject.step, reject.reason, reject.detail, reject.record) for reject in told.rejects}
+    rejected = rule.clean_json(BAD)
+    rejected.to_pyarrow()
+    expected = {(reject.step, reject.reason, reject.detail, reject.record) for reject in rejected.rejects}
     assert {(r.step, r.reason, r.detail, bytes(r.record)) for r in rejects.collect()} == expected
     cleaned.unpersist()
 
@@ -123,11 +123,11 @@ s = spark("local-cluster[2,1,1024]", **{{"spark.executor.memory": "512m", "spark
     "spark.executorEnv.PINHOST_CACHE_DIR": os.environ["PINHOST_CACHE_DIR"]}})
 frame = s.read.text({str(ROOT / "tests/data/pin.ndjson")!r}).repartition(4)
 cleaned = pinhost.spark.clean_json(frame, {str(PIN)!r})
-def told(batches):
+def counted(batches):
     import pyarrow as pa
     rows = sum(batch.num_rows for batch in batches)
     yield pa.RecordBatch.from_pydict({{"dir": [os.getcwd()], "rows": [rows]}})
-counts = cleaned.mapInArrow(told, "dir string, rows long").collect()
+counts = cleaned.mapInArrow(counted, "dir string, rows long").collect()
 print(sum(count.rows for count in counts), len({{count.dir for count in counts}}))
 s.stop()
 """
@@ -153,7 +153,10 @@ def test_the_example_writes_rows_and_rejects(tmp_path, spark, rule):
 def test_every_micro_batch_is_in_postgres_once_whenever_spark_was_killed(tmp_path, rule, posts):
     import psycopg
 
-    url = os.environ["PINHOST_POSTGRES"]
+    server, database = os.environ["PINHOST_POSTGRES"], f"spark_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as postgres:
+        postgres.execute(f"CREATE DATABASE {database}")
+    url = f"{server.rpartition('/')[0]}/{database}"
     types = {"BIGINT": "bigint", "STRING": "text"}
     columns = ", ".join(f'"{name}" {types[kind]}' for name, kind in (c.strip("`").split("` ") for c in rule.ddl.split(", ")))
     with psycopg.connect(url, autocommit=True) as postgres:

@@ -138,17 +138,17 @@ pub fn main() -> ExitCode {
     main_from(env::args_os()).into()
 }
 
-/// Does what these arguments say; the first is the name of the command. The process has to be there for
-/// this alone: its allocator, log and signals are set up.
+/// Does what these arguments say; the first is the name of the command. The process must have no other
+/// purpose: this sets up its allocator, log and signals.
 pub fn main_from(args: impl IntoIterator<Item = OsString>) -> Exit {
     #[cfg(target_env = "gnu")]
     memory::keep_pages();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(told) => {
-            // Help that was asked for is no error. If nobody listens, so be it.
-            let _ = told.print();
-            return if told.use_stderr() { Exit::Input } else { Exit::Done };
+        Err(answer) => {
+            // Help that was asked for comes as an error too. Nothing is left to do if nobody reads it.
+            let _ = answer.print();
+            return if answer.use_stderr() { Exit::Input } else { Exit::Done };
         }
     };
     let done = log::start(&cli.log).and_then(|()| match cli.command {

@@ -86,7 +86,7 @@ impl Document {
         Self::of_tree(path, tree, found, sandbox)
     }
 
-    /// The same of a text that is in no file. Paths in it are resolved as if it were in this one.
+    /// Loads a text as if it were in this file, from which its relative paths start.
     pub fn parse(path: &Path, text: String, sandbox: &Sandbox) -> Result<Self, Findings> {
         let mut found = Vec::new();
         let tree = Tree::parse(path, text, &Variables::of_process(), &mut found);

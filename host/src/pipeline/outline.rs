@@ -1,4 +1,5 @@
-//! What a rule does, for people: also one that came out of a sink, of which nobody knows how it was written.
+//! Describes a rule to people. It works on the resolved rule, since nobody has the text of a rule that
+//! came out of a sink.
 
 use std::fmt::Write as _;
 
@@ -8,30 +9,30 @@ use crate::decode::{DeclaredField, Origin};
 use crate::record::Field;
 
 impl Rule {
-    /// Fields, steps with their plugins, and output: a line each.
+    /// Fields, steps with their plugins, and output.
     pub fn outline(&self) -> String {
-        let mut told = String::from("fields\n");
+        let mut outline = String::from("fields\n");
         for declared in &self.fields {
-            let _ = writeln!(told, "  {}", field(declared));
+            let _ = writeln!(outline, "  {}", field(declared));
         }
         if !self.steps.is_empty() {
-            told.push_str("steps\n");
+            outline.push_str("steps\n");
         }
         for step in &self.steps {
-            told.push_str(&self::step(step));
+            outline.push_str(&self::step(step));
         }
-        let _ = writeln!(told, "output\n  {}", columns(self.columns()));
-        told
+        let _ = writeln!(outline, "output\n  {}", columns(self.columns()));
+        outline
     }
 }
 
 /// `ind (integer), required, from index`
 fn field(declared: &DeclaredField) -> String {
     let DeclaredField { name, kind, required, key, coerce, from } = declared;
-    let mut told = format!("{name} ({kind})");
+    let mut line = format!("{name} ({kind})");
     for (is_so, word) in [(required, "required"), (key, "key"), (coerce, "coerced")] {
         if *is_so {
-            let _ = write!(told, ", {word}");
+            let _ = write!(line, ", {word}");
         }
     }
     let from = match from {
@@ -42,9 +43,9 @@ fn field(declared: &DeclaredField) -> String {
         other => surroundings::written(other).unwrap_or_default(),
     };
     if from != **name {
-        let _ = write!(told, ", from {from}");
+        let _ = write!(line, ", from {from}");
     }
-    told
+    line
 }
 
 fn step(RuleStep { id, step }: &RuleStep) -> String {

@@ -36,7 +36,7 @@ impl Document {
 }
 
 impl Pipeline {
-    /// Around a rule that stands by itself, with everything as it is by default.
+    /// A pipeline around a rule that belongs to none, with the defaults for everything else.
     pub(super) fn bare(
         path: PathBuf,
         rule: Option<Arc<Rule>>,

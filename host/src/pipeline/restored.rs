@@ -99,8 +99,7 @@ struct KeptStep {
 }
 
 impl Pipeline {
-    /// A generation by itself, between this source and this sink: the pipeline that it was of is not
-    /// needed.
+    /// A generation between this source and this sink, without the pipeline that it belonged to.
     pub fn of_generation(
         kept: &Generation,
         source: PipelineSource,
@@ -195,7 +194,7 @@ impl Pipeline {
     }
 }
 
-/// The member of each record's object in which a generation found the record.
+/// The member of each object in which a generation finds the record.
 pub fn unwrap_of(kept: &Generation) -> Result<Option<String>, RestoreError> {
     #[derive(Deserialize)]
     struct Kept {

@@ -49,7 +49,7 @@ pub enum SandboxError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Process {
     Ours,
-    /// Its signal handlers are not ours, and it may fork: it is Python's, say.
+    /// Its signal handlers are not ours, and it may fork. Python's is one.
     Shared,
 }
 
@@ -122,11 +122,11 @@ impl Sandbox {
         Self::of(Process::Ours, folder)
     }
 
-    /// A sandbox in somebody else's process. Traps come without signals, whose handlers others set and
-    /// reset; and compiling needs no thread pool, which a fork would leave behind. Plugins take about a
-    /// tenth longer, and compiling them twice as long.
+    /// A sandbox in somebody else's process. It traps without signals, because others replace their
+    /// handlers, and compiles without a thread pool, which would not survive a fork. Plugins run about a
+    /// tenth slower for it, and compile half as fast.
     ///
-    /// It belongs to the process that made it: its clock is a thread, so a fork has to make its own.
+    /// Its clock is a thread, so a fork needs a sandbox of its own.
     pub fn embedded(folder: &CacheFolder) -> Result<Self, SandboxError> {
         Self::of(Process::Shared, folder)
     }

@@ -103,7 +103,7 @@ impl Beside {
         self.compare_each(raw, raw, place)
     }
 
-    /// The same of records that came as columns: each rule has fields of its own.
+    /// The same for records that came as columns, which each rule reads as its own fields.
     pub fn compare_each(
         &self,
         old_raw: &RawBatch,

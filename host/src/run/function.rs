@@ -1,7 +1,7 @@
 //! A rule as a function of batches that somebody else holds: columns or JSON texts in, rows and rejects out.
 //!
-//! There is no source, no sink and no position. A record is named by its row, counted from the first one
-//! that was given; rows come out in that order. `host/python` is a front of this.
+//! There is no source, no sink and no position. A record's name is its number, counted from the first one
+//! that was given; rows come out in that order. `host/python` is a front for this.
 
 use std::sync::Arc;
 
@@ -34,29 +34,29 @@ pub struct RuleFunction {
     schema: SchemaRef,
 }
 
-/// How records stand in batches of one schema.
+/// How batches of one schema hold records.
 #[derive(Debug)]
 pub struct FunctionInput(Records);
 
 #[derive(Debug)]
 enum Records {
     Columns(Intake),
-    /// In the column of this number.
+    /// In the column with this number.
     Json(usize),
 }
 
 /// Why a batch has no JSON to read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonColumnFault {
-    #[error("there is no column `value`, and which one of {found} holds the records is not said")]
-    Unsaid { found: String },
+    #[error("there is no column `value`: say which one of {found} holds the records")]
+    Unnamed { found: String },
     #[error("there is no column `{column}`; there are {found}")]
     Missing { column: String, found: String },
     #[error("column `{column}` is {found}, and records are text or bytes")]
     Misfit { column: String, found: String },
 }
 
-/// Runs the function on one thread. Its plugins want a stack of 2 MiB there.
+/// Runs the function on one thread, whose stack needs at least 2 MiB for the plugins.
 #[derive(Debug)]
 pub struct FunctionWorker {
     by_rule: ByRule,
@@ -68,33 +68,33 @@ pub struct FunctionWorker {
 pub struct FunctionRows {
     pub records: u64,
     pub rows: RecordBatch,
-    /// For each row its record.
+    /// The record of each row.
     pub origins: Vec<u64>,
     /// Ascending by record.
     pub rejects: Vec<FunctionReject>,
-    /// Records that steps took out on purpose.
+    /// Records that steps removed on purpose.
     pub dropped: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionReject {
     pub record: u64,
-    /// The id of the step; none if the record could not be read.
+    /// The id of the step. None if the record could not be read.
     pub step: Option<Arc<str>>,
     pub reason: String,
     pub detail: Option<String>,
-    /// The record's bytes. One that came as columns is written as JSON, as far as its fields go.
+    /// The record's bytes. If it came as columns, its fields as JSON.
     pub value: Option<Bytes>,
 }
 
-/// A pipeline or a rule between the standard input and the standard output, whatever its own source and
-/// sink are; records are unwrapped as those of its source.
+/// A pipeline or a rule between standard input and standard output, instead of its own source and sink.
+/// Records are unwrapped as those of its source.
 pub fn piped(document: Document) -> Pipeline {
     let (source, sink) = ends(document.unwrap());
     document.piped(source, sink)
 }
 
-/// The same of a generation that a ledger has kept, or another process.
+/// The same for a generation that a ledger or another process has kept.
 pub fn restored(kept: &Generation, sandbox: &Sandbox) -> Result<Pipeline, RestoreError> {
     let (source, sink) = ends(unwrap_of(kept)?);
     Pipeline::of_generation(kept, source, sink, sandbox)
@@ -128,22 +128,22 @@ impl RuleFunction {
         &self.schema
     }
 
-    /// The columns that records may have. A column of a field's alias, and many other types, fit as well.
+    /// The columns that records may have. Aliases of fields and many other types fit as well.
     pub fn input_schema(&self) -> SchemaRef {
         columns::schema(&self.rule.input())
     }
 
-    /// Batches of this schema hold a record's fields as columns.
+    /// For batches of this schema, which hold the fields of records as columns.
     ///
     /// # Errors
-    /// All that is wrong with the schema.
+    /// Everything that is wrong with the schema.
     pub fn columns(&self, schema: &Schema) -> Result<FunctionInput, Vec<IntakeFault>> {
         let intake = Intake::new(&self.rule.fields, schema, self.limits)?;
         Ok(FunctionInput(Records::Columns(intake)))
     }
 
-    /// Batches of this schema hold records as JSON: in the column named, or in `value`, or in their only
-    /// one.
+    /// For batches of this schema, which hold records as JSON: in the named column, by default in `value`
+    /// or in the only one.
     pub fn json(
         &self,
         schema: &Schema,
@@ -160,8 +160,8 @@ impl RuleFunction {
             }
             (None, 1) => 0,
             (None, _) => {
-                let unsaid = |_| JsonColumnFault::Unsaid { found: found() };
-                schema.index_of("value").map_err(unsaid)?
+                let unnamed = |_| JsonColumnFault::Unnamed { found: found() };
+                schema.index_of("value").map_err(unnamed)?
             }
         };
         let field = schema.field(at);
@@ -177,7 +177,7 @@ impl RuleFunction {
     }
 
     pub fn worker(&self) -> FunctionWorker {
-        let nowhere = Tombstones::Reject("a rule by itself has no row to delete".to_owned());
+        let nowhere = Tombstones::Reject("there is no table to delete a row from".to_owned());
         let (unwrap, limits) = (self.unwrap.as_deref(), self.limits);
         let by_rule = ByRule::new(&self.rule, &nowhere, unwrap, limits);
         FunctionWorker { by_rule, schema: Arc::clone(&self.schema) }
@@ -190,7 +190,7 @@ fn is_json(found: &DataType) -> bool {
 }
 
 impl FunctionInput {
-    /// How many rows of it are a batch for a worker.
+    /// How many rows of this batch a worker is given at once.
     pub fn rows_at_once(&self, batch: &RecordBatch) -> usize {
         let bytes = match &self.0 {
             Records::Columns(_) => memory(batch.columns()),
@@ -200,7 +200,7 @@ impl FunctionInput {
         (BATCH.bytes / row_bytes.max(1)).clamp(1, BATCH.records)
     }
 
-    /// Reads rows, the first of which is the record of number `from`.
+    /// Reads rows. The first of them is record number `from`.
     pub fn read(&self, rows: &RecordBatch, from: u64) -> RawBatch {
         match &self.0 {
             Records::Columns(intake) => of_columns(intake, rows, from),
@@ -222,7 +222,7 @@ fn of_columns(intake: &Intake, rows: &RecordBatch, from: u64) -> RawBatch {
     raw(Bytes::new(), records.collect(), Some(taken.batch), from)
 }
 
-/// Texts are not copied, unless they lie in another layout.
+/// Copies no texts, unless they come in another layout.
 fn of_json(column: &ArrayRef, from: u64) -> RawBatch {
     let to = match column.data_type() {
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
@@ -265,7 +265,7 @@ fn raw(bytes: Bytes, records: Vec<RawRecord>, columns: Option<Batch>, from: u64)
 }
 
 impl FunctionWorker {
-    /// Cleans what [`FunctionInput::read`] made; `from` is the number of its first record.
+    /// Cleans what [`FunctionInput::read`] has read. `from` is the number of its first record.
     pub fn clean(&mut self, raw: &RawBatch, from: u64) -> Result<FunctionRows, Box<ChainHalted>> {
         let cleaned = self.by_rule.clean(raw, &Examples::of_batches(0))?;
         let rows = cleaned.rows.expect("a rule gives columns");

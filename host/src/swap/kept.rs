@@ -1,4 +1,4 @@
-//! Generations that a pipeline's sink has kept, for whoever wants one of them without running the pipeline.
+//! Reads a generation that a pipeline's sink has kept, without running the pipeline.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::record::{ConnectorError, Digest, Generation};
 pub enum KeptGenerationError {
     #[error(transparent)]
     Sink(#[from] ConnectorError),
-    #[error("{pipeline} has kept no generation {digest}; it knows {known}")]
+    #[error("the sink of {pipeline} has kept no generation {digest}; it has {known}")]
     Unknown { pipeline: Arc<str>, digest: String, known: String },
-    #[error("generation {digest} may be each of {known}")]
+    #[error("several generations begin with {digest}: {known}")]
     Ambiguous { digest: String, known: String },
 }
 
-/// What the sink has kept under this digest, or under one that begins like this. Nothing is claimed.
+/// The generation with this digest, or the only one whose digest begins like it. It claims nothing.
 pub async fn kept_generation(
     pipeline: &Pipeline,
     digest: &str,
@@ -34,17 +34,17 @@ pub async fn kept_generation(
     let archive = &*sink.ledger().archive;
     let known = known(archive, Vec::new()).await?;
     let all = || known.iter().map(|known| known.generation.as_str());
-    let told = |digests: Vec<&str>| match digests.is_empty() {
+    let listed = |digests: Vec<&str>| match digests.is_empty() {
         true => "none".to_owned(),
         false => digests.iter().map(|digest| &digest[..12]).collect::<Vec<_>>().join(", "),
     };
-    let meant: Vec<_> = all().filter(|known| known.starts_with(digest)).collect();
-    let whole = match meant[..] {
-        // One that was never judged and cleaned nothing may be kept as well.
+    let matching: Vec<_> = all().filter(|known| known.starts_with(digest)).collect();
+    let whole = match matching[..] {
+        // The sink may also keep a generation that was never judged and has cleaned nothing.
         [] => digest,
         [one] => one,
         _ => {
-            let (digest, known) = (digest.to_owned(), told(meant));
+            let (digest, known) = (digest.to_owned(), listed(matching));
             return Err(KeptGenerationError::Ambiguous { digest, known });
         }
     };
@@ -55,6 +55,6 @@ pub async fn kept_generation(
     kept.ok_or_else(|| KeptGenerationError::Unknown {
         pipeline: Arc::clone(&pipeline.name),
         digest: digest.to_owned(),
-        known: told(all().collect()),
+        known: listed(all().collect()),
     })
 }

@@ -186,7 +186,7 @@ impl Findings {
         &self.0
     }
 
-    /// As a text without colours, for whoever has no terminal.
+    /// As text without colours, for anything but a terminal.
     pub fn plain(&self) -> String {
         anstream::adapter::strip_str(&self.to_string()).to_string()
     }

@@ -1,4 +1,4 @@
-//! Rules in Python: the tests are those of `host/python/tests`, in interpreters that have the module.
+//! Rules in Python: runs the tests of `host/python/tests` in interpreters that have the module.
 
 use pinhost_tests::python::Environment;
 use pinhost_tests::{pinhost, services};
@@ -17,9 +17,7 @@ fn invariant_6_holds_in_a_process_of_somebody_else() {
 
 #[test]
 fn spark_cleans_batches_and_streams() {
-    let turn = services::turn();
-    let database = turn.postgres();
-    Environment::Data.tests(&["test_spark.py"], [("PINHOST_POSTGRES", database.said("PG_URL"))]);
+    Environment::Data.tests(&["test_spark.py"], [("PINHOST_POSTGRES", services::postgres())]);
 }
 
 #[test]

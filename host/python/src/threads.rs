@@ -1,5 +1,5 @@
-//! The threads that clean for a rule. They are kept with it: to make a plugin's instance takes longer than
-//! to clean a few hundred rows.
+//! The threads that clean for a rule. The rule keeps them: making a plugin's instance takes longer than
+//! cleaning a few hundred rows.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -9,12 +9,12 @@ use std::{io, thread};
 use pinhost::record::RawBatch;
 use pinhost::run::{FunctionRows, RuleFunction};
 
-use crate::process::{STACK_BYTES, locked, said};
+use crate::process::{STACK_BYTES, locked, panic_message};
 
-/// Batches that a thread is given at once: one that it cleans, one that waits for it.
+/// Batches that a thread is given at once: it cleans one while the other waits.
 pub const JOBS_MAX: usize = 2;
 
-/// Threads that are kept for the next call; each has a plugin's memory.
+/// Threads that are kept for the next call. Each holds the memory of its plugins.
 const IDLE_MAX: usize = 8;
 
 #[derive(Debug)]
@@ -24,25 +24,25 @@ pub struct Job {
     pub from: u64,
 }
 
-/// Or why the batch halts.
+/// The cleaned rows, or why the batch halts.
 pub type Answer = Result<FunctionRows, String>;
 
-/// A thread that cleans, in the order in which it is told.
+/// A thread that cleans its jobs in order.
 #[derive(Debug)]
-pub struct Hand {
+pub struct CleaningThread {
     pub jobs: SyncSender<Job>,
     pub answers: Receiver<Answer>,
-    /// Jobs whose answers were not taken yet.
+    /// Jobs whose answers have not been taken yet.
     pub waiting: usize,
 }
 
 #[derive(Debug)]
-pub struct Crew {
+pub struct CleaningThreads {
     function: RuleFunction,
-    idle: Mutex<Vec<Hand>>,
+    idle: Mutex<Vec<CleaningThread>>,
 }
 
-impl Crew {
+impl CleaningThreads {
     pub fn new(function: RuleFunction) -> Self {
         Self { function, idle: Mutex::default() }
     }
@@ -51,10 +51,10 @@ impl Crew {
         &self.function
     }
 
-    /// One for the caller alone, until it is given back or dropped.
-    pub fn hand(&self) -> io::Result<Hand> {
-        if let Some(hand) = locked(&self.idle).pop() {
-            return Ok(hand);
+    /// A thread for the caller alone, until it is given back or dropped.
+    pub fn take(&self) -> io::Result<CleaningThread> {
+        if let Some(thread) = locked(&self.idle).pop() {
+            return Ok(thread);
         }
         let (jobs, given) = sync_channel::<Job>(JOBS_MAX);
         let (done, answers) = sync_channel(JOBS_MAX);
@@ -63,14 +63,14 @@ impl Crew {
             .name("pinhost-clean".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || work(&function, &given, &done))?;
-        Ok(Hand { jobs, answers, waiting: 0 })
+        Ok(CleaningThread { jobs, answers, waiting: 0 })
     }
 
-    pub fn give_back(&self, hand: Hand) {
+    pub fn give_back(&self, thread: CleaningThread) {
         let mut idle = locked(&self.idle);
-        // One that still works on what nobody wants ends by itself.
-        if hand.waiting == 0 && idle.len() < IDLE_MAX {
-            idle.push(hand);
+        // A thread that still works for a caller who left ends by itself.
+        if thread.waiting == 0 && idle.len() < IDLE_MAX {
+            idle.push(thread);
         }
     }
 }
@@ -85,7 +85,7 @@ fn work(function: &RuleFunction, jobs: &Receiver<Job>, done: &SyncSender<Answer>
                 kept = Some(worker);
                 cleaned.map_err(|halted| halted.to_string())
             }
-            Err(panic) => Err(said(&*panic)),
+            Err(panic) => Err(panic_message(&*panic)),
         };
         if done.send(answer).is_err() {
             return;

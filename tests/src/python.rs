@@ -3,6 +3,7 @@
 //! The environments and pip's cache are kept in `target/python`: the first run of a fresh checkout needs the
 //! package registry, later runs do not.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -56,9 +57,8 @@ impl Environment {
     pub fn command(self) -> Command {
         let python = self.python();
         let bin = python.parent().expect("a file is in a folder").to_owned();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path =
-            std::env::join_paths([bin.clone()].into_iter().chain(std::env::split_paths(&path)));
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths([bin.clone()].into_iter().chain(env::split_paths(&path)));
         let mut command = Command::new(python);
         command
             .current_dir(root())
@@ -111,10 +111,13 @@ fn module() -> &'static Path {
     })
 }
 
-/// The library that cargo makes of `host/python`. Selected like this it has the dependencies of a
-/// `cargo test --workspace`, which are there already.
+/// The library that cargo makes of `host/python`, or the one that `PINHOST_MODULE` names instead. Selected
+/// like this it has the dependencies of a `cargo test --workspace`, which are there already.
 fn built() -> PathBuf {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if let Some(another) = env::var_os("PINHOST_MODULE") {
+        return another.into();
+    }
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).args(["test", "--locked", "--quiet", "--workspace", "--no-run"]);
     cargo.args(["--test", "built", "--features", "pinhost-python/extension-module"]);
     let output = run(cargo.arg("--message-format=json"));
@@ -123,7 +126,7 @@ fn built() -> PathBuf {
         let is_it = told["target"]["name"] == "_pinhost" && told["reason"] == "compiler-artifact";
         let files = told["filenames"].as_array().filter(|_| is_it)?;
         let mut files = files.iter().filter_map(Value::as_str);
-        files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX)).map(PathBuf::from)
+        files.find(|file| file.ends_with(env::consts::DLL_SUFFIX)).map(PathBuf::from)
     });
     library.expect("cargo names the library that it has built")
 }

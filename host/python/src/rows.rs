@@ -344,7 +344,7 @@ impl Rows {
     fn __arrow_c_stream__<'py>(
         &self,
         py: Python<'py>,
-        requested_schema: Option<Bound<'py, PyAny>>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         let _ = requested_schema;
         self.check_process()?;
@@ -391,9 +391,6 @@ impl Rows {
         self.check_process()?;
         Ok(Rejects(locked(&self.tally).rejects.clone()))
     }
-
-    /// Their cleaning threads are not in the fork.
-    const BEFORE_THE_FORK: &str = "these rows were begun before the fork: clean the records again";
 
     /// How many records ended how so far.
     #[getter]

@@ -14,6 +14,7 @@ mod lanes;
 mod lineage;
 mod listen;
 mod msk;
+mod pages;
 mod pipe;
 mod pipeline_files;
 mod plugin_kit;

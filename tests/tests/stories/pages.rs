@@ -22,7 +22,8 @@ fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = Vec::new();
     let mut folders = vec![root().to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+        for entry in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry"))
+        {
             let (path, name) = (entry.path(), entry.file_name());
             if entry.file_type().expect("a type").is_dir() {
                 if !NOT_OURS.iter().any(|other| name == *other) {
@@ -62,7 +63,10 @@ fn every_link_leads_somewhere() {
 fn the_readme_is_short() {
     let readme = fs::read_to_string(root().join("README.md")).expect("UTF-8");
     let lines = readme.lines().count();
-    assert!(lines <= README_LINES_MAX, "{lines} lines: what is beyond {README_LINES_MAX} is a page");
+    assert!(
+        lines <= README_LINES_MAX,
+        "{lines} lines: what is beyond {README_LINES_MAX} is a page"
+    );
 }
 
 /// What a page shows in a block called `console` is typed in a folder that has the shipped pipelines, and

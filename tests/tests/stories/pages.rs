@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::Lines;
 
+use pinhost_tests::command::{command, said};
 use pinhost_tests::{cache, pinhost};
 use tempfile::TempDir;
 
@@ -101,6 +102,28 @@ fn what_is_shown_is_what_is_seen() {
         }
     }
     assert!(typed >= 5, "{typed} commands");
+}
+
+/// The files in the ConfigMap of the deployment.
+#[test]
+fn the_deployed_pipeline_passes_its_check_and_its_tests() {
+    let manifest = root().join("examples/deploy/kubernetes/pins.yaml");
+    let manifest = fs::read_to_string(manifest).expect("UTF-8");
+    let folder = TempDir::new().expect("a folder");
+    for name in ["pins.yaml", "pin-rule.yaml"] {
+        let (_, below) = manifest.split_once(&format!("  {name}: |\n")).expect("it is there");
+        let lines = below.lines().map_while(|line| line.strip_prefix("    "));
+        let text = lines.fold(String::new(), |text, line| text + line + "\n");
+        let secret = folder.path().join("database-url");
+        let text = text.replace("/run/secrets/pins/database-url", &secret.display().to_string());
+        fs::write(folder.path().join(name), text).expect("a file");
+    }
+    fs::write(folder.path().join("database-url"), "postgres://pins@db/pins\n").expect("a file");
+    for verb in ["check", "test"] {
+        let mut pinhost = command(pinhost!(), folder.path());
+        pinhost.args([verb, "pins.yaml"]).env("KAFKA_BROKERS", "kafka:9092");
+        said(&mut pinhost).done();
+    }
 }
 
 #[derive(Debug)]

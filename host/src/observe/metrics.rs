@@ -156,7 +156,8 @@ pub(super) fn text(pipelines: &[Observed], form: Form) -> String {
         for (pipeline, totals) in &totals {
             for (lane, status) in &totals.lanes {
                 if let Some(value) = value(status, now) {
-                    let labels = [("pipeline", *pipeline), ("lane", lane.as_str())];
+                    let lane = lane.to_string();
+                    let labels = [("pipeline", *pipeline), ("lane", &*lane)];
                     text.sample(family.name, &labels, value);
                 }
             }

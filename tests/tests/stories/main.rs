@@ -13,6 +13,7 @@ mod kill;
 mod lanes;
 mod lineage;
 mod listen;
+mod monitoring;
 mod msk;
 mod pages;
 mod pipe;

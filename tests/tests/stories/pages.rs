@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::Lines;
 
+use pinhost_tests::answers::repository;
 use pinhost_tests::command::{command, said};
 use pinhost_tests::{cache, pinhost};
 use tempfile::TempDir;
@@ -14,14 +15,10 @@ const README_LINES_MAX: usize = 200;
 /// Folders of a checkout that hold nothing of ours.
 const NOT_OURS: [&str; 3] = ["target", ".git", "node_modules"];
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
-}
-
 /// Every page of the repository, with its text.
 fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = Vec::new();
-    let mut folders = vec![root().to_owned()];
+    let mut folders = vec![repository()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry"))
         {
@@ -62,7 +59,7 @@ fn every_link_leads_somewhere() {
 
 #[test]
 fn the_readme_is_short() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("UTF-8");
+    let readme = fs::read_to_string(repository().join("README.md")).expect("UTF-8");
     let lines = readme.lines().count();
     assert!(
         lines <= README_LINES_MAX,
@@ -80,7 +77,7 @@ fn what_is_shown_is_what_is_seen() {
             continue;
         }
         let folder = TempDir::new().expect("a folder");
-        copy(&root().join("pipelines"), &folder.path().join("pipelines"));
+        copy(&repository().join("pipelines"), &folder.path().join("pipelines"));
         for shown in shown(&text) {
             match shown {
                 Shown::File { name, text } => {
@@ -107,7 +104,7 @@ fn what_is_shown_is_what_is_seen() {
 /// The files in the ConfigMap of the deployment.
 #[test]
 fn the_deployed_pipeline_passes_its_check_and_its_tests() {
-    let manifest = root().join("examples/deploy/kubernetes/pins.yaml");
+    let manifest = repository().join("examples/deploy/kubernetes/pins.yaml");
     let manifest = fs::read_to_string(manifest).expect("UTF-8");
     let folder = TempDir::new().expect("a folder");
     for name in ["pins.yaml", "pin-rule.yaml"] {

@@ -288,3 +288,24 @@ pub fn kafka() -> Kafka {
         ca: SHARED.said("KAFKA_CA"),
     }
 }
+
+/// Prometheus's tool that checks metrics and tries rules.
+///
+/// # Panics
+/// If it is not there and cannot be fetched: its script says why on stderr.
+pub fn promtool() -> &'static Path {
+    static TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("services/promtool.sh");
+        let output = Command::new("bash")
+            .arg(script)
+            .arg(folder())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("bash can be started");
+        assert!(output.status.success(), "promtool.sh failed: see above");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        said.trim().strip_prefix("PROMTOOL=").expect("a path").into()
+    });
+    &TOOL
+}

@@ -193,6 +193,11 @@ pub trait LaneReader: Debug + Send {
     /// The next records in order, as soon as there is at least one; `None` when the lane has ended. May be
     /// dropped while it waits, and called again: nothing is skipped.
     async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError>;
+
+    /// How many records are there behind those that were read, if that is known without asking.
+    fn ahead(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// How much one batch may hold. A single record may be larger than `bytes`.

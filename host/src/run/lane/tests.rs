@@ -103,7 +103,7 @@ impl Scene {
     fn read(&mut self, ticket: Ticket, from: u64, to: u64) {
         let held = self.budget.hold(1).now_or_never().expect("there is room");
         let raw = Arc::new(raw(from, to));
-        self.on(LaneEvent::Read(ticket, Ok(Some(ReadBatch { raw, held }))));
+        self.on(LaneEvent::Read(ticket, Ok(Some(ReadBatch { raw, held, ahead: None }))));
     }
 
     /// What is cleaned, and by what.

@@ -76,6 +76,7 @@ impl UnitInMaking {
             figures,
             patience,
             state: OfferState::Due,
+            since: None,
         }
     }
 }
@@ -89,6 +90,8 @@ pub(super) struct Offer {
     pub figures: UnitFigures,
     pub patience: Patience,
     pub state: OfferState,
+    /// When the sink was first asked.
+    pub since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +129,7 @@ impl Offer {
             figures,
             patience,
             state: OfferState::Due,
+            since: None,
         }
     }
 
@@ -145,10 +149,17 @@ fn figures(live: &Live, batches: &[CleanedBatch]) -> UnitFigures {
         let raw = &batch.part.raw;
         figures.records += raw.records.len() as u64;
         figures.bytes += raw.bytes.len() as u64;
+        figures.rows += batch.part.origins.len() as u64 + batch.part.deletes();
         figures.cleaning += batch.conduct.took;
+        figures.batch_times.push(batch.conduct.took);
+        let times = raw.records.iter().filter_map(|record| record.timestamp_micros);
+        figures.latest_micros = figures.latest_micros.max(times.max());
         figures.examples.extend(batch.examples.iter().cloned());
         for dead in &batch.part.dead_letters {
             *figures.dead_letters.entry(dead.reason.clone()).or_default() += 1;
+            if let Some(step) = &dead.step {
+                *figures.rejected.entry(step.to_string()).or_default() += 1;
+            }
         }
         for (step, rows) in steps.iter().zip(&batch.dropped).filter(|(_, rows)| **rows > 0) {
             *figures.dropped.entry(step.id.to_string()).or_default() += rows;

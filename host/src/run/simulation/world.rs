@@ -1133,7 +1133,7 @@ impl World {
             if let Poll::Ready(held) = hold.as_mut().poll(&mut context) {
                 let (_, ticket, raw) = lane.holding.take().expect("it was there");
                 let whose = Whose::Lane(process, incarnation, *number, lane.incarnation);
-                read.push((*number, whose, ticket, ReadBatch { raw, held }));
+                read.push((*number, whose, ticket, ReadBatch { raw, held, ahead: None }));
             }
         }
         let mut short = Vec::new();

@@ -127,6 +127,11 @@ impl LaneReader for GenerateReader {
         }
         Ok(Some(batch))
     }
+
+    fn ahead(&self) -> Option<u64> {
+        let has_end = self.end != u64::MAX;
+        has_end.then(|| self.end - self.next)
+    }
 }
 
 impl GenerateReader {

@@ -5,10 +5,10 @@
 //! that was rolled back is condemned: a lane that still has some of it cleans it again, from the source
 //! bytes that are kept until they are committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{mpsc, watch};
 
@@ -293,14 +293,49 @@ pub enum GenerationEvent {
 #[derive(Debug)]
 pub struct Generations {
     live: watch::Sender<Arc<Live>>,
+    /// Taken only while `live` is being modified.
+    known: Mutex<KnownLives>,
     ring: Ring,
     events: mpsc::UnboundedSender<GenerationEvent>,
+}
+
+/// A verdict binds every `Live` of its generation: a rule that is edited to and fro takes over more than once.
+#[derive(Debug, Default)]
+struct KnownLives {
+    all: Vec<Weak<Live>>,
+    bad: BTreeSet<Digest>,
+}
+
+impl KnownLives {
+    fn add(&mut self, live: &Arc<Live>) {
+        self.all.retain(|known| known.strong_count() > 0);
+        self.all.push(Arc::downgrade(live));
+    }
+
+    /// Nothing more of a generation is to be committed.
+    fn condemn(&mut self, generation: Digest) {
+        self.bad.insert(generation);
+        let of_it = |live: &Arc<Live>| live.generation == generation;
+        for live in self.all.iter().filter_map(Weak::upgrade).filter(of_it) {
+            live.is_found_bad();
+            live.replace_before(None);
+            live.condemn();
+        }
+    }
 }
 
 impl Generations {
     pub fn new(first: Arc<Live>) -> (Arc<Self>, mpsc::UnboundedReceiver<GenerationEvent>) {
         let (events, told) = mpsc::unbounded_channel();
-        let generations = Self { live: watch::Sender::new(first), ring: Ring::default(), events };
+        let mut known = KnownLives::default();
+        first.all_before().for_each(|live| known.add(&live));
+        known.add(&first);
+        let generations = Self {
+            live: watch::Sender::new(first),
+            known: known.into(),
+            ring: Ring::default(),
+            events,
+        };
         (Arc::new(generations), told)
     }
 
@@ -318,12 +353,11 @@ impl Generations {
     }
 
     /// The next batch of every lane is cleaned by another generation, which is watched beside the one that
-    /// cleans now.
-    pub fn take_over(&self, next: Live, limits: &ProbationConfig) -> Arc<Live> {
-        // Whichever that is by now.
-        self.live.send_modify(|live| {
-            *live = Arc::new(next.on_probation(Arc::clone(live), limits));
-            let before: Vec<_> = live.all_before().collect();
+    /// cleans now. None if it was found to be bad here.
+    pub fn take_over(&self, next: Live, limits: &ProbationConfig) -> Option<Arc<Live>> {
+        self.replace(next, |next, live| {
+            let next = Arc::new(next.on_probation(Arc::clone(live), limits));
+            let before: Vec<_> = next.all_before().collect();
             if let [.., last_kept, oldest, first] = &before[..]
                 && before.len() > BEFORE_MAX
             {
@@ -332,44 +366,56 @@ impl Generations {
                 oldest.replace_before(None);
                 oldest.retire();
             }
-        });
-        self.current()
+            next
+        })
     }
 
     /// One that was good before takes over again, and is not watched. What was not committed of the bad one
-    /// is cleaned again.
-    pub fn go_back(&self, good: Live, bad: &Arc<Live>) -> Arc<Live> {
-        self.live.send_modify(|live| {
+    /// is cleaned again. None if the good one was found to be bad here.
+    pub fn go_back(&self, good: Live, bad: &Live) -> Option<Arc<Live>> {
+        self.replace(good, |good, live| {
             live.forget_before();
-            *live = Arc::new(good);
-            bad.condemn();
+            locked(&self.known).condemn(bad.generation);
+            Arc::new(good)
+        })
+    }
+
+    /// Whichever cleans by now, another one does from here on, unless it was found to be bad.
+    fn replace(
+        &self,
+        next: Live,
+        replaced: impl FnOnce(Live, &Arc<Live>) -> Arc<Live>,
+    ) -> Option<Arc<Live>> {
+        let mut new = None;
+        self.live.send_if_modified(|live| {
+            if locked(&self.known).bad.contains(&next.generation) {
+                return false;
+            }
+            *live = replaced(next, live);
+            locked(&self.known).add(live);
+            new = Some(Arc::clone(live));
+            true
         });
-        self.current()
+        new
     }
 
     /// Has the one before take over again; or, if another has taken over from the bad one meanwhile, nobody
-    /// goes back to that. False if there is none before, or if it was done already.
+    /// goes back to that. False if there is none of another generation, or if it was done already.
     pub fn roll_back(&self, bad: &Arc<Live>, why: Trouble, at: Option<(&Lane, Position)>) -> bool {
         let mut is_done = false;
         self.live.send_if_modified(|live| {
-            let is_current = Arc::ptr_eq(live, bad);
-            if (is_current && bad.before().is_none()) || !bad.is_found_bad() {
+            let chain = iter::once(Arc::clone(live)).chain(live.all_before());
+            let others: Vec<_> = chain.filter(|it| it.generation != bad.generation).collect();
+            let Some(first) = others.first() else { return false };
+            if !bad.is_found_bad() {
                 return false;
             }
             is_done = true;
-            let before = bad.replace_before(None);
-            bad.condemn();
-            match before {
-                Some(before) if is_current => *live = before,
-                before => {
-                    let is_next =
-                        |it: &Arc<Live>| it.before().is_some_and(|it| Arc::ptr_eq(&it, bad));
-                    let mut chain = iter::once(Arc::clone(live)).chain(live.all_before());
-                    if let Some(next) = chain.find(is_next) {
-                        next.replace_before(before);
-                    }
-                }
+            locked(&self.known).condemn(bad.generation);
+            for (at, other) in others.iter().enumerate() {
+                other.replace_before(others.get(at + 1).cloned());
             }
+            *live = Arc::clone(first);
             // Lanes that have some of it at hand hear of it, whether it cleaned last or not.
             true
         });
@@ -426,6 +472,11 @@ mod tests {
         Live::bare(Digest::of(name.as_bytes()), (Arc::new(sink), writer))
     }
 
+    fn take_over(generations: &Generations, name: &str) -> Arc<Live> {
+        let taken = generations.take_over(live(name), &ProbationConfig::default());
+        taken.expect("nobody found it to be bad")
+    }
+
     fn is_current(generations: &Generations, name: &str) -> bool {
         generations.current().generation == Digest::of(name.as_bytes())
     }
@@ -435,7 +486,7 @@ mod tests {
         let (generations, mut events) = Generations::new(Arc::new(live("one")));
         let one = generations.current();
         assert!(!generations.roll_back(&one, Trouble::Asked, None), "there is none before it");
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
         assert!(is_current(&generations, "two"));
         assert!(generations.roll_back(&two, Trouble::Asked, None));
         assert!(is_current(&generations, "one"));
@@ -450,13 +501,13 @@ mod tests {
     fn those_before_are_let_go_once_one_is_good_or_when_they_are_many() {
         let (generations, _events) = Generations::new(Arc::new(live("one")));
         let one = generations.current();
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
-        let three = generations.take_over(live("three"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
+        let three = take_over(&generations, "three");
         assert!(two.before().is_some_and(|before| Arc::ptr_eq(&before, &one)));
         assert!(three.before().is_some_and(|before| Arc::ptr_eq(&before, &two)));
-        generations.take_over(live("four"), &ProbationConfig::default());
+        take_over(&generations, "four");
         assert!(!one.is_retired());
-        let five = generations.take_over(live("five"), &ProbationConfig::default());
+        let five = take_over(&generations, "five");
         assert!(two.is_retired() && !one.is_retired(), "the first one is known to be good");
         assert!(three.before().is_some_and(|before| Arc::ptr_eq(&before, &one)));
         let failed = Conduct { batches: 1, records: 10, failed_calls: 1, ..Conduct::default() };
@@ -469,8 +520,8 @@ mod tests {
     #[test]
     fn whoever_turns_out_bad_after_another_took_over_is_not_gone_back_to() {
         let (generations, mut events) = Generations::new(Arc::new(live("one")));
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
-        let three = generations.take_over(live("three"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
+        let three = take_over(&generations, "three");
         let failed = Conduct { batches: 1, records: 10, failed_calls: 1, ..Conduct::default() };
         assert!(matches!(two.trouble(&failed), Some(Trouble::Traps { .. })), "it is still watched");
         assert!(generations.roll_back(&two, Trouble::Asked, None));
@@ -485,12 +536,42 @@ mod tests {
     #[test]
     fn whoever_has_come_back_is_watched_as_before() {
         let (generations, _events) = Generations::new(Arc::new(live("one")));
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
-        let three = generations.take_over(live("three"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
+        let three = take_over(&generations, "three");
         assert!(generations.roll_back(&three, Trouble::Asked, None));
         assert!(is_current(&generations, "two"));
         assert!(generations.roll_back(&two, Trouble::Asked, None));
         assert!(is_current(&generations, "one"));
+    }
+
+    #[test]
+    fn a_verdict_binds_all_that_is_of_its_generation() {
+        let (generations, _events) = Generations::new(Arc::new(live("one")));
+        let two = take_over(&generations, "two");
+        let three = take_over(&generations, "three");
+        let two_again = take_over(&generations, "two");
+        assert!(generations.roll_back(&two_again, Trouble::Asked, None));
+        assert!(two.is_condemned(), "what it still has at hand is cleaned again");
+        assert!(is_current(&generations, "three"));
+        assert!(generations.roll_back(&three, Trouble::Asked, None));
+        assert!(is_current(&generations, "one"), "and not the first two");
+        let limits = ProbationConfig::default();
+        assert!(generations.take_over(live("two"), &limits).is_none());
+        let one = generations.current();
+        assert!(generations.go_back(live("three"), &one).is_none());
+        let four = generations.go_back(live("four"), &one).expect("it is not known to be bad");
+        assert!(generations.take_over(live("one"), &limits).is_none(), "it was given up");
+        assert!(Arc::ptr_eq(&four, &generations.current()) && one.is_condemned());
+    }
+
+    #[test]
+    fn whoever_cleans_is_not_rolled_back_for_itself() {
+        let (generations, _events) = Generations::new(Arc::new(live("one")));
+        let two = take_over(&generations, "two");
+        let one_again = take_over(&generations, "one");
+        assert!(generations.roll_back(&two, Trouble::Asked, None));
+        assert!(!generations.roll_back(&one_again, Trouble::Asked, None), "it would be itself");
+        assert!(is_current(&generations, "one") && !one_again.is_condemned());
     }
 
     #[test]
@@ -500,7 +581,7 @@ mod tests {
         let good = Conduct { batches: 1, records: 1_000, ..Conduct::default() };
         one.note(good);
         assert_eq!(one.trouble(&Conduct { rejects: 1_000, ..good }), None, "nobody watches it");
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
         assert_eq!(two.trouble(&Conduct { rejects: 10, ..good }), None);
         let bad = two.trouble(&Conduct { rejects: 11, ..good });
         assert!(matches!(bad, Some(Trouble::Rejects { rejects: 11, .. })), "{bad:?}");

@@ -4,7 +4,7 @@
 //! One change is tried at a time, and verdicts come before anything else. `P` is what a generation is made
 //! of; nothing here looks into it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -174,8 +174,6 @@ pub(crate) struct SwapMachine<P> {
     running: P,
     /// What the generation that cleans was made of, and those that a rollback may lead back to.
     known: Vec<(Digest, P)>,
-    /// What this process has found to be bad, whatever the ledger says by now.
-    bad: BTreeSet<Digest>,
     generations: Arc<Generations>,
     limits: ProbationConfig,
     clock: WallClock,
@@ -269,7 +267,6 @@ impl<P: Clone> SwapMachine<P> {
             written,
             running,
             known,
-            bad: BTreeSet::new(),
             generations,
             limits,
             clock,
@@ -543,7 +540,6 @@ impl<P: Clone> SwapMachine<P> {
             self.running = running.clone();
         }
         // What it was made of is not run again.
-        self.bad.insert(bad.generation);
         self.known.retain(|(digest, _)| *digest != bad.generation);
         let place = at.map(|(lane, at)| format!(" at {lane}@{}", at.place()));
         let text = format!(
@@ -589,7 +585,6 @@ impl<P: Clone> SwapMachine<P> {
     fn passed(&mut self, now: Instant, Gated { mut told, passed }: Gated<P>) {
         let Some(attempt) = self.attempt.take() else { return };
         let live = self.generations.current().generation;
-        let passed = passed.and_then(|passed| self.is_not_known_to_be_bad(passed));
         match passed {
             Ok(Passed::Same) => {
                 let text = format!("generation {} runs already", live.short());
@@ -613,36 +608,27 @@ impl<P: Clone> SwapMachine<P> {
                 let before = self.running.clone();
                 self.act(SwapAction::Restart { next, before });
             }
-            Err(refused) => {
-                let text =
-                    format!("refused, and generation {} goes on: {}", live.short(), refused.why);
-                self.say(Level::ERROR, text);
-                let result = SwapResult::Refused;
-                self.act(SwapAction::Tell(News::Swapped { result, live }));
-                if let Some(digest) = refused.judges.filter(|_| !refused.is_passing) {
-                    let reason = Some(refused.why.clone());
-                    self.judge(now, digest, Verdict::Refused, reason);
-                }
-                if let Some(Undone { bad, why: Trouble::Elsewhere(_) }) = attempt.undoes
-                    && !refused.is_passing
-                {
-                    self.unhappy = Some(bad.generation);
-                }
-                self.answer(attempt.answer, Answer::Refused { told, why: refused.why });
-            }
+            Err(refused) => self.refused(now, refused, attempt, told),
         }
     }
 
-    /// A read of the ledger may be older than what was found out here.
-    fn is_not_known_to_be_bad(&self, passed: Passed<P>) -> Result<Passed<P>, Refused> {
-        match passed {
-            Passed::Ready(ready) if self.bad.contains(&ready.live.generation) => Err(Refused {
-                why: format!("generation {} was rolled back here", ready.live.generation.short()),
-                is_passing: false,
-                judges: None,
-            }),
-            passed => Ok(passed),
+    fn refused(&mut self, now: Instant, refused: Refused, attempt: Attempt, told: Vec<String>) {
+        let live = self.generations.current().generation;
+        let Refused { why, is_passing, judges } = refused;
+        self.say(
+            Level::ERROR,
+            format!("refused, and generation {} goes on: {why}", live.short()),
+        );
+        self.act(SwapAction::Tell(News::Swapped { result: SwapResult::Refused, live }));
+        if let Some(digest) = judges.filter(|_| !is_passing) {
+            self.judge(now, digest, Verdict::Refused, Some(why.clone()));
         }
+        if let Some(Undone { bad, why: Trouble::Elsewhere(_) }) = attempt.undoes
+            && !is_passing
+        {
+            self.unhappy = Some(bad.generation);
+        }
+        self.answer(attempt.answer, Answer::Refused { told, why });
     }
 
     fn answer(&mut self, to: Option<oneshot::Sender<Answer>>, answer: Answer) {
@@ -658,13 +644,19 @@ impl<P: Clone> SwapMachine<P> {
         attempt: Attempt,
         told: Vec<String>,
     ) {
-        let Attempt { answer, plugin, began, undoes } = attempt;
-        let before = self.generations.current();
-        let next = match &undoes {
+        let (generation, before) = (live.generation, self.generations.current());
+        let taken = match &attempt.undoes {
             // It was good before, and is not on trial again.
             Some(Undone { bad, .. }) => self.generations.go_back(live, bad),
             None => self.generations.take_over(live, &self.limits),
         };
+        let Some(next) = taken else {
+            // What the gates read of the ledger may be older than what was found out here.
+            let why = format!("generation {} was rolled back here", generation.short());
+            let refused = Refused { why, is_passing: false, judges: None };
+            return self.refused(now, refused, attempt, told);
+        };
+        let Attempt { answer, plugin, began, undoes } = attempt;
         let before_next: Vec<_> = next.all_before().map(|it| it.generation).collect();
         self.known.retain(|(known, _)| before_next.contains(known) && *known != next.generation);
         self.known.push((next.generation, pipeline.clone()));

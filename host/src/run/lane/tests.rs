@@ -77,6 +77,12 @@ impl Scene {
         self.actions = self.machine.on(self.now, event);
     }
 
+    #[track_caller]
+    fn take_over(&self, name: &str) -> Arc<Live> {
+        let taken = self.generations.take_over(live(name), &ProbationConfig::default());
+        taken.expect("nobody found it to be bad")
+    }
+
     fn passes(&mut self, time: Duration) {
         self.now += time;
         self.on(LaneEvent::Tick);
@@ -262,7 +268,7 @@ fn a_lane_reads_and_cleans_on_while_a_unit_waits_for_its_sink() {
 #[test]
 fn what_a_bad_generation_cleaned_is_taken_back_and_cleaned_again_in_order() {
     let mut scene = Scene::new(true, None);
-    let two = scene.generations.take_over(live("two"), &ProbationConfig::default());
+    let two = scene.take_over("two");
     scene.claim(0);
     let reads = scene.reads();
     scene.read(reads[0], 0, 4);
@@ -289,7 +295,7 @@ fn what_a_bad_generation_cleaned_is_taken_back_and_cleaned_again_in_order() {
 #[test]
 fn nothing_is_offered_again_once_its_generation_is_condemned() {
     let mut scene = Scene::new(true, None);
-    let two = scene.generations.take_over(live("two"), &ProbationConfig::default());
+    let two = scene.take_over("two");
     scene.claim(0);
     let reads = scene.reads();
     scene.read(reads[0], 0, 4);
@@ -304,7 +310,7 @@ fn nothing_is_offered_again_once_its_generation_is_condemned() {
 #[test]
 fn a_batch_that_one_generation_cannot_clean_is_shown_to_the_one_before() {
     let mut scene = Scene::new(true, None);
-    scene.generations.take_over(live("two"), &ProbationConfig::default());
+    scene.take_over("two");
     scene.claim(0);
     let reads = scene.reads();
     scene.read(reads[0], 0, 2);

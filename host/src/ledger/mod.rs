@@ -8,8 +8,10 @@ mod fault;
 mod lane;
 pub(crate) mod letter;
 mod lineage;
+pub(crate) mod log;
 mod members;
 pub mod model;
+mod outcome;
 pub(crate) mod sql;
 mod verdict;
 
@@ -24,6 +26,7 @@ pub use self::lane::{Claim, FirstRun, LaneState};
 pub use self::letter::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 pub use self::lineage::{LineageRange, LineageSums, RowOrigin};
 pub use self::members::{Member, Members};
+pub use self::outcome::{CommitOutcome, RetriedLetter, Retry, Stored};
 pub use self::verdict::{Judgement, Verdict, VerdictError, judgement_of};
 use crate::record::{ConnectorError, Digest, Generation, Lane, Position};
 

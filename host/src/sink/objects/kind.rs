@@ -65,7 +65,7 @@ impl SinkConfig for ObjectsSinkConfig {
             deletes: false,
             appends: true,
             replaces: false,
-            traces: false,
+            traces: self.has_provenance(),
             names: None,
             columns: WantedColumns {
                 because: match format {

@@ -1,15 +1,14 @@
 //! A sink is two things: a ledger, which is what a pipeline knows of itself, and writers, which take rows
 //! of given columns into the target. Both are committed in one atomic step where the system has one.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::ledger::{Claim, Ledger, RowOrigin};
-use crate::record::{Batch, ConnectorError, Digest, Field, Lane, Rows, SourceId, Unit, UnitPart};
+use crate::ledger::{Claim, CommitOutcome, Ledger, Retry, RowOrigin};
+use crate::record::{Batch, ConnectorError, Field, Rows, SourceId, Unit};
 
 /// What a sink is opened for.
 #[derive(Debug, Clone)]
@@ -79,41 +78,4 @@ pub trait Writer: Debug + Send + Sync {
     /// Rows and new dead letters of records that were dead letters, with those letters' new state, in one
     /// atomic step; compare-and-set on their state.
     async fn commit_retry(&self, retry: &Retry) -> Result<CommitOutcome, ConnectorError>;
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommitOutcome {
-    Done(Stored),
-    /// Another owner has the lane, or this claim is older than what is stored.
-    Fenced,
-    /// More rows are refused than the unit allows, by reason as far as that was looked into. Nothing of the
-    /// unit is committed.
-    Refused(BTreeMap<String, u64>),
-}
-
-/// What became of a unit's rows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stored {
-    pub rows: u64,
-    /// Rows that did not take the place of a newer one of the same key.
-    pub superseded: u64,
-    /// Rows that the sink refused, by reason: they are dead letters.
-    pub refused: BTreeMap<String, u64>,
-}
-
-/// Dead letters that went through the rule again.
-#[derive(Debug, Clone)]
-pub struct Retry {
-    pub generation: Digest,
-    pub letters: Vec<RetriedLetter>,
-}
-
-#[derive(Debug, Clone)]
-pub struct RetriedLetter {
-    pub id: String,
-    /// What `attempts` was when it was read.
-    pub attempts: u32,
-    pub lane: Lane,
-    /// Its single record, and what became of it.
-    pub part: UnitPart,
 }

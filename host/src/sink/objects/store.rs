@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
@@ -13,9 +13,10 @@ use object_store::{
 };
 
 use super::ObjectsSinkError;
+use crate::ledger::log::{LogEntry, LogStore};
 use crate::objects::ObjectRoot;
 use crate::objects::S3Config;
-use crate::record::Digest;
+use crate::record::{ConnectorError, Digest};
 
 /// Objects below a URL. Keys are relative to it.
 #[derive(Debug, Clone)]
@@ -58,10 +59,6 @@ impl Store {
     pub fn behind(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
         let ObjectRoot { store, root, local, once: _ } = self.root;
         Self { root: ObjectRoot::over(wrap(store), root, local), ..self }
-    }
-
-    pub fn url(&self) -> &str {
-        &self.url
     }
 
     fn objects(&self) -> &dyn ObjectStore {
@@ -229,19 +226,6 @@ impl Store {
         listed.await.map_err(|cause| self.failed(cause))
     }
 
-    /// The keys below a folder, each with the time at which it was written last, by the store's clock.
-    pub async fn times(&self, folder: &str) -> Result<Vec<(String, SystemTime)>, ObjectsSinkError> {
-        let listed = async {
-            let prefix = self.path(folder)?;
-            let objects = self.objects().list(Some(&prefix));
-            let timed = |object: ObjectMeta| {
-                (self.key(&object.location), SystemTime::from(object.last_modified))
-            };
-            objects.map_ok(timed).try_collect().await
-        };
-        listed.await.map_err(|cause| self.failed(cause))
-    }
-
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, ObjectsSinkError> {
         let read = async { self.objects().get_range(&self.path(key)?, range).await };
         read.await.map_err(|cause| self.failed(cause))
@@ -282,26 +266,6 @@ impl Store {
         found.await.map_err(|cause| self.failed(cause))
     }
 
-    /// Deletes what was written before a time.
-    pub async fn delete_older(
-        &self,
-        folder: &str,
-        than: SystemTime,
-    ) -> Result<(), ObjectsSinkError> {
-        let listed = async {
-            let mut old = Vec::new();
-            let mut objects = self.objects().list(Some(&self.path(folder)?));
-            while let Some(object) = objects.try_next().await? {
-                if SystemTime::from(object.last_modified) < than {
-                    old.push(self.key(&object.location));
-                }
-            }
-            Ok(old)
-        };
-        let old = listed.await.map_err(|cause| self.failed(cause))?;
-        self.delete(old).await
-    }
-
     /// The names right below a folder, of folders and of objects; none if it is not there.
     pub async fn names(&self, folder: &str) -> Result<Vec<String>, ObjectsSinkError> {
         let listed = async { self.objects().list_with_delimiter(Some(&self.path(folder)?)).await };
@@ -313,5 +277,45 @@ impl Store {
 
     fn key(&self, path: &Path) -> String {
         self.root.key(path).to_owned()
+    }
+}
+
+#[async_trait]
+impl LogStore for Store {
+    async fn create(&self, key: &str, body: Bytes) -> Result<(), ConnectorError> {
+        Ok(Self::create(self, key, body).await.map_err(|cause| self.failed(cause))?)
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, ConnectorError> {
+        Ok(self.get(key).await?)
+    }
+
+    async fn put(&self, key: &str, body: Bytes) -> Result<(), ConnectorError> {
+        Ok(Self::put(self, key, body).await?)
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, ConnectorError> {
+        Ok(Self::exists(self, key).await?)
+    }
+
+    async fn names(&self, folder: &str) -> Result<Vec<String>, ConnectorError> {
+        Ok(Self::names(self, folder).await?)
+    }
+
+    async fn entries(&self, folder: &str) -> Result<Vec<LogEntry>, ConnectorError> {
+        let listed = async {
+            let prefix = self.path(folder)?;
+            let objects = self.objects().list(Some(&prefix));
+            let entry = |object: ObjectMeta| LogEntry {
+                key: self.key(&object.location),
+                time: object.last_modified.into(),
+            };
+            objects.map_ok(entry).try_collect().await
+        };
+        Ok(listed.await.map_err(|cause| self.failed(cause))?)
+    }
+
+    async fn delete(&self, keys: Vec<String>) -> Result<(), ConnectorError> {
+        Ok(Self::delete(self, keys).await?)
     }
 }

@@ -615,10 +615,7 @@ impl<P: Clone> SwapMachine<P> {
     fn refused(&mut self, now: Instant, refused: Refused, attempt: Attempt, told: Vec<String>) {
         let live = self.generations.current().generation;
         let Refused { why, is_passing, judges } = refused;
-        self.say(
-            Level::ERROR,
-            format!("refused, and generation {} goes on: {why}", live.short()),
-        );
+        self.say(Level::ERROR, format!("refused, and generation {} goes on: {why}", live.short()));
         self.act(SwapAction::Tell(News::Swapped { result: SwapResult::Refused, live }));
         if let Some(digest) = judges.filter(|_| !is_passing) {
             self.judge(now, digest, Verdict::Refused, Some(why.clone()));

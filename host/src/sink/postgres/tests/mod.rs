@@ -15,8 +15,8 @@ use super::{DatabaseUrl, NulCharacters, PostgresSink, PostgresSinkConfig};
 use crate::connect::Sink;
 use crate::record::{Field, Kind};
 use crate::sink::conformance::{
-    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, conformance_tests, context,
-    fields, stored, upsert_tests,
+    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, context, fields,
+    ledger_tests, stored, tests_on, upsert_tests, writer_tests,
 };
 use crate::written::Duration;
 
@@ -99,8 +99,9 @@ impl Store for TestDatabase {
     }
 }
 
-conformance_tests!(TestDatabase::new().await);
-conformance_tests!(TestDatabase::new().await; another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
+ledger_tests!(TestDatabase::new().await);
+writer_tests!(TestDatabase::new().await);
+tests_on!(TestDatabase::new().await; another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
 
 #[async_trait]
 impl TableStore for TestDatabase {

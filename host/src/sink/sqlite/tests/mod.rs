@@ -13,9 +13,10 @@ use super::{SqliteSink, SqliteSinkConfig};
 use crate::connect::{CommitOutcome, Sink, SinkContext};
 use crate::record::{Field, Kind, Lane, Position, UnitPart};
 use crate::sink::conformance::{
-    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, conformance_tests, context,
-    fields, stored, upsert_tests,
+    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, context, fields,
+    ledger_tests, stored, tests_on, upsert_tests, writer_tests,
 };
+use crate::written::Duration;
 use crate::written::Duration;
 
 /// A folder with one database.
@@ -79,8 +80,9 @@ impl Store for TestFile {
     }
 }
 
-conformance_tests!(TestFile::new());
-conformance_tests!(TestFile::new(); another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
+ledger_tests!(TestFile::new());
+writer_tests!(TestFile::new());
+tests_on!(TestFile::new(); another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
 
 #[async_trait]
 impl TableStore for TestFile {

@@ -17,7 +17,6 @@ use crate::sink::conformance::{
     ledger_tests, stored, tests_on, upsert_tests, writer_tests,
 };
 use crate::written::Duration;
-use crate::written::Duration;
 
 /// A folder with one database.
 struct TestFile {

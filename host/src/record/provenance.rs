@@ -182,15 +182,12 @@ mod tests {
         let places = vec![place(7, 41), place(7, 43), place(8, 0)];
         let at = Position::number;
         let records = RawBatch {
-            bytes: Bytes::new(),
-            records: (0..3).map(|row| RawRecord::value(at(row), 0..0)).collect(),
-            headers: Vec::new(),
-            columns: None,
-            topic: None,
-            partition: None,
-            from: at(0),
-            to: at(3),
             past: Some(Past::Archived { lane: Some(Lane::new("pin/0")), places }),
+            ..RawBatch::new(
+                Bytes::new(),
+                (0..3).map(|row| RawRecord::value(at(row), 0..0)).collect(),
+                (at(0), at(3)),
+            )
         };
         let rows = serde_json::from_value::<Vec<json::JsonRow>>(json!([{"a": 1}, {"a": 2}]));
         let rows = json::batch(&rows.unwrap(), &[Field::new("a", Kind::Integer)].into()).unwrap();

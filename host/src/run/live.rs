@@ -452,24 +452,11 @@ impl Generations {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-
     use super::*;
-    use crate::connect::SinkContext;
-    use crate::sink::stdout::{StdoutSink, StdoutSinkConfig};
+    use crate::sink::stdout::StdoutSink;
 
     fn live(name: &str) -> Live {
-        let context = SinkContext {
-            pipeline: "a".into(),
-            source: None,
-            has_rule: false,
-            keep_dead_letters: None,
-            replaces: false,
-            replay_into: None,
-        };
-        let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
-        let writer = sink.writer(None, false).now_or_never().unwrap().unwrap();
-        Live::bare(Digest::of(name.as_bytes()), (Arc::new(sink), writer))
+        Live::bare(Digest::of(name.as_bytes()), StdoutSink::of_tests())
     }
 
     fn take_over(generations: &Generations, name: &str) -> Arc<Live> {

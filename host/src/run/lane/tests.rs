@@ -12,7 +12,7 @@ use super::super::clean::CleanedBatch;
 use super::super::cut::UnitLimits;
 use super::super::pool::Uncleanable;
 use super::*;
-use crate::connect::{CommitOutcome, Sink, SinkContext, Stored, Writer};
+use crate::connect::{CommitOutcome, Stored};
 use crate::ledger::{Claim, LaneState};
 use crate::pipeline::config::ProbationConfig;
 use crate::record::lift::PipelineArgs;
@@ -20,29 +20,15 @@ use crate::record::{
     ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch, RawRecord, Rows, Unit, UnitPart,
 };
 use crate::run::{Conduct, Generations, Live};
-use crate::sink::stdout::{StdoutSink, StdoutSinkConfig};
+use crate::sink::stdout::StdoutSink;
 use crate::source::Most;
 
 fn at(record: u64) -> Position {
     Position::number(record)
 }
 
-fn sink() -> (Arc<dyn Sink>, Arc<dyn Writer>) {
-    let context = SinkContext {
-        pipeline: "a".into(),
-        source: None,
-        has_rule: false,
-        keep_dead_letters: None,
-        replaces: false,
-        replay_into: None,
-    };
-    let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
-    let writer = sink.writer(None, false).now_or_never().unwrap().unwrap();
-    (Arc::new(sink), writer)
-}
-
 fn live(name: &str) -> Live {
-    Live::bare(Digest::of(name.as_bytes()), sink())
+    Live::bare(Digest::of(name.as_bytes()), StdoutSink::of_tests())
 }
 
 /// A lane, and what it asked for last.
@@ -169,17 +155,11 @@ fn claim(position: u64) -> Claim {
 }
 
 fn raw(from: u64, to: u64) -> RawBatch {
-    RawBatch {
-        bytes: bytes::Bytes::new(),
-        records: (from..to).map(|record| RawRecord::value(at(record), 0..0)).collect(),
-        headers: Vec::new(),
-        columns: None,
-        topic: None,
-        partition: None,
-        from: at(from),
-        to: at(to),
-        past: None,
-    }
+    RawBatch::new(
+        bytes::Bytes::new(),
+        (from..to).map(|record| RawRecord::value(at(record), 0..0)).collect(),
+        (at(from), at(to)),
+    )
 }
 
 fn cleaned(raw: &Arc<RawBatch>) -> CleanedBatch {

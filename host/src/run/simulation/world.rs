@@ -1560,17 +1560,11 @@ fn judged(generation: Digest, verdict: Verdict, reason: Option<String>) -> Judge
 }
 
 fn raw(from: u64, to: u64) -> RawBatch {
-    RawBatch {
-        bytes: bytes::Bytes::new(),
-        records: (from..to).map(|at| RawRecord::value(position(at), 0..0)).collect(),
-        headers: Vec::new(),
-        columns: None,
-        topic: None,
-        partition: None,
-        from: position(from),
-        to: position(to),
-        past: None,
-    }
+    RawBatch::new(
+        bytes::Bytes::new(),
+        (from..to).map(|at| RawRecord::value(position(at), 0..0)).collect(),
+        (position(from), position(to)),
+    )
 }
 
 /// The beginning of what something looks like.

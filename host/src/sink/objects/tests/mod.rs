@@ -213,17 +213,7 @@ fn raw(from: u64, to: u64) -> Arc<RawBatch> {
         RawRecord::value(at(record), start..bytes.len())
     });
     let records = records.collect();
-    Arc::new(RawBatch {
-        records,
-        bytes: bytes.into(),
-        headers: Vec::new(),
-        topic: None,
-        partition: None,
-        columns: None,
-        from: at(from),
-        to: at(to),
-        past: None,
-    })
+    Arc::new(RawBatch::new(bytes.into(), records, (at(from), at(to))))
 }
 
 /// A unit of rows, but for its last record, which is dead.

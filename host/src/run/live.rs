@@ -437,7 +437,7 @@ impl Generations {
     }
 
     /// Gives the generation that cleans up if another process found it to be bad; says whether it did.
-    pub fn heed(&self, live: &Arc<Live>, judgements: &[Judgement]) -> bool {
+    pub fn obey(&self, live: &Arc<Live>, judgements: &[Judgement]) -> bool {
         let known = judgement_of(live.generation, judgements);
         let Some(bad) = known.filter(|known| known.verdict == Verdict::RolledBack) else {
             return false;

@@ -19,7 +19,7 @@ use crate::record::{ConnectorError, Digest, Lane, Position};
 use crate::run::{GenerationEvent, Generations, Live, News, SwapResult, Trouble};
 
 /// How often is looked what other processes found out.
-const HEED: Duration = Duration::from_secs(5);
+const VERDICTS_EVERY: Duration = Duration::from_secs(5);
 
 /// How often is looked whether there are records.
 const LOOK: Duration = Duration::from_millis(500);
@@ -115,7 +115,7 @@ pub(crate) enum SwapEvent<P> {
     /// A verdict was written down, or not.
     Written(Result<(), ConnectorError>),
     /// What other processes found out; none if the ledger does not tell.
-    Heeded(Option<Vec<Judgement>>),
+    VerdictsRead(Option<Vec<Judgement>>),
     Tick,
 }
 
@@ -131,7 +131,7 @@ pub(crate) enum SwapAction<P> {
     /// Writes a verdict down.
     Write(Judgement),
     /// Asks the ledger what other processes found out.
-    Heed,
+    ReadVerdicts,
     /// Another generation cleans: what it is made of is watched from now on.
     Follow(P),
     /// Says that a generation took over, once it is known where.
@@ -184,7 +184,7 @@ pub(crate) struct SwapMachine<P> {
     attempt: Option<Attempt>,
     /// What has to wait until that is over.
     waiting: VecDeque<Wish>,
-    heeds: Heed,
+    verdict_reads: VerdictRead,
     /// Another process found it to be bad, and nothing else is there to run.
     unhappy: Option<Digest>,
     /// Files have changed while something else was on its way.
@@ -219,7 +219,7 @@ enum Write {
 }
 
 #[derive(Debug)]
-enum Heed {
+enum VerdictRead {
     At(Instant),
     Asked,
     /// Before the probation of this one ends.
@@ -275,7 +275,7 @@ impl<P: Clone> SwapMachine<P> {
             probation: None,
             attempt: None,
             waiting: VecDeque::new(),
-            heeds: Heed::At(now + HEED),
+            verdict_reads: VerdictRead::At(now + VERDICTS_EVERY),
             unhappy: None,
             has_changed: false,
             waits_for_records: is_to_be_tried.then(|| now + LOOK),
@@ -298,7 +298,7 @@ impl<P: Clone> SwapMachine<P> {
             SwapEvent::Wished(wish) => self.waiting.push_back(wish),
             SwapEvent::Passed(gated) => self.passed(now, gated),
             SwapEvent::Written(written) => self.wrote(now, written),
-            SwapEvent::Heeded(judgements) => self.heeded(now, judgements),
+            SwapEvent::VerdictsRead(judgements) => self.verdicts_read(now, judgements),
             SwapEvent::Tick => {}
         }
         self.go_on(now);
@@ -311,13 +311,13 @@ impl<P: Clone> SwapMachine<P> {
             Write::At(at) if !self.unwritten.is_empty() => Some(at),
             Write::At(_) | Write::Asked => None,
         };
-        let heeds = match self.heeds {
-            Heed::At(at) => Some(at),
-            Heed::Asked | Heed::AskedFor(..) => None,
+        let verdict_reads = match self.verdict_reads {
+            VerdictRead::At(at) => Some(at),
+            VerdictRead::Asked | VerdictRead::AskedFor(..) => None,
         };
         let proven = self.probation.as_ref().map(|(_, until)| *until);
-        let proven = proven.filter(|_| !matches!(self.heeds, Heed::AskedFor(..)));
-        [writes, heeds, proven, self.waits_for_records].into_iter().flatten().min()
+        let proven = proven.filter(|_| !matches!(self.verdict_reads, VerdictRead::AskedFor(..)));
+        [writes, verdict_reads, proven, self.waits_for_records].into_iter().flatten().min()
     }
 
     /// The lanes have ended: what is left to be written down, in its order.
@@ -384,9 +384,9 @@ impl<P: Clone> SwapMachine<P> {
             self.writes = Write::Asked;
             self.act(SwapAction::Write(judgement));
         }
-        if matches!(self.heeds, Heed::At(at) if at <= now) {
-            self.heeds = Heed::Asked;
-            self.act(SwapAction::Heed);
+        if matches!(self.verdict_reads, VerdictRead::At(at) if at <= now) {
+            self.verdict_reads = VerdictRead::Asked;
+            self.act(SwapAction::ReadVerdicts);
         }
         if matches!(&self.probation, Some((_, until)) if *until <= now) {
             self.is_proven(now, "its probation is over");
@@ -478,19 +478,20 @@ impl<P: Clone> SwapMachine<P> {
         if live.conduct().records == 0 {
             // Nothing came: nothing is known.
             self.watch_over(&live, now);
-        } else if !matches!(self.heeds, Heed::AskedFor(..)) {
-            if matches!(self.heeds, Heed::At(_)) {
-                self.act(SwapAction::Heed);
+        } else if !matches!(self.verdict_reads, VerdictRead::AskedFor(..)) {
+            if matches!(self.verdict_reads, VerdictRead::At(_)) {
+                self.act(SwapAction::ReadVerdicts);
             }
-            self.heeds = Heed::AskedFor(live, why);
+            self.verdict_reads = VerdictRead::AskedFor(live, why);
         }
     }
 
-    fn heeded(&mut self, now: Instant, judgements: Option<Vec<Judgement>>) {
-        let heeds = std::mem::replace(&mut self.heeds, Heed::At(now + HEED));
+    fn verdicts_read(&mut self, now: Instant, judgements: Option<Vec<Judgement>>) {
+        let verdict_reads =
+            std::mem::replace(&mut self.verdict_reads, VerdictRead::At(now + VERDICTS_EVERY));
         let live = self.generations.current();
-        let is_bad = judgements.map(|judgements| self.generations.heed(&live, &judgements));
-        let Heed::AskedFor(proven, why) = heeds else { return };
+        let is_bad = judgements.map(|judgements| self.generations.obey(&live, &judgements));
+        let VerdictRead::AskedFor(proven, why) = verdict_reads else { return };
         let is_its = self.probation.as_ref().is_some_and(|(it, _)| Arc::ptr_eq(it, &proven));
         // A lane may have rolled it back meanwhile, which is about to be heard.
         if !is_its || proven.is_condemned() {
@@ -503,7 +504,7 @@ impl<P: Clone> SwapMachine<P> {
             }
             Some(true) => self.probation = None,
             // The next look is soon.
-            None => self.probation = Some((proven, now + HEED)),
+            None => self.probation = Some((proven, now + VERDICTS_EVERY)),
         }
     }
 

@@ -334,7 +334,7 @@ impl LaneMachine {
             Err(halt) => return self.halted(now, halt, Step::Claim, None),
         };
         let live = self.kept.generations.current();
-        self.kept.generations.heed(&live, &judgements);
+        self.kept.generations.obey(&live, &judgements);
         self.kept.went_well(Step::Claim);
         let before = self.kept.position.replace(claim.position);
         if before.is_some_and(|before| before != claim.position) {

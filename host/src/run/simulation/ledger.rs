@@ -16,8 +16,10 @@ pub(super) struct Ledger {
     pub judgements: Vec<(Time, Judgement)>,
     pub first_run: Option<FirstRun>,
     /// When each member beat last, and with what.
-    pub beats: BTreeMap<Uuid, (Time, String)>,
+    pub beats: Beats,
 }
+
+pub(super) type Beats = BTreeMap<Uuid, (Time, String)>;
 
 #[derive(Debug, Clone)]
 pub(super) struct LedgerLane {

@@ -21,7 +21,7 @@ use super::super::lane::{
 };
 use super::super::pool::{CleanResult, Uncleanable};
 use super::super::supervise::{Supervisor, SupervisorAction, SupervisorEvent, SupervisorSettings};
-use super::ledger::{Applied, Landed, Ledger, Sent};
+use super::ledger::{Applied, Beats, Landed, Ledger, Sent};
 use super::oracle::Oracle;
 use super::script::{Conduct, Fate, Fault, MILLI, SECOND, Script, Time};
 use crate::connect::{CommitOutcome, Sink, Spread, Stored, Writer};
@@ -117,7 +117,7 @@ pub(super) struct Up {
     /// What this process makes of the others, where they share the lanes out among themselves.
     roster: Option<(Uuid, Roster)>,
     /// The members as they were, and until when nothing else is seen.
-    old_view: Option<(BTreeMap<Uuid, (Time, String)>, Time)>,
+    old_view: Option<(Beats, Time)>,
     has_beat_failed: bool,
     starts: BTreeMap<Lane, Position>,
     is_asking: bool,
@@ -1152,13 +1152,13 @@ impl World {
                     });
                 });
             }
-            SwapAction::Heed => {
+            SwapAction::ReadVerdicts => {
                 let wait = self.latency();
                 self.at(wait, whose, "reads verdicts", move |world| {
                     let is_down = world.is_down(Fault::LedgerDown);
                     let seen = world.seen().judgements.iter().map(|(_, it)| it.clone());
                     let seen: Vec<Judgement> = seen.collect();
-                    world.on_swap(process, SwapEvent::Heeded((!is_down).then_some(seen)));
+                    world.on_swap(process, SwapEvent::VerdictsRead((!is_down).then_some(seen)));
                 });
             }
             SwapAction::Restart { next, .. } => {

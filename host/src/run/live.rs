@@ -1,9 +1,9 @@
-//! Generations at work: which one cleans, the one before beside it while it is on probation, and how it
-//! comes that another one cleans.
+//! Generations at work: the one that cleans, the previous ones kept beside it while it is on
+//! probation, and how one replaces another.
 //!
-//! Lanes look at [`Generations`] between two batches and nowhere else. What was cleaned by a generation
-//! that was rolled back is condemned: a lane that still has some of it cleans it again, from the source
-//! bytes that are kept until they are committed.
+//! Lanes look at [`Generations`] between two batches and nowhere else. Whatever a rolled-back
+//! generation has cleaned is condemned: a lane that still holds some of it cleans those records
+//! again, from the source bytes, which are kept until they are committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
@@ -26,7 +26,7 @@ use crate::record::{ConnectorError, Digest, Field, Generation, Lane, Position};
 /// A generation at work: a rule as it is, for a sink.
 #[derive(Debug)]
 pub struct Live {
-    /// None passes records on as they came.
+    /// Without one, records are passed on unchanged.
     pub rule: Option<Arc<Rule>>,
     /// What becomes of records without a value, where there is a rule.
     pub tombstones: Option<Tombstones>,
@@ -41,7 +41,7 @@ pub struct Live {
     life: Life,
 }
 
-/// How many generations behind the one that cleans are kept, as long as none of them is known to be good.
+/// How many previous generations are kept while the current one is on probation.
 const BEFORE_MAX: usize = 3;
 
 /// What became of a generation so far.
@@ -57,15 +57,15 @@ struct Life {
     began: Mutex<BTreeMap<Lane, Position>>,
 }
 
-/// What watches a generation that has just taken over. That goes on when the next one takes over from it:
-/// batches that were given to it before are still to come.
+/// Watches a generation that has just taken over. It stays in force when the next one takes over,
+/// because batches handed to this one may still be in flight.
 #[derive(Debug)]
 struct Probation {
-    /// It is known to be good, or to be bad.
+    /// A verdict is known.
     is_over: AtomicBool,
-    /// What takes over again if need be.
+    /// Takes over again if this one turns out bad.
     before: Mutex<Option<Arc<Live>>>,
-    /// How that one did, though it be gone.
+    /// How that one did; outlives it.
     account_before: Arc<Account>,
     watched: Mutex<Watched>,
 }
@@ -91,7 +91,7 @@ impl Live {
         }
     }
 
-    /// Passes records on as they came: for tests of what happens around it.
+    /// Passes records on unchanged: for tests of everything around a rule.
     #[cfg(test)]
     pub(crate) fn bare(
         generation: Digest,
@@ -117,8 +117,8 @@ impl Live {
         self
     }
 
-    /// Has the sink store what it is made of. That comes before the first unit that names it, and holds
-    /// nothing up before.
+    /// Has the sink store what it is made of, no earlier than needed: before the first unit that
+    /// names it.
     pub(super) async fn keep(&self) -> Result<(), ConnectorError> {
         let mut to_keep = self.life.to_keep.lock().await;
         if let Some(generation) = &*to_keep {
@@ -140,7 +140,7 @@ impl Live {
         self
     }
 
-    /// The same apart from what is running: nobody hears what its plugins say, and nothing is counted.
+    /// A copy for trials: its plugins' logs go nowhere, and nothing it does is counted.
     pub fn apart(&self) -> Result<Arc<Self>, ConfigureError> {
         let rule = self.rule.as_ref().map(|rule| rule.quiet()).transpose()?;
         Ok(Arc::new(Self {
@@ -161,38 +161,38 @@ impl Live {
         self.rule.as_ref().map(|rule| rule.columns())
     }
 
-    /// What it did so far, in this process and as far as it is known from before.
+    /// What it has done so far, including what is remembered from earlier runs.
     pub fn conduct(&self) -> Conduct {
         self.life.account.sum()
     }
 
-    /// What is known of it from before.
+    /// Adds what is known of it from earlier runs.
     pub fn remember(&self, conduct: &Conduct) {
         self.life.account.add(conduct);
     }
 
-    /// Nothing more of it is to be committed.
+    /// Nothing more that it cleaned may be committed.
     pub fn is_condemned(&self) -> bool {
         self.life.is_condemned.load(Ordering::Acquire)
     }
 
-    /// Nothing is cleaned with it any more.
+    /// Nothing more is cleaned with it.
     pub(super) fn is_retired(&self) -> bool {
         self.life.is_retired.load(Ordering::Acquire)
     }
 
-    /// The one that takes over again, while this one is on probation.
+    /// The previous one, which takes over again if this one fails its probation.
     pub fn before(&self) -> Option<Arc<Self>> {
         locked(&self.life.probation.as_ref()?.before).clone()
     }
 
-    /// Those before it that are kept, the last first. The first of all is known to be good, the others are on
-    /// probation themselves.
+    /// The previous ones that are kept, latest first. The oldest is known to be good; the others
+    /// are on probation themselves.
     pub fn all_before(&self) -> impl Iterator<Item = Arc<Self>> + use<> {
         iter::successors(self.before(), |live| live.before())
     }
 
-    /// It did well enough: those before are let go.
+    /// It did well enough: the previous ones are let go.
     fn end_probation(&self) {
         if let Some(probation) = &self.life.probation {
             probation.is_over.store(true, Ordering::Release);
@@ -207,7 +207,7 @@ impl Live {
         locked(&probation.watched).trouble(batch, &before, self.patience())
     }
 
-    /// How many times longer it may take than it would if all of it were compiled well.
+    /// How many times longer it may take than well-compiled plugins would.
     pub fn patience(&self) -> u32 {
         let steps = self.rule.iter().flat_map(|rule| &rule.steps);
         steps.map(|step| step.step.plugin().patience()).max().unwrap_or(1)
@@ -256,13 +256,13 @@ impl Live {
         probation.is_some_and(|it| !it.is_over.swap(true, Ordering::AcqRel))
     }
 
-    /// Has another one take over if need be.
+    /// Sets which one takes over again if this one turns out bad.
     fn replace_before(&self, before: Option<Arc<Self>>) -> Option<Arc<Self>> {
         let probation = self.life.probation.as_ref()?;
         std::mem::replace(&mut *locked(&probation.before), before)
     }
 
-    /// Nothing goes back to those before any more.
+    /// There is no way back to the previous ones any more.
     fn forget_before(&self) {
         let mut last = self.replace_before(None);
         while let Some(live) = last {
@@ -282,10 +282,10 @@ pub enum GenerationEvent {
     RolledBack {
         bad: Arc<Live>,
         why: Trouble,
-        /// The record from which on it cleans no more, if a lane found that out.
+        /// The record from which it no longer cleans, if a lane found that out.
         at: Option<(Lane, Position)>,
     },
-    /// Another process found it to be bad, and there is none before it in this one.
+    /// Another process found it to be bad, and this one keeps no previous generation.
     Unwanted { bad: Arc<Live>, why: String },
 }
 
@@ -299,7 +299,8 @@ pub struct Generations {
     events: mpsc::UnboundedSender<GenerationEvent>,
 }
 
-/// A verdict binds every `Live` of its generation: a rule that is edited to and fro takes over more than once.
+/// A verdict binds every `Live` of its generation: a rule that is edited back and forth takes over
+/// repeatedly.
 #[derive(Debug, Default)]
 struct KnownLives {
     all: Vec<Weak<Live>>,
@@ -312,7 +313,7 @@ impl KnownLives {
         self.all.push(Arc::downgrade(live));
     }
 
-    /// Nothing more of a generation is to be committed.
+    /// Nothing more that a generation cleaned may be committed.
     fn condemn(&mut self, generation: Digest) {
         self.bad.insert(generation);
         let of_it = |live: &Arc<Live>| live.generation == generation;
@@ -343,7 +344,7 @@ impl Generations {
         Arc::clone(&self.live.borrow())
     }
 
-    /// Tells about changes since now.
+    /// Tells of changes from now on.
     pub(crate) fn follow(&self) -> watch::Receiver<Arc<Live>> {
         self.live.subscribe()
     }
@@ -352,8 +353,8 @@ impl Generations {
         &self.ring
     }
 
-    /// The next batch of every lane is cleaned by another generation, which is watched beside the one that
-    /// cleans now. None if it was found to be bad here.
+    /// The next batch of every lane is cleaned by `next`, which is on probation beside the current
+    /// one. None if this process has found its generation to be bad.
     pub fn take_over(&self, next: Live, limits: &ProbationConfig) -> Option<Arc<Live>> {
         self.replace(next, |next, live| {
             let next = Arc::new(next.on_probation(Arc::clone(live), limits));
@@ -370,8 +371,9 @@ impl Generations {
         })
     }
 
-    /// One that was good before takes over again, and is not watched. What was not committed of the bad one
-    /// is cleaned again. None if the good one was found to be bad here.
+    /// One that did well before takes over again, without probation. What the bad one cleaned and
+    /// is not yet committed is cleaned again. None if this process has found the good one to be
+    /// bad.
     pub fn go_back(&self, good: Live, bad: &Live) -> Option<Arc<Live>> {
         self.replace(good, |good, live| {
             live.forget_before();
@@ -380,7 +382,7 @@ impl Generations {
         })
     }
 
-    /// Whichever cleans by now, another one does from here on, unless it was found to be bad.
+    /// Replaces whichever cleans by now, unless `next` was found to be bad.
     fn replace(
         &self,
         next: Live,
@@ -399,8 +401,9 @@ impl Generations {
         new
     }
 
-    /// Has the one before take over again; or, if another has taken over from the bad one meanwhile, nobody
-    /// goes back to that. False if there is none of another generation, or if it was done already.
+    /// Hands over to the previous generation. If another one has taken over from the bad one
+    /// meanwhile, that one stays, and the bad one is no longer a way back. False if there is no
+    /// other generation, or if somebody did it before.
     pub fn roll_back(&self, bad: &Arc<Live>, why: Trouble, at: Option<(&Lane, Position)>) -> bool {
         let mut is_done = false;
         self.live.send_if_modified(|live| {
@@ -416,27 +419,27 @@ impl Generations {
                 other.replace_before(others.get(at + 1).cloned());
             }
             *live = Arc::clone(first);
-            // Lanes that have some of it at hand hear of it, whether it cleaned last or not.
+            // Lanes may hold batches of it even if it was not the current one.
             true
         });
         if is_done {
             let at = at.map(|(lane, position)| (lane.clone(), position));
-            // Nobody may listen: then the run ends.
+            // If nobody listens, the run is ending.
             let _ = self.events.send(GenerationEvent::RolledBack { bad: Arc::clone(bad), why, at });
         }
         is_done
     }
 
-    /// It did well enough, and stays.
+    /// It did well enough and stays.
     pub fn end_probation(&self, live: &Live) {
-        // Nobody rolls back meanwhile.
+        // Under the lock, so that nobody rolls back at the same time.
         self.live.send_if_modified(|_| {
             live.end_probation();
             false
         });
     }
 
-    /// Gives the generation that cleans up if another process found it to be bad; says whether it did.
+    /// Gives up the current generation if another process found it to be bad; says whether one did.
     pub fn obey(&self, live: &Arc<Live>, judgements: &[Judgement]) -> bool {
         let known = judgement_of(live.generation, judgements);
         let Some(bad) = known.filter(|known| known.verdict == Verdict::RolledBack) else {

@@ -1,8 +1,8 @@
-//! What becomes of a rule that is changed, as a machine: what happened goes in, what is to be done comes out.
-//! No I/O, and no clock.
+//! What becomes of a changed rule, as a machine: events go in, actions come out. No I/O, and no
+//! clock.
 //!
-//! One change is tried at a time, and verdicts come before anything else. `P` is what a generation is made
-//! of; nothing here looks into it.
+//! One change is tried at a time, and verdicts come first. `P` is what a generation is made of;
+//! nothing here looks into it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use crate::pipeline::config::ProbationConfig;
 use crate::record::{ConnectorError, Digest, Lane, Position};
 use crate::run::{GenerationEvent, Generations, Live, News, SwapResult, Trouble};
 
-/// How often is looked what other processes found out.
+/// How often the verdicts of other processes are read.
 const VERDICTS_EVERY: Duration = Duration::from_secs(5);
 
-/// How often is looked whether there are records.
+/// How often to look for records to try a rule on.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Between two tries to write a verdict.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A run that ends before the probation does has shown what it had to, if it had so many records.
+/// A run that ends before the probation does has proven its rule if it cleaned this many records.
 const PROVEN_RECORDS: u64 = 1_000;
 
-/// Nobody is watched for less.
+/// The shortest probation.
 const SOON: Duration = Duration::from_millis(100);
 
-/// Longer than there is time: for ever, as far as a process is concerned.
+/// For ever, as far as a process is concerned.
 const FAR: Duration = Duration::from_secs(86_400 * 365);
 
-/// What somebody asked for who waits for an answer.
+/// A request of somebody who waits for the answer.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub what: Wanted,
@@ -49,7 +49,7 @@ pub(crate) enum Wanted {
         swap: PluginSwap,
         is_dry: bool,
     },
-    /// Back to the generation before, if this step is another one there.
+    /// Back to the previous generation, if its plugin or configuration for this step differs.
     RollBack {
         step: String,
     },
@@ -65,13 +65,13 @@ pub(crate) struct Gated<P> {
 
 #[derive(Debug)]
 pub(crate) enum Passed<P> {
-    /// Nothing differs.
+    /// It is what runs already.
     Same,
-    /// It passed all gates, and takes over when it is told to.
+    /// It passed all gates and is ready to take over.
     Ready(Box<Ready<P>>),
-    /// It passed, and that was all that was asked.
+    /// It passed a dry run.
     Tried,
-    /// The source or the sink is another one.
+    /// The source or the sink differs.
     Restart(P),
 }
 
@@ -81,13 +81,13 @@ pub(crate) struct Ready<P> {
     pub live: Live,
 }
 
-/// Why it does not take over.
+/// Why something does not take over.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub why: String,
-    /// Another try could end otherwise although nothing was changed.
+    /// A later try may succeed although nothing was changed.
     pub is_passing: bool,
-    /// Its generation is to be judged by it.
+    /// The generation to record as refused.
     pub judges: Option<Digest>,
 }
 
@@ -98,8 +98,8 @@ pub(crate) enum What<P> {
     Written,
     /// The same, with another plugin in a step.
     Plugin(PluginSwap),
-    /// The last generation that did well, for one that is to go. If it is for a step, that has to be another
-    /// one there.
+    /// The last generation that did well, in place of a bad one. If asked for a step, that step has
+    /// to differ.
     LastGood { written: P, bad: Digest, step: Option<String> },
 }
 
@@ -112,7 +112,7 @@ pub(crate) enum SwapEvent<P> {
     Changed,
     Wished(Wish),
     Passed(Gated<P>),
-    /// A verdict was written down, or not.
+    /// Whether a verdict was written.
     Written(Result<(), ConnectorError>),
     /// What other processes found out; none if the ledger does not tell.
     VerdictsRead(Option<Vec<Judgement>>),
@@ -132,7 +132,7 @@ pub(crate) enum SwapAction<P> {
     Write(Judgement),
     /// Asks the ledger what other processes found out.
     ReadVerdicts,
-    /// Another generation cleans: what it is made of is watched from now on.
+    /// Another generation cleans: its files are watched from now on.
     Follow(P),
     /// Says that a generation took over, once it is known where.
     Announce(Box<TakenOver>),
@@ -146,7 +146,7 @@ pub(crate) enum SwapAction<P> {
     },
     Tell(News),
     Answer(oneshot::Sender<Answer>, Answer),
-    /// The lanes end, and begin anew.
+    /// The lanes end and begin again.
     Restart {
         next: P,
         before: P,
@@ -159,9 +159,9 @@ pub(crate) struct TakenOver {
     pub next: Arc<Live>,
     pub before: Arc<Live>,
     pub took: Duration,
-    /// What there is to tell of it so far.
+    /// What the gates said.
     pub told: Vec<String>,
-    /// How long it is watched.
+    /// How long its probation lasts.
     pub probation: Option<Duration>,
     pub plugin: Option<PluginSwap>,
     pub answer: Option<oneshot::Sender<Answer>>,
@@ -169,10 +169,10 @@ pub(crate) struct TakenOver {
 
 #[derive(Debug)]
 pub(crate) struct SwapMachine<P> {
-    /// As it was written when it was last taken over.
+    /// What was written when a change was last taken over.
     written: P,
     running: P,
-    /// What the generation that cleans was made of, and those that a rollback may lead back to.
+    /// What the current generation is made of, and those that a rollback may lead back to.
     known: Vec<(Digest, P)>,
     generations: Arc<Generations>,
     limits: ProbationConfig,
@@ -189,8 +189,8 @@ pub(crate) struct SwapMachine<P> {
     unhappy: Option<Digest>,
     /// Files have changed while something else was on its way.
     has_changed: bool,
-    /// What is written was refused before, and is tried again once there are records to try it on: looked for
-    /// from then on.
+    /// What is written was refused at the start, and is tried again once there are records to try
+    /// it on: the next look for some.
     waits_for_records: Option<Instant>,
     actions: Vec<SwapAction<P>>,
 }
@@ -199,13 +199,13 @@ pub(crate) struct SwapMachine<P> {
 #[derive(Debug)]
 struct Attempt {
     answer: Option<oneshot::Sender<Answer>>,
-    /// What somebody has put into a step.
+    /// The plugin that somebody wants in a step.
     plugin: Option<PluginSwap>,
     began: Instant,
     undoes: Option<Undone>,
 }
 
-/// What is given up for another generation, and why.
+/// The generation that is given up for another one, and why.
 #[derive(Debug)]
 struct Undone {
     bad: Arc<Live>,
@@ -233,15 +233,15 @@ pub(crate) struct Beginning<P> {
     pub running: P,
     /// Those that a rollback may lead back to.
     pub known: Vec<(Digest, P)>,
-    /// To be stored.
+    /// Verdicts to write.
     pub judgements: Vec<Judgement>,
-    /// What is written did not get this far, and may once there are records to try it on.
+    /// What is written was refused for want of records, and is tried once there are some.
     pub is_to_be_tried: bool,
     pub limits: ProbationConfig,
     pub clock: WallClock,
 }
 
-/// Tells the time of day by a clock that only goes on.
+/// Tells the time of day by a monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WallClock {
     pub began: Instant,
@@ -320,7 +320,7 @@ impl<P: Clone> SwapMachine<P> {
         [writes, verdict_reads, proven, self.waits_for_records].into_iter().flatten().min()
     }
 
-    /// The lanes have ended: what is left to be written down, in its order.
+    /// The lanes have ended: returns the verdicts that are still to be written, in order.
     pub fn end(
         &mut self,
         now: Instant,
@@ -427,7 +427,7 @@ impl<P: Clone> SwapMachine<P> {
         }
     }
 
-    /// Back to the generation before, if a step is another one there.
+    /// Goes back to the previous generation, if a step differs there.
     fn roll_back(&mut self, now: Instant, step: String, answer: oneshot::Sender<Answer>) {
         let live = self.generations.current();
         if let Some(before) = live.before()
@@ -471,12 +471,12 @@ impl<P: Clone> SwapMachine<P> {
         }
     }
 
-    /// Its time is over. What other processes found out counts first.
+    /// Its time is over. Verdicts of other processes count first.
     fn is_proven(&mut self, now: Instant, why: &'static str) {
         let Some((live, _)) = &self.probation else { return };
         let live = Arc::clone(live);
         if live.conduct().records == 0 {
-            // Nothing came: nothing is known.
+            // Without a record nothing is proven.
             self.watch_over(&live, now);
         } else if !matches!(self.verdict_reads, VerdictRead::AskedFor(..)) {
             if matches!(self.verdict_reads, VerdictRead::At(_)) {
@@ -493,7 +493,7 @@ impl<P: Clone> SwapMachine<P> {
         let is_bad = judgements.map(|judgements| self.generations.obey(&live, &judgements));
         let VerdictRead::AskedFor(proven, why) = verdict_reads else { return };
         let is_its = self.probation.as_ref().is_some_and(|(it, _)| Arc::ptr_eq(it, &proven));
-        // A lane may have rolled it back meanwhile, which is about to be heard.
+        // A lane may have rolled it back meanwhile; that event is on its way.
         if !is_its || proven.is_condemned() {
             return;
         }
@@ -503,7 +503,7 @@ impl<P: Clone> SwapMachine<P> {
                 self.stays(now, &proven, why);
             }
             Some(true) => self.probation = None,
-            // The next look is soon.
+            // The next read comes soon.
             None => self.probation = Some((proven, now + VERDICTS_EVERY)),
         }
     }
@@ -540,7 +540,7 @@ impl<P: Clone> SwapMachine<P> {
         if let Some((_, running)) = self.known.iter().rev().find(of_it) {
             self.running = running.clone();
         }
-        // What it was made of is not run again.
+        // It is not run again.
         self.known.retain(|(digest, _)| *digest != bad.generation);
         let place = at.map(|(lane, at)| format!(" at {lane}@{}", at.place()));
         let text = format!(
@@ -560,14 +560,14 @@ impl<P: Clone> SwapMachine<P> {
             self.judge(now, bad.generation, Verdict::RolledBack, reason);
         }
         if live.before().is_some() {
-            // It is what ran last, and is still watched: a restart begins with it.
+            // It ran last and is still on probation: a restart begins with it.
             self.judge(now, live.generation, Verdict::OnProbation, None);
         }
         self.watch_over(&live, now);
         self.act(SwapAction::TellLetters { bad: bad.generation });
     }
 
-    /// Another process found what runs here to be bad, and nothing ran before it here.
+    /// Another process found the current generation to be bad, and this one keeps no previous one.
     fn unwanted(&mut self, now: Instant, bad: &Arc<Live>, why: &str) {
         let is_current = Arc::ptr_eq(&self.generations.current(), bad);
         if !is_current || self.attempt.is_some() || self.unhappy == Some(bad.generation) {
@@ -644,12 +644,12 @@ impl<P: Clone> SwapMachine<P> {
     ) {
         let (generation, before) = (live.generation, self.generations.current());
         let taken = match &attempt.undoes {
-            // It was good before, and is not on trial again.
+            // It did well before and needs no probation.
             Some(Undone { bad, .. }) => self.generations.go_back(live, bad),
             None => self.generations.take_over(live, &self.limits),
         };
         let Some(next) = taken else {
-            // What the gates read of the ledger may be older than what was found out here.
+            // The gates may have read a ledger older than what this process knows.
             let why = format!("generation {} was rolled back here", generation.short());
             let refused = Refused { why, is_passing: false, judges: None };
             return self.refused(now, refused, attempt, told);
@@ -675,7 +675,7 @@ impl<P: Clone> SwapMachine<P> {
                 }
                 self.judge(now, next.generation, Verdict::Live, None);
             }
-            // What ran last is what a restart begins with.
+            // A restart begins with what ran last.
             None => self.judge(now, next.generation, Verdict::OnProbation, None),
         }
         self.watch_over(&next, now);
@@ -686,7 +686,7 @@ impl<P: Clone> SwapMachine<P> {
     }
 }
 
-/// Whether a step is another one in two generations.
+/// Whether a step differs between two generations.
 fn differs(one: &Live, other: &Live, step: &str) -> bool {
     let told = |live: &Live| {
         let rule = live.rule.as_ref()?;

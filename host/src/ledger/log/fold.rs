@@ -106,8 +106,8 @@ pub(crate) struct LaneFold {
     pub claimed: Timestamp,
     #[serde(with = "as_text")]
     pub moved: Timestamp,
-    /// The last unit, whose objects may not all be where they belong. Those of the units before are: a
-    /// unit is only committed after that.
+    /// The last unit, whose objects may not all be where they belong. Those of the units before
+    /// are: a unit is only committed after that.
     pub last: Option<UnitRecord>,
     pub journal: Vec<Entry>,
     pub lineage: Vec<Range>,
@@ -230,7 +230,8 @@ impl LaneFold {
         }
     }
 
-    /// The unit if it is the last thing that moved this lane: an answer was lost, and it is offered again.
+    /// The unit if it is the last thing that moved this lane: an answer was lost, and it is offered
+    /// again.
     pub fn is_last(&self, from: Position, to: Position, generation: Digest) -> Option<&UnitRecord> {
         self.last.as_ref().filter(|last| {
             self.position == to && (last.from, last.to, last.generation) == (from, to, generation)

@@ -24,8 +24,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Takes a lane over. The claim is a record: it takes the name of the next one from whoever had the
-    /// lane, who finds the claim there and knows.
+    /// Takes a lane over. The claim is a record: it takes the name of the next one from whoever had
+    /// the lane, who finds the claim there and knows.
     pub async fn claim(
         (log, publisher): (&LaneLog, &dyn Publisher),
         lane: &Lane,
@@ -90,7 +90,8 @@ impl Held {
         if !unit.is_balanced() {
             return Err(LogError::Unbalanced { lane: unit.lane.to_string() });
         }
-        // The unit before has to be where it belongs: only the last one is looked after by the next owner.
+        // The unit before has to be where it belongs: only the last one is looked after by the next
+        // owner.
         self.settle(log, publisher).await?;
         if let Some(ended) = self.ended(unit) {
             return Ok(ended);

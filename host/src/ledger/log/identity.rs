@@ -6,8 +6,8 @@ use super::LogError;
 use super::records::FORMAT;
 use super::store::{LogStore, create_once};
 
-/// Copying a pipeline's file and changing one line is the most common edit of all: the positions under its
-/// name are not those of the copy.
+/// Copying a pipeline's file and changing one line is the most common edit of all: the positions
+/// under its name are not those of the copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub format: u32,

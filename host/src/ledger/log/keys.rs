@@ -7,7 +7,8 @@ use uuid::Uuid;
 use crate::objects::OWN;
 use crate::record::{Digest, Lane};
 
-/// Longer names end in a digest: file names have an end at 255 bytes, and there are several to a name.
+/// Longer names end in a digest: file names have an end at 255 bytes, and there are several to a
+/// name.
 const NAME_BYTES_MAX: usize = 80;
 /// A lane never has this name: `~` is escaped in theirs.
 const RETRIES: &str = "~retries";
@@ -27,8 +28,8 @@ pub(crate) struct LogKeys {
     pub folder: String,
     /// Where all staged objects of it are.
     pub staged: String,
-    /// The lane's entry in the pipeline's list of lanes, which stands outside its folder: whoever loses
-    /// the one still has the other.
+    /// The lane's entry in the pipeline's list of lanes, which stands outside its folder: whoever
+    /// loses the one still has the other.
     pub listed: String,
     pub own: String,
     /// `<pipeline>--<lane>`. Neither part has two dashes in a row, or one at an end.
@@ -144,8 +145,8 @@ impl LogKeys {
         format!("{}/journal/{number:012}-{attempt}", self.folder)
     }
 
-    /// What one attempt to commit stages, before anybody may see it. The number of the claim comes first,
-    /// so that whoever claims later knows which attempts can no longer succeed.
+    /// What one attempt to commit stages, before anybody may see it. The number of the claim comes
+    /// first, so that whoever claims later knows which attempts can no longer succeed.
     pub fn attempt(&self, claimed: u64, attempt: Uuid) -> String {
         format!("{}/{claimed:012}-{attempt}", self.staged)
     }

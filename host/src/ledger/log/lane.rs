@@ -1,7 +1,7 @@
 //! A lane's log with what it comes to, read from a checkpoint on.
 //!
-//! The checkpoint is a hint: what counts is the log. Without one all records are read, of which none is
-//! ever deleted.
+//! The checkpoint is a hint: what counts is the log. Without one all records are read, of which
+//! none is ever deleted.
 
 use std::sync::Arc;
 
@@ -224,8 +224,8 @@ impl LaneLog {
         }
     }
 
-    /// Deletes what attempts under earlier claims have staged: they can no longer be committed. Those of
-    /// later claims, of which this owner may not know yet, are left alone.
+    /// Deletes what attempts under earlier claims have staged: they can no longer be committed.
+    /// Those of later claims, of which this owner may not know yet, are left alone.
     pub async fn sweep(&self, fold: &LaneFold) -> Result<(), LogError> {
         let is_dead = |key: &String| {
             let staged = key.strip_prefix(&self.keys.staged)?.strip_prefix('/')?;

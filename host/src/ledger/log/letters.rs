@@ -1,8 +1,9 @@
 //! Dead letters: a line each in objects of their own, which are part of a unit as its rows are.
 //!
-//! What became of a letter later stands in the log of retries. So a letter is never rewritten, and how
-//! often it was tried is the number of its lines and of its retries together, as far as they are kept. A
-//! retry says which line it was of: lines are deleted when they are old enough, and the number changes.
+//! What became of a letter later stands in the log of retries. So a letter is never rewritten, and
+//! how often it was tried is the number of its lines and of its retries together, as far as they
+//! are kept. A retry says which line it was of: lines are deleted when they are old enough, and the
+//! number changes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -177,8 +178,8 @@ impl LetterBook {
         Ok(book)
     }
 
-    /// A record that was one before, and is read again because its lane was moved, still is the same
-    /// letter.
+    /// A record that was one before, and is read again because its lane was moved, still is the
+    /// same letter.
     fn add(&mut self, number: u64, letter: StoredDeadLetter) {
         match self.by_id.get(&letter.id) {
             Some(at) => {

@@ -1,5 +1,5 @@
-//! The processes that run a pipeline: an object for each, which it puts again with every beat. How long ago
-//! that was is told by the store's own clock, of which the youngest object has the time.
+//! The processes that run a pipeline: an object for each, which it puts again with every beat. How
+//! long ago that was is told by the store's own clock, of which the youngest object has the time.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,8 @@ use crate::ledger::Member;
 /// Objects that are read at a time.
 const IN_FLIGHT: usize = 8;
 
-/// Whoever asks has just put an object of its own: the time of the youngest is now, as the store has it.
+/// Whoever asks has just put an object of its own: the time of the youngest is now, as the store
+/// has it.
 pub(crate) async fn all(store: &dyn LogStore, keys: &Keys) -> Result<Vec<Member>, LogError> {
     let beats = store.entries(&keys.members()).await?;
     let now = beats.iter().map(|beat| beat.time).max().unwrap_or(SystemTime::UNIX_EPOCH);

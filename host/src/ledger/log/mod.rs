@@ -182,8 +182,8 @@ impl LogLedger {
         pipelines.try_filter_map(async |pipeline| Ok(pipeline)).try_collect().await
     }
 
-    /// Rows without any log mean that somebody has deleted the log: reading their records again would
-    /// repeat them.
+    /// Rows without any log mean that somebody has deleted the log: reading their records again
+    /// would repeat them.
     async fn refuse_orphans(&self) -> Result<(), LogError> {
         let look = async || {
             if !self.store.names(&self.keys.lanes()).await?.is_empty() {
@@ -214,7 +214,8 @@ impl LogLedger {
         Ok(held.as_mut())
     }
 
-    /// Makes a unit the next record of its lane's log. What it brings is staged before, and shown after.
+    /// Makes a unit the next record of its lane's log. What it brings is staged before, and shown
+    /// after.
     pub async fn commit(
         &self,
         claim: &Claim,
@@ -262,7 +263,8 @@ impl LogLedger {
         futures_util::stream::iter(fold.journal).map(read).buffered(IN_FLIGHT).try_collect().await
     }
 
-    /// All lanes by name, each with its log. A lane that has lost its log halts; those beside it go on.
+    /// All lanes by name, each with its log. A lane that has lost its log halts; those beside it go
+    /// on.
     async fn folds(&self) -> Result<Vec<(LaneLog, LaneFold)>, LogError> {
         let read = |folder: String| async {
             let log = LaneLog::new(Arc::clone(&self.store), self.keys.lane_folder(folder));

@@ -89,8 +89,8 @@ impl<E: Serialize + DeserializeOwned> Log<E> {
         futures_util::stream::iter(from..end).map(read).buffered(IN_FLIGHT).try_collect().await
     }
 
-    /// The first number without a record; those before `from` have one. It takes twice the logarithm of
-    /// how many there are from there on.
+    /// The first number without a record; those before `from` have one. It takes twice the
+    /// logarithm of how many there are from there on.
     pub async fn end(&self, from: u64) -> Result<u64, LogError> {
         let (mut end, mut step) = (from, 1);
         let mut absent = loop {
@@ -126,8 +126,9 @@ impl<E: Serialize + DeserializeOwned> Log<E> {
             let Err(cause) = self.store.create(&key, body.clone()).await else {
                 return Ok(Appended::Ours);
             };
-            // No answer but success is to be believed. A client that tries an applied put again is told
-            // that the object exists, and so are both of two writers who only got into each other's way.
+            // No answer but success is to be believed. A client that tries an applied put again is
+            // told that the object exists, and so are both of two writers who only got into each
+            // other's way.
             match self.read(number).await? {
                 Some(stored) if stored.attempt == record.attempt => return Ok(Appended::Ours),
                 Some(stored) => return Ok(Appended::Theirs(stored)),

@@ -81,7 +81,8 @@ impl Retries {
         Ok((book, next))
     }
 
-    /// Commits a retry of letters as the book has them as record `number`; `None` if another one has it.
+    /// Commits a retry of letters as the book has them as record `number`; `None` if another one
+    /// has it.
     pub async fn commit(
         &self,
         stager: &dyn Stager,

@@ -11,8 +11,9 @@ use super::fold::{LaneFold, StagedObject};
 use super::keys::LogKeys;
 use crate::record::{ConnectorError, DeadLetter};
 
-/// A ledger asks three things of a store: to put what is not there yet, to read, and to put a blob, under a
-/// name that has one writer. Listing and deleting are for what is found by its name, or is no longer needed.
+/// A ledger asks three things of a store: to put what is not there yet, to read, and to put a blob,
+/// under a name that has one writer. Listing and deleting are for what is found by its name, or is
+/// no longer needed.
 #[async_trait]
 pub(crate) trait LogStore: Debug + Send + Sync {
     /// Puts something under a name that has nothing yet: whole, or not at all. An error may lie.
@@ -50,8 +51,8 @@ pub(crate) async fn create_once(
 ) -> Result<(), ConnectorError> {
     match store.create(key, body).await {
         Ok(()) => Ok(()),
-        // A client reports a conflict of two writers as one that came too late, and then both may have
-        // failed.
+        // A client reports a conflict of two writers as one that came too late, and then both may
+        // have failed.
         Err(_) if store.exists(key).await? => Ok(()),
         Err(error) => Err(error),
     }
@@ -60,8 +61,8 @@ pub(crate) async fn create_once(
 /// Shows what records of a log have committed.
 #[async_trait]
 pub(crate) trait Publisher: Debug + Send + Sync {
-    /// Brings objects that a record names to where they belong. Asked as often as it takes, by whoever has
-    /// the lane; nothing is ever put over what is there.
+    /// Brings objects that a record names to where they belong. Asked as often as it takes, by
+    /// whoever has the lane; nothing is ever put over what is there.
     async fn publish(&self, objects: &[StagedObject]) -> Result<(), ConnectorError>;
 
     /// Something that this pipeline has shown, if there is anything: without a log, it is lost.
@@ -80,8 +81,8 @@ pub(crate) struct Attempt<'a> {
 /// Writes what a commit brings under names that nobody reads, before the record that commits it.
 #[async_trait]
 pub(crate) trait Stager: Send + Sync {
-    /// `lane` is where the unit's lane stands; none for letters that are tried again. After an error nothing
-    /// is left, as far as the store lets us.
+    /// `lane` is where the unit's lane stands; none for letters that are tried again. After an
+    /// error nothing is left, as far as the store lets us.
     async fn stage(
         &self,
         attempt: &Attempt<'_>,

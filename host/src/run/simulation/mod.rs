@@ -1,9 +1,10 @@
-//! The real supervisor, lanes and swapper, several processes of them, on simulated time: a seed decides the
-//! order of everything, and what goes wrong. After each run an oracle says whether it may have come out so.
+//! The real supervisor, lanes and swapper, several processes of them, on simulated time: a seed
+//! decides the order of everything, and what goes wrong. After each run an oracle says whether it
+//! may have come out so.
 //!
-//! `cargo test -p pinhost --lib simulation` runs seeds for half a minute; `PINHOST_SEEDS=1000000` runs so
-//! many, from `PINHOST_SEED` on. A failure names its seed, and `PINHOST_SEED=N PINHOST_SEEDS=1` tells that run
-//! step by step.
+//! `cargo test -p pinhost --lib simulation` runs seeds for half a minute; `PINHOST_SEEDS=1000000`
+//! runs so many, from `PINHOST_SEED` on. A failure names its seed, and `PINHOST_SEED=N
+//! PINHOST_SEEDS=1` tells that run step by step.
 
 mod ledger;
 mod oracle;

@@ -1,5 +1,5 @@
-//! Says whether what happened may have happened. It knows the records, the rules and the ledger's contents,
-//! and nothing of how the product decides.
+//! Says whether what happened may have happened. It knows the records, the rules and the ledger's
+//! contents, and nothing of how the product decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,8 +58,8 @@ impl Oracle {
         self.has_failed_over = true;
     }
 
-    /// What ran last and was not found to be bad is what starts, unless something else is written that is
-    /// not known to be bad either.
+    /// What ran last and was not found to be bad is what starts, unless something else is written
+    /// that is not known to be bad either.
     pub fn begins(
         &mut self,
         now: Time,
@@ -174,8 +174,8 @@ impl Oracle {
         }
     }
 
-    /// Something was out of order for nearly as long, however often it came back in between for less than
-    /// the waits between attempts.
+    /// Something was out of order for nearly as long, however often it came back in between for
+    /// less than the waits between attempts.
     fn has_failed_for(&mut self, now: Time, began: Time, time: Time, process: usize) {
         self.ran_for(now, began, time, process);
         let since = now.saturating_sub(time);

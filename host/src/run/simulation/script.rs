@@ -1,5 +1,5 @@
-//! What a seed decides before anything runs: how many of everything there are, what becomes of each record
-//! under each rule, and when what goes wrong.
+//! What a seed decides before anything runs: how many of everything there are, what becomes of each
+//! record under each rule, and when what goes wrong.
 
 use fastrand::Rng;
 

@@ -1,5 +1,5 @@
-//! Everything around the machines, on simulated time: several processes, their source, one ledger, and what
-//! goes wrong. One thread; whatever has no order by itself is ordered by the seed.
+//! Everything around the machines, on simulated time: several processes, their source, one ledger,
+//! and what goes wrong. One thread; whatever has no order by itself is ordered by the seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
@@ -416,8 +416,8 @@ impl World {
         self.begin(process, self.file, None);
     }
 
-    /// Asks the ledger whether the pipeline has run before. If it has not, it is decided where lanes start, and
-    /// stored a moment later, which another process may have done by then.
+    /// Asks the ledger whether the pipeline has run before. If it has not, it is decided where
+    /// lanes start, and stored a moment later, which another process may have done by then.
     fn begin(&mut self, process: usize, file: Made, before: Option<Made>) {
         if self.is_down(Fault::LedgerDown) {
             self.at(SECOND, Whose::World, "starts", move |world| {

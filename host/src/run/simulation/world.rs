@@ -42,6 +42,13 @@ use crate::swap::{Choice, choose, good_beside, proven_beside};
 /// How long a fault waits at most until a lane does what it waits for.
 const LONGEST_WAIT: Time = 60 * SECOND;
 
+/// Of members of the ledger.
+const PACE: Pace = Pace {
+    beat: Duration::from_secs(3),
+    dead: Duration::from_secs(12),
+    rest: Duration::from_secs(15),
+};
+
 /// More than any run takes that comes to rest now and then.
 const STEPS_MAX: u64 = 40_000;
 
@@ -520,7 +527,7 @@ impl World {
         };
         let roster = (self.script.spread == Spread::ByMembers).then(|| {
             let id = Uuid::from_u128(self.random.u128(..));
-            (id, Roster::new(id, Pace::DATABASE))
+            (id, Roster::new(id, PACE))
         });
         self.processes[process].up = Some(Up {
             supervisor,
@@ -575,7 +582,7 @@ impl World {
         }
         self.ledger.beats.insert(*id, (now, roster.note()));
         self.at(wait, whose, "looks who is there", move |world| world.look_around(process));
-        let pace = Pace::DATABASE.beat.as_micros() as Time;
+        let pace = PACE.beat.as_micros() as Time;
         self.at(wait + pace, whose, "beats", move |world| world.beat(process));
     }
 

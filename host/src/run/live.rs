@@ -416,7 +416,10 @@ impl Generations {
             is_done = true;
             locked(&self.known).condemn(bad.generation);
             for (at, other) in others.iter().enumerate() {
-                other.replace_before(others.get(at + 1).cloned());
+                let mut before = others[at + 1..].iter();
+                // One is no way back from another of its own generation.
+                let before = before.find(|it| it.generation != other.generation);
+                other.replace_before(before.cloned());
             }
             *live = Arc::clone(first);
             // Lanes may hold batches of it even if it was not the current one.
@@ -560,6 +563,7 @@ mod tests {
         let two = take_over(&generations, "two");
         let one_again = take_over(&generations, "one");
         assert!(generations.roll_back(&two, Trouble::Asked, None));
+        assert!(one_again.before().is_none());
         assert!(!generations.roll_back(&one_again, Trouble::Asked, None), "it would be itself");
         assert!(is_current(&generations, "one") && !one_again.is_condemned());
     }

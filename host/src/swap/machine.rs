@@ -587,15 +587,10 @@ impl<P: Clone> SwapMachine<P> {
         let Some(attempt) = self.attempt.take() else { return };
         let live = self.generations.current().generation;
         match passed {
-            Ok(Passed::Same) => {
-                let text = format!("generation {} runs already", live.short());
-                if attempt.answer.is_some() {
-                    self.say(Level::INFO, text.clone());
-                    told.push(text);
-                } else {
-                    self.say(Level::DEBUG, "what is written is what runs".to_owned());
-                }
-                self.answer(attempt.answer, Answer::Done { told });
+            Ok(Passed::Same) => self.runs_already(live, attempt, told),
+            // A rollback has brought it back meanwhile.
+            Ok(Passed::Ready(ready)) if ready.live.generation == live => {
+                self.runs_already(live, attempt, told);
             }
             Ok(Passed::Tried) => {
                 let text = "this was a dry run: nothing has changed".to_owned();
@@ -611,6 +606,17 @@ impl<P: Clone> SwapMachine<P> {
             }
             Err(refused) => self.refused(now, refused, attempt, told),
         }
+    }
+
+    fn runs_already(&mut self, live: Digest, attempt: Attempt, mut told: Vec<String>) {
+        let text = format!("generation {} runs already", live.short());
+        if attempt.answer.is_some() {
+            self.say(Level::INFO, text.clone());
+            told.push(text);
+        } else {
+            self.say(Level::DEBUG, "what is written is what runs".to_owned());
+        }
+        self.answer(attempt.answer, Answer::Done { told });
     }
 
     fn refused(&mut self, now: Instant, refused: Refused, attempt: Attempt, told: Vec<String>) {

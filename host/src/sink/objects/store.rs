@@ -216,16 +216,6 @@ impl Store {
         Ok(())
     }
 
-    /// The keys below a folder, in no order; none if it is not there.
-    pub async fn list(&self, folder: &str) -> Result<Vec<String>, ObjectsSinkError> {
-        let listed = async {
-            let prefix = self.path(folder)?;
-            let objects = self.objects().list(Some(&prefix));
-            objects.map_ok(|object| self.key(&object.location)).try_collect().await
-        };
-        listed.await.map_err(|cause| self.failed(cause))
-    }
-
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, ObjectsSinkError> {
         let read = async { self.objects().get_range(&self.path(key)?, range).await };
         read.await.map_err(|cause| self.failed(cause))

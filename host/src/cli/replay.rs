@@ -1,5 +1,6 @@
 //! `pinhost replay`: a pipeline's rule over objects, into its sink or another.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::run::{Running, told};
 use super::signals::drain_on_signal;
 use super::summary::Summary;
 use super::{CliError, Exit, output, sinks, threads};
-use crate::connect::PipelineSource;
+use crate::connect::{PipelineSource, Surrounding};
 use crate::observe::Progress;
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
@@ -111,6 +112,7 @@ async fn replay(
     let meant = Meant { times: args.history.times(), ranges };
     let opened = ObjectsSource::replay(config, &options, meant, args.overwrite).await;
     let (source, plan) = opened.map_err(history::told)?;
+    check_surroundings(&pipeline, &plan, &args.from)?;
     if let Some(other) = &sink_of {
         pipeline.sink = other.sink.clone();
     }
@@ -181,6 +183,42 @@ fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, Cl
             .help(format!("`pinhost generations {}` lists them", pipeline.path.display())));
     }
     Ok(ranges)
+}
+
+/// Objects without an index say little of their records. Where a rule cannot do without the rest, each of them
+/// would be a dead letter.
+fn check_surroundings(
+    pipeline: &Pipeline,
+    plan: &ReplayPlan,
+    from: &str,
+) -> Result<(), CliError> {
+    if plan.objects() == 0 || plan.is_archive() {
+        return Ok(());
+    }
+    let has_pairs = plan.has_pairs();
+    let is_unknown = |surrounding: &Surrounding| match surrounding {
+        // Kafka Connect keeps these beside its objects.
+        Surrounding::Key | Surrounding::Headers => !has_pairs,
+        _ => true,
+    };
+    let mut lacking = BTreeMap::<_, bool>::new();
+    for (_, name, is_required) in pipeline.surroundings().filter(|(what, ..)| is_unknown(what)) {
+        *lacking.entry(name).or_default() |= is_required;
+    }
+    let names = |is_meant: fn(bool) -> bool| {
+        let names = lacking.iter().filter(|(_, is_required)| is_meant(**is_required));
+        names.map(|(name, _)| &**name).collect::<Vec<_>>().join(", ")
+    };
+    const HELP: &str = "`--archive URL` names the archive that they are a part of";
+    let (required, all) = (names(|is_required| is_required), names(|_| true));
+    if !required.is_empty() {
+        let error = format!("the objects of {from} have no index, and the rule requires {required}");
+        return Err(CliError::input(error).help(HELP));
+    }
+    if !all.is_empty() {
+        tracing::warn!("the objects of {from} have no index: {all} will be null; {HELP}");
+    }
+    Ok(())
 }
 
 /// What is deleted has to be known.

@@ -111,6 +111,10 @@ pub trait Archive: Debug + Send + Sync {
     /// The lineage of the pipeline: neighbouring units of one generation as one range.
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError>;
 
+    /// Whether any unit of the pipeline was ever committed. Asked at each start: the whole lineage need not
+    /// be read for it.
+    async fn has_committed(&self) -> Result<bool, ConnectorError>;
+
     /// The lane's journal, oldest entry first.
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError>;
 

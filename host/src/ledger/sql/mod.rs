@@ -199,6 +199,15 @@ impl Archive for SqlLedger {
         Ok(ranges)
     }
 
+    async fn has_committed(&self) -> Result<bool, ConnectorError> {
+        let Some(mut look) = self.database.look().await? else {
+            return Ok(false);
+        };
+        let has_committed = lineage::is_any(&mut *look, self.pipeline()).await?;
+        look.commit().await?;
+        Ok(has_committed)
+    }
+
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
         let Some(mut look) = self.database.look().await? else {
             return Ok(Vec::new());

@@ -11,7 +11,7 @@ use super::super::halt::Halt;
 use super::super::patience::Patience;
 use super::{Connected, LiveMaker, PipelineError, PipelineRun, columns};
 use crate::connect::SinkContext;
-use crate::ledger::{Archive, FirstRun, Ledger};
+use crate::ledger::{FirstRun, Ledger};
 use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, SourceId};
 use crate::source::{Known, Outset, Source};
@@ -62,7 +62,7 @@ impl PipelineRun {
         let Ledger { claims, archive, .. } = sink.ledger();
         let known = self.patiently(Halt::Sink, || claims.lanes()).await?;
         if !self.has_committed {
-            self.has_committed = self.patiently(Halt::Sink, || has_committed(&**archive)).await?;
+            self.has_committed = self.patiently(Halt::Sink, || archive.has_committed()).await?;
         }
         let lanes: BTreeMap<_, _> =
             known.into_iter().map(|state| (state.lane, state.position)).collect();
@@ -136,13 +136,8 @@ impl PipelineRun {
         let context = self.context(&self.pipeline, None);
         let asked = async {
             let sink = self.pipeline.sink.open(context).await?;
-            has_committed(&*sink.ledger().archive).await
+            sink.ledger().archive.has_committed().await
         };
         matches!(timeout(ASK_TIME, asked).await, Ok(Ok(true)))
     }
-}
-
-/// Whether anything of a pipeline was ever committed: its lineage tells.
-async fn has_committed(archive: &dyn Archive) -> Result<bool, ConnectorError> {
-    Ok(archive.lineage().await?.iter().any(|range| range.generation.is_some()))
 }

@@ -356,19 +356,35 @@ impl ObjectsLedger {
 
     /// All lanes by name, each with its log. A lane that has lost its log halts; those beside it go on.
     async fn folds(&self) -> Result<Vec<(LaneLog, LaneFold)>, ObjectsSinkError> {
-        let read = |folder: String| async {
-            let log = LaneLog::new(Arc::clone(&self.store), self.keys.lane_folder(folder));
-            match log.read().await {
-                Ok(fold) => Ok(fold.map(|fold| (log, fold))),
-                Err(ObjectsSinkError::LostLog { .. }) if log.listed().await?.is_some() => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
         let folders = self.store.names(&self.keys.lanes()).await?;
-        let folds = futures_util::stream::iter(folders).map(read).buffered(IN_FLIGHT);
-        let mut folds: Vec<_> = folds.try_filter_map(async |fold| Ok(fold)).try_collect().await?;
+        let folds = futures_util::stream::iter(folders).map(|folder| self.fold_in(folder));
+        let folds = folds.buffered(IN_FLIGHT).try_filter_map(async |fold| Ok(fold));
+        let mut folds: Vec<_> = folds.try_collect().await?;
         folds.sort_by(|(_, a), (_, b)| a.lane.cmp(&b.lane));
         Ok(folds)
+    }
+
+    /// The lane whose log is in this folder.
+    async fn fold_in(
+        &self,
+        folder: String,
+    ) -> Result<Option<(LaneLog, LaneFold)>, ObjectsSinkError> {
+        let log = LaneLog::new(Arc::clone(&self.store), self.keys.lane_folder(folder));
+        match log.read().await {
+            Ok(fold) => Ok(fold.map(|fold| (log, fold))),
+            Err(ObjectsSinkError::LostLog { .. }) if log.listed().await?.is_some() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first lane that says so is enough.
+    async fn is_any_committed(&self) -> Result<bool, ObjectsSinkError> {
+        for folder in self.store.names(&self.keys.lanes()).await? {
+            if self.fold_in(folder).await?.is_some_and(|(_, fold)| fold.has_committed()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn all_lanes(&self) -> Result<Vec<LaneState>, ObjectsSinkError> {
@@ -645,6 +661,10 @@ impl Archive for ObjectsLedger {
 
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
         Ok(self.folds().await?.iter().flat_map(|(_, fold)| fold.lineage()).collect())
+    }
+
+    async fn has_committed(&self) -> Result<bool, ConnectorError> {
+        Ok(self.is_any_committed().await?)
     }
 
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {

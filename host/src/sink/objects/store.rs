@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -13,9 +13,16 @@ use object_store::{
 };
 
 use super::ObjectsSinkError;
-use crate::objects::ObjectRoot;
-use crate::objects::S3Config;
-use crate::record::Digest;
+use crate::objects::{ObjectRoot, S3Config, class_of_store};
+use crate::record::{Digest, ErrorClass};
+
+/// Puts on a condition are tried so often. No client tries one again by itself.
+pub(super) const TRIES: u32 = 4;
+
+/// Waits before such a put is tried once more.
+pub(super) async fn before_try(tried: u32) {
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(10..50) << (2 * tried))).await;
+}
 
 /// Objects below a URL. Keys are relative to it.
 #[derive(Debug, Clone)]
@@ -96,15 +103,29 @@ impl Store {
         }
         let body = Bytes::from_static(b"pinhost asks whether this store refuses a second put");
         self.create_once(key, body.clone()).await?;
-        let second = self.create(key, body).await;
+        let refused = self.is_refused(key, body).await;
         let _ = self.delete(vec![key.to_owned()]).await;
-        match second {
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                self.proven.store(true, Ordering::Relaxed);
-                Ok(())
+        if !refused? {
+            return Err(ObjectsSinkError::Overwrites { url: self.url.to_string() });
+        }
+        self.proven.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the store refuses to put what is there.
+    async fn is_refused(&self, key: &str, body: Bytes) -> Result<bool, ObjectsSinkError> {
+        let mut tried = 0;
+        loop {
+            let cause = match self.create(key, body.clone()).await {
+                Ok(()) => return Ok(false),
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(true),
+                Err(cause) => cause,
+            };
+            tried += 1;
+            if tried == TRIES || class_of_store(&cause) != ErrorClass::Transient {
+                return Err(self.failed(cause));
             }
-            Ok(()) => Err(ObjectsSinkError::Overwrites { url: self.url.to_string() }),
-            Err(cause) => Err(self.failed(cause)),
+            before_try(tried).await;
         }
     }
 
@@ -121,15 +142,23 @@ impl Store {
         key: &str,
         body: impl Into<PutPayload>,
     ) -> Result<(), ObjectsSinkError> {
-        match self.create(key, body).await {
-            Ok(()) => Ok(()),
-            // A client reports a conflict of two writers as the same, and then both may have failed.
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. })
-                if self.exists(key).await? =>
-            {
-                Ok(())
+        let body = body.into();
+        let mut tried = 0;
+        loop {
+            let Err(cause) = self.create(key, body.clone()).await else { return Ok(()) };
+            if class_of_store(&cause) != ErrorClass::Transient {
+                return Err(self.failed(cause));
             }
-            Err(cause) => Err(self.failed(cause)),
+            // No answer but success is to be believed. A client reports a conflict of two writers as an
+            // object that is there, and then both may have failed.
+            if self.exists(key).await? {
+                return Ok(());
+            }
+            tried += 1;
+            if tried == TRIES {
+                return Err(self.failed(cause));
+            }
+            before_try(tried).await;
         }
     }
 

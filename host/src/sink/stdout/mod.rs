@@ -345,6 +345,10 @@ impl Archive for LedgerInMemory {
         Ok(lanes.values().flat_map(|lane| lane.lineage.iter().cloned()).collect())
     }
 
+    async fn has_committed(&self) -> Result<bool, ConnectorError> {
+        Ok(self.lineage().await?.iter().any(|range| range.generation.is_some()))
+    }
+
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
         let lanes = self.lanes();
         Ok(lanes.get(lane).map_or_else(Vec::new, |lane| lane.journal.clone()))

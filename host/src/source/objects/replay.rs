@@ -100,6 +100,11 @@ impl ReplayPlan {
         self.is_archive
     }
 
+    /// Whether keys or headers lie beside some of them, as Kafka Connect puts them.
+    pub fn has_pairs(&self) -> bool {
+        self.objects.iter().any(|object| !object.beside.is_empty())
+    }
+
     /// As they are stored.
     pub fn bytes(&self) -> u64 {
         self.objects.iter().map(|object| object.size).sum()

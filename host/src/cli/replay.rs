@@ -13,13 +13,14 @@ use super::signals::drain_on_signal;
 use super::summary::Summary;
 use super::{CliError, Exit, output, sinks, threads};
 use crate::connect::{PipelineSource, Surrounding};
+use crate::ledger::Ledger;
 use crate::observe::Progress;
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::Digest;
 use crate::run::{Listener, PipelineRun};
 use crate::source::objects::{
-    Meant, MeantRange, Objects, ObjectsSource, ObjectsSourceConfig, ReplayPlan,
+    Meant, MeantRange, Objects, ObjectsSource, ObjectsSourceConfig, ReplayPlan, StreamLanes,
 };
 
 #[derive(Debug, Args)]
@@ -109,7 +110,11 @@ async fn replay(
     ranges: Option<Arc<[MeantRange]>>,
 ) -> Result<Exit, CliError> {
     let options = pipeline.source_options(true);
-    let meant = Meant { times: args.history.times(), ranges };
+    let stream = match args.replace {
+        true => stream_of(sink_of.as_ref().unwrap_or(&pipeline)).await?,
+        false => None,
+    };
+    let meant = Meant { times: args.history.times(), ranges, stream: stream.clone() };
     let opened = ObjectsSource::replay(config, &options, meant, args.overwrite).await;
     let (source, plan) = opened.map_err(history::told)?;
     check_surroundings(&pipeline, &plan, &args.from)?;
@@ -162,8 +167,29 @@ async fn replay(
             told.exit()
         }
     };
-    Summary::new(&running, drain.is_cancelled()).undated(is_undated).tell();
+    let left = stream.map_or(0, |stream| stream.left());
+    Summary::new(&running, drain.is_cancelled()).undated(is_undated).left(left).tell();
     Ok(signalled.exit().unwrap_or(exit))
+}
+
+/// How far the stream has come into whose rows a replay writes, if both append: what the stream has still to
+/// read would be there twice. Rows with a key are one row, whoever writes them.
+async fn stream_of(into: &Pipeline) -> Result<Option<Arc<StreamLanes>>, CliError> {
+    if !into.sink.facts().appends {
+        return Ok(None);
+    }
+    let sink = sinks::open(into).await?;
+    let Ledger { claims, archive, .. } = sink.ledger();
+    let lanes = claims.lanes().await.map_err(sinks::told)?;
+    if lanes.is_empty() {
+        tracing::warn!(
+            "pipeline {} has not run here yet: what is replayed now it would append once more",
+            into.name
+        );
+        return Ok(None);
+    }
+    let lineage = archive.lineage().await.map_err(sinks::told)?;
+    Ok(Some(Arc::new(StreamLanes::new(lanes, &lineage))))
 }
 
 /// What a generation has cleaned, as the pipeline's own sink knows it.
@@ -187,11 +213,7 @@ fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, Cl
 
 /// Objects without an index say little of their records. Where a rule cannot do without the rest, each of them
 /// would be a dead letter.
-fn check_surroundings(
-    pipeline: &Pipeline,
-    plan: &ReplayPlan,
-    from: &str,
-) -> Result<(), CliError> {
+fn check_surroundings(pipeline: &Pipeline, plan: &ReplayPlan, from: &str) -> Result<(), CliError> {
     if plan.objects() == 0 || plan.is_archive() {
         return Ok(());
     }
@@ -212,7 +234,8 @@ fn check_surroundings(
     const HELP: &str = "`--archive URL` names the archive that they are a part of";
     let (required, all) = (names(|is_required| is_required), names(|_| true));
     if !required.is_empty() {
-        let error = format!("the objects of {from} have no index, and the rule requires {required}");
+        let error =
+            format!("the objects of {from} have no index, and the rule requires {required}");
         return Err(CliError::input(error).help(HELP));
     }
     if !all.is_empty() {

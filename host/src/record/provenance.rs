@@ -42,6 +42,15 @@ impl LaneSources {
         positions.iter().filter_map(source_of).all(|source| self.0.contains(&source))
     }
 
+    /// Whether the source of `one` is known to have come before that of `other`.
+    pub fn is_before(&self, one: &Position, other: &Position) -> bool {
+        let at = |position| {
+            let source = source_of(position)?;
+            self.0.iter().position(|known| *known == source)
+        };
+        at(one).zip(at(other)).is_some_and(|(one, other)| one < other)
+    }
+
     /// A lane as rows name it: `pins/pin/0`, and `pins/pin/0#2` for the second source of that name. A
     /// source that the lane was never read from is named by the beginning of its id.
     pub fn lane_name(&self, pipeline: &str, lane: &str, position: &Position) -> String {

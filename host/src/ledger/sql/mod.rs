@@ -5,7 +5,7 @@
 //! the model decides is still true when it is stored. Not here: how a connection is made, and the rows of
 //! the target.
 
-mod archive;
+pub(crate) mod archive;
 mod connection;
 mod dialect;
 pub(crate) mod lanes;
@@ -182,11 +182,12 @@ impl Archive for SqlLedger {
         let Some(mut look) = self.database.look().await? else {
             return Ok(Vec::new());
         };
-        let judgements = match look.has_table("verdict").await? {
+        let (judgements, last) = match look.has_table("verdict").await? {
             true => archive::judgements(&mut *look, self.pipeline()).await?,
-            false => Vec::new(),
+            false => (Vec::new(), 0),
         };
         look.commit().await?;
+        self.memory.note_heard(last);
         Ok(judgements)
     }
 

@@ -1,11 +1,12 @@
 //! What is asked of a database, beside its tables.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::upserts::KEYED;
 use super::{LaneWriter, TableStore};
 use crate::connect::CommitOutcome;
-use crate::ledger::DeadLetterFilter;
+use crate::ledger::{DeadLetterFilter, Judgement, Verdict};
 use crate::record::{ArchivedPlace, Digest, Generation, Kind, Lane, Past, PluginBytes, Position};
 
 const FIELDS: [(&str, Kind); 2] = [("id", Kind::Integer), ("word", Kind::Text)];
@@ -38,6 +39,32 @@ pub(crate) async fn what_a_fail_over_lost_is_stored_again<S: TableStore>() {
     store.execute(&format!("DELETE FROM {}", table("generation"))).await;
     sink.claims.claim(&Lane::new("a"), Position::number(0)).await.unwrap();
     assert!(sink.archive.generation(digest).await.unwrap().is_none());
+}
+
+/// Issue 25, B12: what a process has cleaned by a rule that another one found to be bad is not committed.
+pub(crate) async fn a_unit_of_a_generation_that_was_found_bad_meanwhile_is_not_committed<
+    S: TableStore,
+>() {
+    let store = S::make().await;
+    let (sink, other) = (store.upsert(KEYED, &FIELDS).await, store.upsert(KEYED, &FIELDS).await);
+    let judge = async |verdict| {
+        let (generation, time) = (Digest::of(b"test"), SystemTime::now());
+        let judgement = Judgement { generation, verdict, reason: None, time };
+        other.archive.judge(&judgement).await.unwrap();
+    };
+    let mut writer = LaneWriter::new(&sink, "a").await;
+    assert!(sink.archive.judgements().await.unwrap().is_empty());
+    judge(Verdict::Live).await;
+    writer.write_rows(&[r#"{"id": 1}"#]).await;
+    judge(Verdict::RolledBack).await;
+    let unit = writer.unit(&[(r#"{"id": 2}"#, None)]);
+    let outcome = sink.writer.commit(&writer.claim, &unit).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Condemned);
+    assert_eq!(store.query("SELECT count(*) AS v FROM t").await, ["1"]);
+    // Whoever has heard of it, and has no other rule to go on with, goes on.
+    assert_eq!(sink.archive.judgements().await.unwrap().len(), 2);
+    let outcome = sink.writer.commit(&writer.claim, &unit).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Done(_)), "{outcome:?}");
 }
 
 /// Issue 25, B8: a replay of an archive that holds a record twice could not end.

@@ -32,6 +32,7 @@ macro_rules! upsert_tests {
             deletes_are_forgotten_in_the_end
             what_a_fail_over_lost_is_stored_again
             a_record_that_dies_twice_in_a_unit_is_one_letter
+            a_unit_of_a_generation_that_was_found_bad_meanwhile_is_not_committed
         }
 
         #[test]

@@ -11,7 +11,7 @@ use super::error::PostgresFault;
 use super::session::{answered, query};
 use super::target::full_name;
 use super::write::Plan;
-use super::{PostgresSinkConfig, TableName};
+use super::{NulCharacters, PostgresSinkConfig, TableName};
 use crate::ledger::RowOrigin;
 use crate::record::Field;
 use crate::sink::table::ddl::{quoted, unique_index};
@@ -23,6 +23,7 @@ use crate::sink::table::{
 pub(super) struct Table {
     pub(super) target: Target,
     pub(super) name: TableName,
+    pub(super) nul: NulCharacters,
 }
 
 impl Table {
@@ -32,12 +33,12 @@ impl Table {
         columns: Option<Arc<[Field]>>,
         replaces: bool,
     ) -> Result<Self, PostgresFault> {
-        let PostgresSinkConfig { table, key, newest, create, provenance, .. } = config;
+        let PostgresSinkConfig { table, key, newest, create, provenance, nul, .. } = config;
         let newest = newest.as_deref();
-        let (create, provenance) = (*create, *provenance);
+        let (create, provenance, nul) = (*create, *provenance, *nul);
         let config = TargetConfig { key, newest, create, provenance, replaces };
         let target = Target::new(&POSTGRES, table, config, columns)?;
-        Ok(Self { target, name })
+        Ok(Self { target, name, nul })
     }
 
     /// Makes the table or what it lacks, as far as that is wanted, and says how it is written to. In the
@@ -105,6 +106,8 @@ impl Table {
             let (table, columns) = (name.clone(), names.join(", "));
             return Err(TableFault::NoColumns { table, columns, ddl }.into());
         }
+        // Whoever waits for a table has everybody wait behind: commits of the stream, too.
+        let ddl = format!("SET LOCAL lock_timeout = '200ms'; {ddl} SET LOCAL lock_timeout = 0;");
         answered(sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut *connection)).await?;
         self.look_again(connection).await
     }

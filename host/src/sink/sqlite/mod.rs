@@ -35,6 +35,7 @@ use self::session::Database;
 use self::table::Table;
 use self::write::Plan;
 use super::table::commit::{RowsToWrite, Written};
+use super::table::key::KeyForm;
 use super::table::lanes::RowLanes;
 use super::table::writer::{self, TableState, TableTransaction, TableWriter};
 use super::table::{Keep, TableFault, Target};
@@ -138,9 +139,9 @@ impl SqliteWriter {
             return Ok(plan);
         }
         let mut lease = self.store.database.session().await?;
-        let layout = self.table.prepare(&mut lease.session().connection).await?;
+        let (layout, key_forms) = self.table.prepare(&mut lease.session().connection).await?;
         lease.keep();
-        let plan = Arc::new(Plan::new(&self.table.target, layout));
+        let plan = Arc::new(Plan::new(&self.table.target, layout, key_forms));
         *self.known_plan() = Some(Arc::clone(&plan));
         Ok(plan)
     }
@@ -235,6 +236,10 @@ impl Writer for SqliteWriter {
 impl TableWriter for SqliteWriter {
     fn target(&self) -> &Target {
         &self.table.target
+    }
+
+    async fn key_forms(&self) -> Result<Vec<KeyForm>, ConnectorError> {
+        Ok(self.store.told(self.plan()).await?.key_forms().to_vec())
     }
 
     fn keys(&self) -> &LaneKeys {

@@ -13,6 +13,7 @@ use super::session::begin;
 use crate::ledger::RowOrigin;
 use crate::record::Field;
 use crate::sink::table::ddl::{quoted, unique_index};
+use crate::sink::table::key::{KeyCase, KeyForm};
 use crate::sink::table::{
     GENERATION, LANE, Layout, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig,
 };
@@ -44,12 +45,36 @@ impl Table {
     pub(super) async fn prepare(
         &self,
         connection: &mut SqliteConnection,
-    ) -> Result<Layout, SqliteFault> {
+    ) -> Result<(Layout, Vec<KeyForm>), SqliteFault> {
         // As a writer, even to look: of two that start at once, the second meets what the first made.
         let mut transaction = begin(connection).await?;
         let layout = self.fit(&mut transaction).await?;
+        let key_forms = self.key_forms(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(layout)
+        Ok((layout, key_forms))
+    }
+
+    /// How the columns of the key compare their values: as an index of theirs does.
+    async fn key_forms(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Vec<KeyForm>, SqliteFault> {
+        let collations: Vec<(String, String)> = sqlx::query_as(
+            "SELECT DISTINCT coalesce(lower(c.name), ''), upper(c.coll) \
+             FROM pragma_index_list(?) i, pragma_index_xinfo(i.name) c \
+             WHERE i.\"unique\" AND NOT i.partial AND c.key",
+        )
+        .bind(self.name())
+        .fetch_all(connection)
+        .await?;
+        let form = |name: &str| {
+            let has = |collation: &str| {
+                collations.contains(&(name.to_ascii_lowercase(), collation.to_owned()))
+            };
+            let case = if has("NOCASE") { KeyCase::NotOfAscii } else { KeyCase::Counts };
+            KeyForm { case, without_nul: false, without_blanks: has("RTRIM") }
+        };
+        Ok(self.target.key_names().into_iter().map(form).collect())
     }
 
     /// Whether the table could be prepared; it stays as it is.

@@ -7,6 +7,7 @@ pub(crate) mod commit;
 pub(crate) mod ddl;
 mod fault;
 mod forget;
+pub(crate) mod key;
 pub(crate) mod lanes;
 pub(crate) mod rows;
 mod search;

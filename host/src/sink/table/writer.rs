@@ -10,6 +10,7 @@ use backon::{ConstantBuilder, Retryable as _};
 use uuid::Uuid;
 
 use super::commit::{RowsToWrite, Written, died};
+use super::key::KeyForm;
 use super::lanes::{KnownSources, RowLanes};
 use super::{Forgetting, Keep, TableFault, Target};
 use crate::connect::{CommitOutcome, Retry, Stored};
@@ -17,7 +18,7 @@ use crate::ledger::Claim;
 use crate::ledger::model::check_unit;
 use crate::ledger::sql::letters::TriedLetter;
 use crate::ledger::sql::{
-    LaneKeys, LedgerMemory, SqlConnection, SqlDatabase, lanes, letters, lineage,
+    LaneKeys, LedgerMemory, SqlConnection, SqlDatabase, archive, lanes, letters, lineage,
 };
 use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, Unit};
 
@@ -91,6 +92,9 @@ pub(crate) trait TableTransaction: SqlConnection {
 pub(crate) trait TableWriter: Send + Sync {
     fn target(&self) -> &Target;
 
+    /// How the table compares the columns of its key, in their order.
+    async fn key_forms(&self) -> Result<Vec<KeyForm>, ConnectorError>;
+
     fn keys(&self) -> &LaneKeys;
 
     fn state(&self) -> &TableState;
@@ -127,7 +131,7 @@ async fn committed(
     unit: &Unit,
 ) -> Result<CommitOutcome, ConnectorError> {
     check_unit(claim, unit).map_err(|fault| writer.database().fault(fault))?;
-    let rows = RowsToWrite::of_unit(writer.target(), unit);
+    let rows = RowsToWrite::of_unit(writer.target(), &writer.key_forms().await?, unit);
     let mut rows = rows.map_err(|fault| writer.table_fault(fault))?;
     let mut transaction = writer.begin().await?;
     match write_unit(writer, &mut *transaction, &mut rows, claim, unit).await? {
@@ -169,6 +173,11 @@ async fn write_unit(
         let settled = state.settled(claim, unit, lane.position);
         return Ok(Attempt::Over(settled.map_or(CommitOutcome::Fenced, CommitOutcome::Done)));
     }
+    // A verdict that is stored after this is one on what was committed before it.
+    let heard = state.memory.heard();
+    if archive::is_condemned(transaction, &keys.pipeline, unit.generation, heard).await? {
+        return Ok(Attempt::Over(CommitOutcome::Condemned));
+    }
     rows.lanes = RowLanes::of_unit(transaction, keys, &state.sources, unit).await?;
     transaction.clear(unit, &rows.lanes).await?;
     let written = transaction.write(rows).await?;
@@ -197,7 +206,7 @@ pub(crate) async fn commit_retry(
     writer: &dyn TableWriter,
     retry: &Retry,
 ) -> Result<CommitOutcome, ConnectorError> {
-    let rows = RowsToWrite::of_retry(writer.target(), retry);
+    let rows = RowsToWrite::of_retry(writer.target(), &writer.key_forms().await?, retry);
     let mut rows = rows.map_err(|fault| writer.table_fault(fault))?;
     let mut transaction = writer.begin().await?;
     let (keys, sources) = (writer.keys(), &writer.state().sources);

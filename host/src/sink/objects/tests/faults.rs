@@ -60,7 +60,7 @@ async fn run(sink: &dyn Sink, tries: u32) -> Result<bool, ConnectorError> {
         match writer.commit(&claim, &unit).await {
             Ok(CommitOutcome::Done(_)) => claim.position = unit.to,
             Ok(CommitOutcome::Fenced) => return Ok(false),
-            Ok(refused @ CommitOutcome::Refused(_)) => panic!("{refused:?}"),
+            Ok(other) => panic!("{other:?}"),
             Err(error) => again(error, &mut left).await?,
         }
     }

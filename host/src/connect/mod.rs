@@ -20,6 +20,6 @@ pub use facts::{
     SourceFacts, Spread, Surrounding, Surroundings, Upsert, WantedColumns,
 };
 pub use names::{DatabaseNames, NameFault};
-pub use sink::{CommitOutcome, RetriedLetter, Retry, Sink, SinkContext, Stored, Writer};
+pub use sink::{CommitOutcome, Rebased, RetriedLetter, Retry, Sink, SinkContext, Stored, Writer};
 pub use sink_kind::{PipelineSink, SinkConfig, SinkKind};
 pub use source_kind::{PipelineSource, SourceConfig, SourceKind};

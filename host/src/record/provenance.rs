@@ -76,6 +76,20 @@ pub fn is_name_of(name: &str, lane: &str) -> bool {
     name == lane || of(name) || name.rsplit_once('#').is_some_and(|(name, _)| of(name))
 }
 
+/// The lane itself in the name that rows give it.
+pub fn lane_in(name: &str) -> &str {
+    // No pipeline's name has a slash.
+    let lane = name.split_once('/').map_or(name, |(_, lane)| lane);
+    let is_source = |mark: &str| {
+        let is_id = mark.len() == 8 && mark.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id || !mark.is_empty() && mark.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    match lane.rsplit_once('#') {
+        Some((lane, mark)) if is_source(mark) => lane,
+        Some(_) | None => lane,
+    }
+}
+
 /// A lane under the pipeline that rows name it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneName {

@@ -15,6 +15,7 @@ mod error;
 mod kind;
 mod ledger;
 mod name;
+mod rebase;
 mod session;
 mod state;
 mod table;
@@ -47,7 +48,7 @@ use super::table::key::KeyForm;
 use super::table::lanes::RowLanes;
 use super::table::writer::{self, TableState, TableTransaction, TableWriter};
 use super::table::{Keep, TableFault, Target};
-use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
+use crate::connect::{CommitOutcome, Rebased, Retry, Sink, SinkContext, Writer};
 use crate::ledger::sql::{
     LaneKeys, SqlConnection, SqlDatabase, SqlDialect, SqlLedger, SqlRow, SqlValue,
 };
@@ -190,6 +191,7 @@ impl PostgresWriter {
             make_ledger(connection).await?;
             let plan = self.table.prepare(connection).await?;
             target::settle(connection, plan.target(), &self.store.config.table).await?;
+            self.table.settle_versions(connection, &plan).await?;
             Ok(Arc::new(plan))
         };
         let plan = self.store.within(prepare).await?;
@@ -205,10 +207,14 @@ impl PostgresWriter {
         let mut lease = self.store.database.lease().await?;
         let mut transaction = begin(&mut lease).await?;
         make_ledger(&mut transaction).await?;
-        let fit = self.table.prepare(&mut transaction).await;
+        let fit = async {
+            let plan = self.table.prepare(&mut transaction).await?;
+            self.table.settle_versions(&mut transaction, &plan).await
+        };
+        let fit = fit.await;
         answered(transaction.rollback()).await?;
         lease.keep();
-        fit.map(drop)
+        fit
     }
 }
 
@@ -276,6 +282,19 @@ impl Sink for PostgresSink {
             table::origins(connection, name, column, value).await
         };
         self.store.told(self.store.within_state(read)).await
+    }
+
+    async fn rebase(&self, columns: Arc<[Field]>) -> Result<Option<Rebased>, ConnectorError> {
+        let PostgresStore { config, name, .. } = &*self.store;
+        let rebased = async {
+            let table = Table::new(config, name.clone(), Some(columns), false)?;
+            let rebase = async |connection: &mut PgConnection| {
+                make_ledger(connection).await?;
+                rebase::rebase(connection, &table, &config.table).await
+            };
+            self.store.within(rebase).await
+        };
+        self.store.told(rebased).await
     }
 
     async fn close(&self) -> Result<(), ConnectorError> {

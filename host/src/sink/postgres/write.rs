@@ -142,6 +142,10 @@ impl Plan {
         }
     }
 
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// The one name of the table.
     pub(super) fn target(&self) -> &str {
         &self.target

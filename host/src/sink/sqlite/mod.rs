@@ -11,6 +11,7 @@ mod error;
 mod insert;
 mod kind;
 mod ledger;
+mod rebase;
 mod session;
 mod state;
 mod table;
@@ -39,7 +40,7 @@ use super::table::key::KeyForm;
 use super::table::lanes::RowLanes;
 use super::table::writer::{self, TableState, TableTransaction, TableWriter};
 use super::table::{Keep, TableFault, Target};
-use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
+use crate::connect::{CommitOutcome, Rebased, Retry, Sink, SinkContext, Writer};
 use crate::ledger::sql::{
     LaneKeys, SqlConnection, SqlDatabase, SqlDialect, SqlLedger, SqlRow, SqlValue,
 };
@@ -213,6 +214,17 @@ impl Sink for SqliteSink {
             table::origins(connection, &self.store.config.table, column, value).await
         };
         self.store.told(self.store.seen(look)).await
+    }
+
+    async fn rebase(&self, columns: Arc<[Field]>) -> Result<Option<Rebased>, ConnectorError> {
+        let rebased = async {
+            let table = Table::new(&self.store.config, Some(columns), false)?;
+            let mut lease = self.store.database.session().await?;
+            let rebased = rebase::rebase(&mut lease.session().connection, &table).await?;
+            lease.keep();
+            Ok(rebased)
+        };
+        self.store.told(rebased).await
     }
 
     /// Writes the log back into the database, so that the file alone is all of it.

@@ -12,13 +12,14 @@ use uuid::Uuid;
 use super::commit::{RowsToWrite, Written, died};
 use super::key::KeyForm;
 use super::lanes::{KnownSources, RowLanes};
+use super::meaning::Meaning;
 use super::{Forgetting, Keep, TableFault, Target};
 use crate::connect::{CommitOutcome, Retry, Stored};
 use crate::ledger::Claim;
 use crate::ledger::model::check_unit;
 use crate::ledger::sql::letters::TriedLetter;
 use crate::ledger::sql::{
-    LaneKeys, LedgerMemory, SqlConnection, SqlDatabase, archive, lanes, letters, lineage,
+    LaneKeys, LedgerMemory, SqlConnection, SqlDatabase, archive, lanes, letters, lineage, values,
 };
 use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, Unit};
 
@@ -178,6 +179,7 @@ async fn write_unit(
     if archive::is_condemned(transaction, &keys.pipeline, unit.generation, heard).await? {
         return Ok(Attempt::Over(CommitOutcome::Condemned));
     }
+    check_versions(writer, transaction).await?;
     rows.lanes = RowLanes::of_unit(transaction, keys, &state.sources, unit).await?;
     transaction.clear(unit, &rows.lanes).await?;
     let written = transaction.write(rows).await?;
@@ -200,6 +202,23 @@ async fn write_unit(
     Ok(Attempt::Ready(written.told()))
 }
 
+/// Somebody may have made the versions of all rows anew since this process began.
+async fn check_versions(
+    writer: &dyn TableWriter,
+    transaction: &mut dyn TableTransaction,
+) -> Result<(), ConnectorError> {
+    let Some(meaning) = Meaning::of(writer.target()) else { return Ok(()) };
+    let table = writer.keys().target();
+    let stored = "SELECT value FROM pinhost.meta WHERE name = $1";
+    let transaction: &mut dyn SqlConnection = transaction;
+    let stored = transaction.row(stored, values![Meaning::name(table)]).await?;
+    let Some(stored) = stored.map(|row| row.some_text(0)).transpose()? else { return Ok(()) };
+    match meaning.is(&stored) {
+        true => Ok(()),
+        false => Err(writer.table_fault(meaning.refusal(table, &stored))),
+    }
+}
+
 /// Letters that went through the rule again, in one transaction: all of them, or none if one is not as it was
 /// read any more.
 pub(crate) async fn commit_retry(
@@ -210,6 +229,7 @@ pub(crate) async fn commit_retry(
     let mut rows = rows.map_err(|fault| writer.table_fault(fault))?;
     let mut transaction = writer.begin().await?;
     let (keys, sources) = (writer.keys(), &writer.state().sources);
+    check_versions(writer, &mut *transaction).await?;
     rows.lanes = RowLanes::of_retry(&mut *transaction, keys, sources, retry).await?;
     let written = transaction.write(&rows).await?;
     let refused = rows.refused_again(&written);

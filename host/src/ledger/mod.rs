@@ -76,6 +76,10 @@ pub trait Claims: Debug + Send + Sync {
     /// with the lane until units use it up. Whoever has the lane keeps it; false if there is no such lane.
     async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError>;
 
+    /// Fails if lanes are known here under the pipeline's name that were read from another source, or stand
+    /// for another target: no lane could be claimed. Nothing is made.
+    async fn meet(&self) -> Result<(), ConnectorError>;
+
     /// Notes why the lane does not go on, until its position moves. Only for people: a ledger may leave it
     /// out.
     async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {

@@ -126,6 +126,16 @@ impl Claims for SqlLedger {
         Ok(is_there)
     }
 
+    async fn meet(&self) -> Result<(), ConnectorError> {
+        let no_source = || self.database.fault(LedgerFault::NoSource);
+        let source = self.source.as_ref().ok_or_else(no_source)?;
+        let Some(mut look) = self.database.look().await? else {
+            return Ok(());
+        };
+        lanes::check_identity(&mut *look, &self.keys, source).await?;
+        look.commit().await
+    }
+
     async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
         let Some(mut transaction) = self.database.change().await? else {
             return Ok(());

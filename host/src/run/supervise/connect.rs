@@ -53,7 +53,7 @@ impl PipelineRun {
             }
         };
         let identity = self.patiently(Halt::Source, || source.identity()).await?;
-        let context = &self.context(pipeline, Some(identity));
+        let context = &context(pipeline, Some(identity.clone()), self.replaces);
         let open = || pipeline.sink.open(context.clone());
         let sink = self.patiently(Halt::Sink, open).await?;
         self.patiently(Halt::Sink, || sink.prepare()).await?;
@@ -81,19 +81,8 @@ impl PipelineRun {
         let generation = &pipeline.generation();
         self.patiently(Halt::Sink, || archive.keep(generation)).await?;
         let has_committed = self.has_committed;
-        let maker = LiveMaker { sink: Arc::clone(&sink) };
+        let maker = LiveMaker { sink: Arc::clone(&sink), source: identity };
         Ok(Connected { run: self, source, sink, writer, maker, has_committed, starts, ends })
-    }
-
-    fn context(&self, pipeline: &Pipeline, source: Option<SourceId>) -> SinkContext {
-        SinkContext {
-            pipeline: Arc::clone(&pipeline.name),
-            source,
-            has_rule: pipeline.rule.is_some(),
-            keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
-            replaces: self.replaces,
-            replay_into: pipeline.replay_into(),
-        }
     }
 
     /// Tries what reaches outside for as long as a pipeline may take: one that never worked until the time
@@ -133,11 +122,27 @@ impl PipelineRun {
 
     /// Whether a pipeline whose source or sink does not answer ever worked, as far as its ledger tells.
     async fn has_committed_before(&self) -> bool {
-        let context = self.context(&self.pipeline, None);
+        let context = context(&self.pipeline, None, self.replaces);
         let asked = async {
             let sink = self.pipeline.sink.open(context).await?;
             sink.ledger().archive.has_committed().await
         };
         matches!(timeout(ASK_TIME, asked).await, Ok(Ok(true)))
+    }
+}
+
+/// What a pipeline opens its sink for.
+pub(super) fn context(
+    pipeline: &Pipeline,
+    source: Option<SourceId>,
+    replaces: bool,
+) -> SinkContext {
+    SinkContext {
+        pipeline: Arc::clone(&pipeline.name),
+        source,
+        has_rule: pipeline.rule.is_some(),
+        keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
+        replaces,
+        replay_into: pipeline.replay_into(),
     }
 }

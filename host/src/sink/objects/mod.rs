@@ -194,12 +194,15 @@ impl ObjectsLedger {
         Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
     }
 
+    fn own_identity(&self) -> Identity {
+        let source = self.context.source.as_ref().map_or_else(String::new, ToString::to_string);
+        Identity::new(self.context.pipeline.to_string(), source, self.target.clone())
+    }
+
     /// Of this pipeline, which is the one that is stored.
     async fn identity(&self) -> Result<&Identity, ObjectsSinkError> {
         let settle = async || {
-            let source = self.context.source.as_ref().map_or_else(String::new, ToString::to_string);
-            let pipeline = self.context.pipeline.to_string();
-            let identity = Identity::new(pipeline, source, self.target.clone());
+            let identity = self.own_identity();
             identity.settle(&self.store, &self.keys.identity()).await?;
             Ok(identity)
         };
@@ -630,6 +633,12 @@ impl Claims for ObjectsLedger {
 
     async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
         Ok(self.accept(lane, records).await?)
+    }
+
+    async fn meet(&self) -> Result<(), ConnectorError> {
+        let stored = Identity::read(&self.store, &self.keys.identity()).await?;
+        let Some(stored) = stored else { return Ok(()) };
+        Ok(self.own_identity().meet(&stored.source, &stored.target)?)
     }
 
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {

@@ -300,6 +300,10 @@ impl Claims for LedgerInMemory {
         Ok(())
     }
 
+    async fn meet(&self) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
         let source = self.source.clone().unwrap_or_else(|| SourceId::new(""));
         let lanes = self.lanes();

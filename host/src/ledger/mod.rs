@@ -77,8 +77,11 @@ pub trait Claims: Debug + Send + Sync {
     async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError>;
 
     /// Fails if lanes are known here under the pipeline's name that were read from another source, or stand
-    /// for another target: no lane could be claimed. Nothing is made.
-    async fn meet(&self) -> Result<(), ConnectorError>;
+    /// for another target: no lane could be claimed. Nothing is made. A ledger that leaves it out tells at the
+    /// first claim.
+    async fn meet(&self) -> Result<(), ConnectorError> {
+        Ok(())
+    }
 
     /// Notes why the lane does not go on, until its position moves. Only for people: a ledger may leave it
     /// out.
@@ -117,7 +120,9 @@ pub trait Archive: Debug + Send + Sync {
 
     /// Whether any unit of the pipeline was ever committed. Asked at each start: the whole lineage need not
     /// be read for it.
-    async fn has_committed(&self) -> Result<bool, ConnectorError>;
+    async fn has_committed(&self) -> Result<bool, ConnectorError> {
+        Ok(self.lineage().await?.iter().any(|range| range.generation.is_some()))
+    }
 
     /// The lane's journal, oldest entry first.
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError>;

@@ -300,10 +300,6 @@ impl Claims for LedgerInMemory {
         Ok(())
     }
 
-    async fn meet(&self) -> Result<(), ConnectorError> {
-        Ok(())
-    }
-
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
         let source = self.source.clone().unwrap_or_else(|| SourceId::new(""));
         let lanes = self.lanes();
@@ -347,10 +343,6 @@ impl Archive for LedgerInMemory {
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
         let lanes = self.lanes();
         Ok(lanes.values().flat_map(|lane| lane.lineage.iter().cloned()).collect())
-    }
-
-    async fn has_committed(&self) -> Result<bool, ConnectorError> {
-        Ok(self.lineage().await?.iter().any(|range| range.generation.is_some()))
     }
 
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {

@@ -145,6 +145,17 @@ pub trait Letters: Debug + Send + Sync {
     /// How many there are, without loading them. A limit does not count.
     async fn count(&self, which: &DeadLetterFilter) -> Result<u64, ConnectorError>;
 
+    /// Keeps a warning about letters until somebody has looked at them; none, once somebody has.
+    async fn keep_warning(&self, warning: Option<&str>) -> Result<(), ConnectorError> {
+        let _ = warning;
+        Ok(())
+    }
+
+    /// The warning that is kept.
+    async fn warning(&self) -> Result<Option<String>, ConnectorError> {
+        Ok(None)
+    }
+
     /// How many are worth asking for at a time; none if each question takes reading them all.
     fn at_a_time(&self) -> Option<u64> {
         Some(500)

@@ -264,6 +264,23 @@ impl Letters for SqlLedger {
         look.commit().await?;
         Ok(count)
     }
+
+    async fn keep_warning(&self, warning: Option<&str>) -> Result<(), ConnectorError> {
+        let Some(mut transaction) = self.database.change().await? else {
+            return Ok(());
+        };
+        letters::keep_warning(&mut *transaction, self.pipeline(), warning).await?;
+        transaction.commit().await
+    }
+
+    async fn warning(&self) -> Result<Option<String>, ConnectorError> {
+        let Some(mut look) = self.database.look().await? else {
+            return Ok(None);
+        };
+        let warning = letters::warning(&mut *look, self.pipeline()).await?;
+        look.commit().await?;
+        Ok(warning)
+    }
 }
 
 #[async_trait]

@@ -78,6 +78,13 @@ impl PipelineRun {
             first => first,
         };
         let starts = first.unwrap_or_default().starts;
+        if let Ok(Some(warning)) = sink.ledger().letters.warning().await {
+            let args = pipeline.args();
+            tracing::warn!(
+                pipeline = %pipeline.name,
+                "of a run before: {warning}; `pinhost dead-letters {args} list` shows them, and ends this warning"
+            );
+        }
         let generation = &pipeline.generation();
         self.patiently(Halt::Sink, || archive.keep(generation)).await?;
         let has_committed = self.has_committed;

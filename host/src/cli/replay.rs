@@ -214,6 +214,7 @@ fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, Cl
 /// Objects without an index say little of their records. Where a rule cannot do without the rest, each of them
 /// would be a dead letter.
 fn check_surroundings(pipeline: &Pipeline, plan: &ReplayPlan, from: &str) -> Result<(), CliError> {
+    const HELP: &str = "`--archive URL` names the archive that they are a part of";
     if plan.objects() == 0 || plan.is_archive() {
         return Ok(());
     }
@@ -231,7 +232,6 @@ fn check_surroundings(pipeline: &Pipeline, plan: &ReplayPlan, from: &str) -> Res
         let names = lacking.iter().filter(|(_, is_required)| is_meant(**is_required));
         names.map(|(name, _)| &**name).collect::<Vec<_>>().join(", ")
     };
-    const HELP: &str = "`--archive URL` names the archive that they are a part of";
     let (required, all) = (names(|is_required| is_required), names(|_| true));
     if !required.is_empty() {
         let error =

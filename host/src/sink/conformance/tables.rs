@@ -89,7 +89,7 @@ pub(crate) async fn versions_of_another_meaning_are_refused_until_they_are_made_
         let words = async || store.query("SELECT word AS v FROM t ORDER BY id").await;
         let late = Some(4_000_000_000_000_000);
         let first = [row(1, "one", "2001"), row(2, "two", "2002")];
-        writer.write(&[(&first[0], late), (&first[1], late)]).await;
+        writer.write(&[(&*first[0], late), (&*first[1], late)]).await;
         writer.change(&[(Change::Delete(r#"{"id": 3}"#), late)]).await;
 
         let other = store.closed(by_column);
@@ -102,21 +102,21 @@ pub(crate) async fn versions_of_another_meaning_are_refused_until_they_are_made_
         let rebased = other.rebase(columns(&SEEN)).await.unwrap().unwrap();
         assert_eq!((rebased.rows, rebased.deletes), (2, 1));
         // Whoever still means what was meant before stops.
-        let unit = writer.unit(&[(&row(1, "stale", "2003"), late)]);
+        let unit = writer.unit(&[(&*row(1, "stale", "2003"), late)]);
         let stopped = sink.writer.commit(&writer.claim, &unit).await.unwrap_err();
         assert!(stopped.to_string().contains("by the time of records"), "{stopped}");
 
         let sink = store.upsert(by_column, &SEEN).await;
         let mut writer = LaneWriter::new(&sink, "a").await;
         let (older, newer) = (row(1, "older", "2000"), row(2, "newer", "2003"));
-        writer.write(&[(&older, late), (&newer, None), (&row(3, "three", "1999"), None)]).await;
+        writer.write(&[(&*older, late), (&*newer, None), (&*row(3, "three", "1999"), None)]).await;
         assert_eq!(words().await, ["one", "newer", "three"]);
         // And back: nobody knows when the records of these rows were made.
         let other = store.closed(by_time);
         assert_eq!(other.rebase(columns(&SEEN)).await.unwrap().unwrap().rows, 3);
         let sink = store.upsert(by_time, &SEEN).await;
         let mut writer = LaneWriter::new(&sink, "a").await;
-        writer.write(&[(&older, Some(1))]).await;
+        writer.write(&[(&*older, Some(1))]).await;
         assert_eq!(words().await, ["older", "newer", "three"]);
         // Nothing is left to be compared.
         store.execute("DELETE FROM t").await;

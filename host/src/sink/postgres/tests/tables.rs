@@ -322,11 +322,11 @@ async fn keys_that_the_table_takes_for_one_are_one_row() {
         let words = async || database.query("SELECT word AS v FROM t").await;
         let mut writer = LaneWriter::new(&sink, "a").await;
         let (newer, older) = (row(one, "newer"), row(other, "older"));
-        writer.write(&[(&newer, Some(2)), (&older, Some(1))]).await;
+        writer.write(&[(&*newer, Some(2)), (&*older, Some(1))]).await;
         assert_eq!(words().await, ["newer"], "{made:?} {one:?} {other:?}");
-        writer.write(&[(&row(other, "old"), Some(1))]).await;
+        writer.write(&[(&*row(other, "old"), Some(1))]).await;
         assert_eq!(words().await, ["newer"], "{made:?} {one:?} {other:?}");
-        writer.write(&[(&row(other, "newest"), Some(3))]).await;
+        writer.write(&[(&*row(other, "newest"), Some(3))]).await;
         assert_eq!(words().await, ["newest"], "{made:?} {one:?} {other:?}");
     }
 }
@@ -356,7 +356,7 @@ async fn a_reader_of_a_table_that_is_to_have_another_column_holds_up_no_commit()
     }
     let committed = async {
         for id in ["1", "2", "3"] {
-            writer.write_rows(&[&format!("{{\"id\": {id}}}")]).await;
+            writer.write_rows(&[&*format!("{{\"id\": {id}}}")]).await;
         }
     };
     tokio::select! {

@@ -27,6 +27,7 @@ mod summary;
 mod swap;
 mod test;
 mod threads;
+mod versions;
 mod which;
 
 use std::process::ExitCode;
@@ -106,6 +107,11 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Print what a shell needs to complete commands.
     Completions(completions::CompletionsArgs),
+    /// Make anew what tells which row of a key is newer.
+    Versions {
+        #[command(subcommand)]
+        command: versions::VersionsCommand,
+    },
     /// Write, build and try cleaning plugins.
     Plugin {
         #[command(subcommand)]
@@ -152,6 +158,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Versions { command } => command.run(),
         Command::Plugin { command } => command.run(),
     });
     let exit = done.unwrap_or_else(|error| {

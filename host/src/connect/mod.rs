@@ -21,6 +21,6 @@ pub use facts::{
     SourceFacts, Spread, Surrounding, Surroundings, Upsert, WantedColumns,
 };
 pub use names::{DatabaseNames, NameFault};
-pub use sink::{Sink, SinkContext, Writer};
+pub use sink::{Rebased, Sink, SinkContext, Writer};
 pub use sink_kind::{PipelineSink, SinkConfig, SinkKind};
 pub use source_kind::{PipelineSource, SourceConfig, SourceKind};

@@ -54,6 +54,13 @@ pub trait Sink: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Makes the versions of all rows anew, by what the pipeline says of them now; none if rows of this sink
+    /// have no versions.
+    async fn rebase(&self, columns: Arc<[Field]>) -> Result<Option<Rebased>, ConnectorError> {
+        let _ = columns;
+        Ok(None)
+    }
+
     /// Asked last, when everything that was to be committed is. What a sink leaves behind without it is
     /// sound, but may be untidy.
     async fn close(&self) -> Result<(), ConnectorError> {
@@ -78,4 +85,14 @@ pub trait Writer: Debug + Send + Sync {
     /// Rows and new dead letters of records that were dead letters, with those letters' new state, in one
     /// atomic step; compare-and-set on their state.
     async fn commit_retry(&self, retry: &Retry) -> Result<CommitOutcome, ConnectorError>;
+}
+
+/// Rows whose versions were made anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebased {
+    pub rows: u64,
+    /// Deletes that are forgotten: nobody knows any more how new they were.
+    pub deletes: u64,
+    /// What versions mean now.
+    pub meaning: String,
 }

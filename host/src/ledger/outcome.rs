@@ -9,6 +9,9 @@ pub enum CommitOutcome {
     Done(Stored),
     /// Another owner has the lane, or this claim is older than what is stored.
     Fenced,
+    /// Somebody found the unit's generation to be bad, and this process has not heard of it yet. Nothing of
+    /// the unit is committed.
+    Condemned,
     /// More rows are refused than the unit allows, by reason as far as that was looked into. Nothing of the
     /// unit is committed.
     Refused(BTreeMap<String, u64>),

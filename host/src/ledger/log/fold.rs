@@ -258,6 +258,11 @@ impl LaneFold {
         }
     }
 
+    /// A gap that somebody made is no unit.
+    pub fn has_committed(&self) -> bool {
+        self.lineage.iter().any(|range| range.generation.is_some())
+    }
+
     pub fn lineage(&self) -> impl Iterator<Item = LineageRange> {
         let lane = Lane::new(self.lane.as_str());
         self.lineage.iter().map(move |range| range.of(&lane))

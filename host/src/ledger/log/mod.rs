@@ -50,7 +50,9 @@ use self::keys::Keys;
 use self::lane::{LaneLog, ListedLane, Next};
 use self::letters::LetterBook;
 use self::retry::Retries;
-pub(crate) use self::store::{Attempt, LogEntry, LogStore, Publisher, Staged, Stager, create_once};
+pub(crate) use self::store::{
+    Attempt, LogEntry, LogStore, Publisher, Staged, Stager, TRIES, before_try, create_once,
+};
 use self::verdicts::Verdicts;
 use super::{
     Archive, Claim, Claims, CommitOutcome, DeadLetterFilter, FirstRun, Judgement, LaneState,
@@ -160,12 +162,16 @@ impl LogLedger {
         Ok(Claim { lane: lane.clone(), token, position, accepted_rejects })
     }
 
+    fn own_identity(&self) -> Identity {
+        let LogContext { pipeline, source, target, .. } = &self.context;
+        let source = source.as_ref().map_or_else(String::new, ToString::to_string);
+        Identity::new(pipeline.to_string(), source, target.clone())
+    }
+
     /// Of this pipeline, which is the one that is stored.
     async fn identity(&self) -> Result<&Identity, LogError> {
         let settle = async || {
-            let source = self.context.source.as_ref().map_or_else(String::new, ToString::to_string);
-            let pipeline = self.context.pipeline.to_string();
-            let identity = Identity::new(pipeline, source, self.context.target.clone());
+            let identity = self.own_identity();
             identity.settle(&*self.store, &self.keys.identity()).await?;
             Ok(identity)
         };
@@ -266,19 +272,32 @@ impl LogLedger {
     /// All lanes by name, each with its log. A lane that has lost its log halts; those beside it go
     /// on.
     async fn folds(&self) -> Result<Vec<(LaneLog, LaneFold)>, LogError> {
-        let read = |folder: String| async {
-            let log = LaneLog::new(Arc::clone(&self.store), self.keys.lane_folder(folder));
-            match log.read().await {
-                Ok(fold) => Ok(fold.map(|fold| (log, fold))),
-                Err(LogError::LostLog { .. }) if log.listed().await?.is_some() => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
         let folders = self.store.names(&self.keys.lanes()).await?;
-        let folds = futures_util::stream::iter(folders).map(read).buffered(IN_FLIGHT);
-        let mut folds: Vec<_> = folds.try_filter_map(async |fold| Ok(fold)).try_collect().await?;
+        let folds = futures_util::stream::iter(folders).map(|folder| self.fold_in(folder));
+        let folds = folds.buffered(IN_FLIGHT).try_filter_map(async |fold| Ok(fold));
+        let mut folds: Vec<_> = folds.try_collect().await?;
         folds.sort_by(|(_, a), (_, b)| a.lane.cmp(&b.lane));
         Ok(folds)
+    }
+
+    /// The lane whose log is in this folder.
+    async fn fold_in(&self, folder: String) -> Result<Option<(LaneLog, LaneFold)>, LogError> {
+        let log = LaneLog::new(Arc::clone(&self.store), self.keys.lane_folder(folder));
+        match log.read().await {
+            Ok(fold) => Ok(fold.map(|fold| (log, fold))),
+            Err(LogError::LostLog { .. }) if log.listed().await?.is_some() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first lane that says so is enough.
+    async fn is_any_committed(&self) -> Result<bool, LogError> {
+        for folder in self.store.names(&self.keys.lanes()).await? {
+            if self.fold_in(folder).await?.is_some_and(|(_, fold)| fold.has_committed()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn all_lanes(&self) -> Result<Vec<LaneState>, LogError> {
@@ -469,6 +488,12 @@ impl Claims for LogLedger {
         Ok(self.accept(lane, records).await?)
     }
 
+    async fn meet(&self) -> Result<(), ConnectorError> {
+        let stored = Identity::read(&*self.store, &self.keys.identity()).await?;
+        let Some(stored) = stored else { return Ok(()) };
+        Ok(self.own_identity().meet(&stored.source, &stored.target)?)
+    }
+
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
         Ok(self.all_lanes().await?)
     }
@@ -498,6 +523,10 @@ impl Archive for LogLedger {
 
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
         Ok(self.folds().await?.iter().flat_map(|(_, fold)| fold.lineage()).collect())
+    }
+
+    async fn has_committed(&self) -> Result<bool, ConnectorError> {
+        Ok(self.is_any_committed().await?)
     }
 
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {

@@ -5,7 +5,6 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -15,7 +14,7 @@ use uuid::Uuid;
 
 use super::LogError;
 use super::keys::LogKeys;
-use super::store::LogStore;
+use super::store::{LogStore, TRIES, before_try};
 use crate::objects::as_text;
 
 /// Of records, checkpoints and dead letters. What is older is read, what is newer is refused.
@@ -118,7 +117,6 @@ impl<E: Serialize + DeserializeOwned> Log<E> {
 
     /// Puts a record under its number, if there is none.
     pub async fn append(&self, number: u64, record: &Record<E>) -> Result<Appended<E>, LogError> {
-        const TRIES: u32 = 4;
         let key = self.keys.record(number);
         let body = Bytes::from(serde_json::to_vec(record).expect("a record is plain values"));
         let mut tried = 0;
@@ -137,7 +135,7 @@ impl<E: Serialize + DeserializeOwned> Log<E> {
             if tried == TRIES {
                 return Err(LogError::Store(cause));
             }
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(10..50) << (2 * tried))).await;
+            before_try(tried).await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a log is kept in, and who shows what it commits.
 
 use std::fmt::Debug;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::fold::{LaneFold, StagedObject};
 use super::keys::LogKeys;
-use crate::record::{ConnectorError, DeadLetter};
+use crate::record::{ConnectorError, DeadLetter, ErrorClass};
 
 /// A ledger asks three things of a store: to put what is not there yet, to read, and to put a blob,
 /// under a name that has one writer. Listing and deleting are for what is found by its name, or is
@@ -43,18 +43,36 @@ pub(crate) struct LogEntry {
     pub time: SystemTime,
 }
 
+/// How often a conditional put is tried. No client tries one again by itself.
+pub(crate) const TRIES: u32 = 4;
+
+/// Waits before such a put is tried once more.
+pub(crate) async fn before_try(tried: u32) {
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(10..50) << (2 * tried))).await;
+}
+
 /// Puts what its name says: it does no harm if it is there already.
 pub(crate) async fn create_once(
     store: &dyn LogStore,
     key: &str,
     body: Bytes,
 ) -> Result<(), ConnectorError> {
-    match store.create(key, body).await {
-        Ok(()) => Ok(()),
-        // A client reports a conflict of two writers as one that came too late, and then both may
-        // have failed.
-        Err(_) if store.exists(key).await? => Ok(()),
-        Err(error) => Err(error),
+    let mut tried = 0;
+    loop {
+        let Err(error) = store.create(key, body.clone()).await else { return Ok(()) };
+        if error.class != ErrorClass::Transient {
+            return Err(error);
+        }
+        // No answer but success is to be believed. A client reports a conflict of two writers as
+        // an object that is there, and then both may have failed.
+        if store.exists(key).await? {
+            return Ok(());
+        }
+        tried += 1;
+        if tried == TRIES {
+            return Err(error);
+        }
+        before_try(tried).await;
     }
 }
 

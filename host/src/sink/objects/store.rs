@@ -13,10 +13,9 @@ use object_store::{
 };
 
 use super::ObjectsSinkError;
-use crate::ledger::log::{LogEntry, LogStore};
-use crate::objects::ObjectRoot;
-use crate::objects::S3Config;
-use crate::record::{ConnectorError, Digest};
+use crate::ledger::log::{LogEntry, LogStore, TRIES, before_try, create_once};
+use crate::objects::{ObjectRoot, S3Config, class_of_store};
+use crate::record::{ConnectorError, Digest, ErrorClass};
 
 /// Objects below a URL. Keys are relative to it.
 #[derive(Debug, Clone)]
@@ -87,21 +86,35 @@ impl Store {
     }
 
     /// Puts one key twice. Where the second put is not refused, two owners of a lane could both commit.
-    pub async fn prove(&self, key: &str) -> Result<(), ObjectsSinkError> {
+    pub async fn prove(&self, key: &str) -> Result<(), ConnectorError> {
         if self.proven.load(Ordering::Relaxed) {
             return Ok(());
         }
         let body = Bytes::from_static(b"pinhost asks whether this store refuses a second put");
-        self.create_once(key, body.clone()).await?;
-        let second = self.create(key, body).await;
+        create_once(self, key, body.clone()).await?;
+        let refused = self.is_refused(key, body).await;
         let _ = self.delete(vec![key.to_owned()]).await;
-        match second {
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                self.proven.store(true, Ordering::Relaxed);
-                Ok(())
+        if !refused? {
+            return Err(ObjectsSinkError::Overwrites { url: self.url.to_string() }.into());
+        }
+        self.proven.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the store refuses to put what is there.
+    async fn is_refused(&self, key: &str, body: Bytes) -> Result<bool, ObjectsSinkError> {
+        let mut tried = 0;
+        loop {
+            let cause = match self.create(key, body.clone()).await {
+                Ok(()) => return Ok(false),
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(true),
+                Err(cause) => cause,
+            };
+            tried += 1;
+            if tried == TRIES || class_of_store(&cause) != ErrorClass::Transient {
+                return Err(self.failed(cause));
             }
-            Ok(()) => Err(ObjectsSinkError::Overwrites { url: self.url.to_string() }),
-            Err(cause) => Err(self.failed(cause)),
+            before_try(tried).await;
         }
     }
 
@@ -110,24 +123,6 @@ impl Store {
         let path = self.path(key)?;
         let put = self.root.once.put_opts(&path, body.into(), PutMode::Create.into());
         put.await.map(drop)
-    }
-
-    /// Puts an object whose name says what is in it: it does no harm if it is there already.
-    pub async fn create_once(
-        &self,
-        key: &str,
-        body: impl Into<PutPayload>,
-    ) -> Result<(), ObjectsSinkError> {
-        match self.create(key, body).await {
-            Ok(()) => Ok(()),
-            // A client reports a conflict of two writers as the same, and then both may have failed.
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. })
-                if self.exists(key).await? =>
-            {
-                Ok(())
-            }
-            Err(cause) => Err(self.failed(cause)),
-        }
     }
 
     pub async fn put(
@@ -214,6 +209,14 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// The keys below a folder, in no order; none if it is not there.
+    #[cfg(test)]
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, ObjectsSinkError> {
+        let mut keys = Vec::new();
+        self.each(folder, |object| keys.push(object.key)).await?;
+        Ok(keys)
     }
 
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, ObjectsSinkError> {

@@ -62,6 +62,11 @@ impl TestDatabase {
         PostgresSinkConfig { key: vec!["id".to_owned()], ..self.config("t") }
     }
 
+    fn upserted(&self, Upserts { newest, provenance }: Upserts) -> PostgresSinkConfig {
+        let newest = newest.map(str::to_owned);
+        PostgresSinkConfig { newest, provenance, ..self.keyed() }
+    }
+
     /// Somebody else's connection.
     async fn connection(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.unwrap()
@@ -112,11 +117,12 @@ impl TableStore for TestDatabase {
         Self::new().await
     }
 
+    fn closed(&self, upserts: Upserts) -> Arc<dyn Sink> {
+        Arc::new(PostgresSink::open(&self.upserted(upserts), context()).unwrap())
+    }
+
     async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Opened {
-        let Upserts { newest, provenance } = upserts;
-        let newest = newest.map(str::to_owned);
-        let config = PostgresSinkConfig { newest, provenance, ..self.keyed() };
-        opened(&config, &columns(fields)).await
+        opened(&self.upserted(upserts), &columns(fields)).await
     }
 
     async fn execute(&self, sql: &str) {

@@ -44,6 +44,11 @@ impl TestFile {
         }
     }
 
+    fn upserted(&self, Upserts { newest, provenance }: Upserts) -> SqliteSinkConfig {
+        let (key, newest) = (vec!["id".to_owned()], newest.map(str::to_owned));
+        SqliteSinkConfig { key, newest, provenance, ..self.config("t") }
+    }
+
     /// Somebody else's connection.
     async fn connection(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.path()).create_if_missing(true);
@@ -92,11 +97,12 @@ impl TableStore for TestFile {
         Self::new()
     }
 
+    fn closed(&self, upserts: Upserts) -> Arc<dyn Sink> {
+        Arc::new(SqliteSink::open(&self.upserted(upserts), context()).unwrap())
+    }
+
     async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Opened {
-        let Upserts { newest, provenance } = upserts;
-        let (key, newest) = (vec!["id".to_owned()], newest.map(str::to_owned));
-        let config = SqliteSinkConfig { key, newest, provenance, ..self.config("t") };
-        opened(&config, &columns(fields)).await
+        opened(&self.upserted(upserts), &columns(fields)).await
     }
 
     async fn execute(&self, sql: &str) {

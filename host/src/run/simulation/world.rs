@@ -859,9 +859,12 @@ impl World {
         let whose = self.whose(process, number);
         match action {
             LaneAction::Claim(ticket) => {
+                let up = self.processes[process].up.as_ref();
+                let start = up.and_then(|up| up.starts.get(&lane(number)));
+                let start = position(start.map_or(0, |start| record_or_first(*start)));
                 let wait = self.latency();
                 self.at(wait, Whose::World, "a claim lands", move |world| {
-                    world.claim(whose, process, number, ticket);
+                    world.claim(whose, process, number, (ticket, start));
                 });
             }
             LaneAction::Read { ticket, open, most } => {
@@ -940,15 +943,18 @@ impl World {
         });
     }
 
-    fn claim(&mut self, whose: Whose, process: usize, number: usize, ticket: Ticket) {
+    fn claim(
+        &mut self,
+        whose: Whose,
+        process: usize,
+        number: usize,
+        (ticket, start): (Ticket, Position),
+    ) {
         let wait = self.latency();
         let claimed = if self.is_down(Fault::LedgerDown) {
             Err(Halt::Sink(transient("the ledger is gone")))
         } else {
             let token = Uuid::from_u128(self.random.u128(..));
-            let up = self.processes[process].up.as_ref();
-            let start = up.and_then(|up| up.starts.get(&lane(number)));
-            let start = position(start.map_or(0, |start| record_or_first(*start)));
             let claim = self.ledger.claim(self.now, number, token, start);
             let judgements = self.seen().judgements.iter().map(|(_, it)| it.clone()).collect();
             Ok((claim, judgements))

@@ -23,3 +23,4 @@ mod sandbox;
 mod secrets;
 mod soak;
 mod swap;
+mod versions;

@@ -24,3 +24,4 @@ mod sandbox;
 mod secrets;
 mod soak;
 mod swap;
+mod versions;

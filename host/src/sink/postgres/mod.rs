@@ -202,6 +202,27 @@ impl PostgresWriter {
         Ok(plan)
     }
 
+    /// Tries for as long as somebody has the table: nobody waits for it in line, where all commits would wait
+    /// behind. The stream goes on meanwhile, with the columns that there are.
+    async fn settle(&self, dry: bool) -> Result<(), PostgresFault> {
+        let began = Instant::now();
+        let mut is_told = false;
+        loop {
+            let tried = if dry { self.would_fit().await } else { self.plan().await.map(drop) };
+            let fault = match tried {
+                Err(fault) if fault.is_in_use() && began.elapsed() < IN_USE_MAX => fault,
+                done => return done,
+            };
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(
+                    pipeline = %self.store.context.pipeline,
+                    "somebody has the table, which is to be changed; trying again: {fault}"
+                );
+            }
+            sleep(IN_USE_WAIT.mul_f64(1.0 + fastrand::f64())).await;
+        }
+    }
+
     /// Whether the table could be prepared; everything stays as it is.
     async fn would_fit(&self) -> Result<(), PostgresFault> {
         let mut lease = self.store.database.lease().await?;
@@ -215,29 +236,6 @@ impl PostgresWriter {
         answered(transaction.rollback()).await?;
         lease.keep();
         fit
-    }
-}
-
-/// Tries for as long as somebody has the table: nobody waits for it in line, where all commits would wait
-/// behind. The stream goes on meanwhile, with the columns that there are.
-async fn beside_others(
-    pipeline: &str,
-    attempt: impl AsyncFn() -> Result<(), PostgresFault>,
-) -> Result<(), PostgresFault> {
-    let began = Instant::now();
-    let mut is_told = false;
-    loop {
-        let fault = match attempt().await {
-            Err(fault) if fault.is_in_use() && began.elapsed() < IN_USE_MAX => fault,
-            done => return done,
-        };
-        if !std::mem::replace(&mut is_told, true) {
-            tracing::warn!(
-                pipeline,
-                "somebody has the table, which is to be changed; trying again: {fault}"
-            );
-        }
-        sleep(IN_USE_WAIT.mul_f64(1.0 + fastrand::f64())).await;
     }
 }
 
@@ -262,11 +260,7 @@ impl Sink for PostgresSink {
             let table = Table::new(config, name.clone(), columns, context.replaces)?;
             let plan = Mutex::default();
             let writer = PostgresWriter { store: Arc::clone(&self.store), table, plan };
-            beside_others(&context.pipeline, async || match dry {
-                true => writer.would_fit().await,
-                false => writer.plan().await.map(drop),
-            })
-            .await?;
+            writer.settle(dry).await?;
             Ok(Arc::new(writer) as Arc<dyn Writer>)
         };
         self.store.told(open).await

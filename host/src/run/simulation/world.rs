@@ -580,6 +580,7 @@ impl World {
             self.at(SECOND, whose, "beats", move |world| world.beat(process));
             return;
         }
+        up.has_beat_failed = false;
         self.ledger.beats.insert(*id, (now, roster.note()));
         self.at(wait, whose, "looks who is there", move |world| world.look_around(process));
         let pace = PACE.beat.as_micros() as Time;
@@ -1456,7 +1457,7 @@ impl World {
             }
             Fault::FailOver => {
                 let old = self.ledger.clone();
-                let wait = self.random.u64(0..5 * SECOND);
+                let wait = self.random.u64(0..5 * SECOND).min(self.script.calm - 1 - self.now);
                 self.at(wait, Whose::World, "fails over", move |world| {
                     world.ledger = old;
                     world.saved = None;

@@ -26,3 +26,4 @@ mod sandbox;
 mod secrets;
 mod soak;
 mod swap;
+mod versions;

@@ -11,7 +11,7 @@ pub(crate) mod lanes;
 pub(crate) mod rows;
 mod search;
 mod target;
-mod version;
+pub(crate) mod version;
 pub(crate) mod writer;
 mod written;
 

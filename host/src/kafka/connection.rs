@@ -25,7 +25,7 @@ impl Connection<'_> {
     pub(crate) fn settings(&self, pipeline: &str) -> Result<ClientConfig, ClusterError> {
         let mut settings = ClientConfig::new();
         settings.set("client.id", format!("pinhost-{pipeline}"));
-        for (name, value) in &self.properties {
+        for (name, value) in self.properties {
             settings.set(name, value);
         }
         settings

@@ -74,10 +74,13 @@ impl ClusterError {
             Self::File { .. } | Self::Settings(_) | Self::Request { .. } => return None,
         })
     }
+}
 
-    pub(crate) fn told(self, named: &str) -> ConnectorError {
-        let help = self.help(named);
-        let told = ConnectorError::new(self.class(), self);
+/// As sources meet it.
+impl From<ClusterError> for ConnectorError {
+    fn from(error: ClusterError) -> Self {
+        let help = error.help("topics");
+        let told = Self::new(error.class(), error);
         match help {
             Some(help) => told.help(help),
             None => told,

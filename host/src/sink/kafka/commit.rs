@@ -112,19 +112,14 @@ impl UnitWork {
             Ok(moved) => moved,
             Err(error) => return Ok(UnitEnd::Failed(error)),
         };
-        let stored = Stored {
-            rows: range.1.stored,
-            refused: reasons(messages),
-            ..Stored::default()
-        };
+        let stored =
+            Stored { rows: range.1.stored, refused: reasons(messages), ..Stored::default() };
         let (number, own) = (entry.ranges - 1, &range.0);
         let lane = unit.lane.name();
-        entries.push(self.entry(&EntryKey::Lineage(lane.to_owned(), number), &RangeEntry {
-            from: own.from,
-            to: own.to,
-            generation: own.generation,
-            sums: own.sums,
-        }));
+        entries.push(self.entry(
+            &EntryKey::Lineage(lane.to_owned(), number),
+            &RangeEntry { from: own.from, to: own.to, generation: own.generation, sums: own.sums },
+        ));
         // Last, as it moves the lane.
         entries.push(self.entry(&EntryKey::Lane(lane.to_owned()), &entry));
         let dead = letters.iter().flat_map(|(part, letter)| writer.messages(&part.raw, letter));
@@ -245,7 +240,10 @@ pub(super) fn find(
             Err(TransactionFault::Refused(refused)) => match (&group[..], &refused[..]) {
                 ([number], [(_, code), ..]) => found.push(culprit(*number, *code)),
                 // It says which of them, and never had to ask.
-                (_, refused) if refused.iter().all(|(_, code)| alone(*code)) && refused.len() < group.len() => {
+                (_, refused)
+                    if refused.iter().all(|(_, code)| alone(*code))
+                        && refused.len() < group.len() =>
+                {
                     let is_refused = |at: usize| refused.iter().any(|(number, _)| *number == at);
                     let (bad, rest): (Vec<_>, Vec<_>) =
                         (0..group.len()).partition(|at| is_refused(*at));

@@ -40,7 +40,9 @@ pub enum KafkaSinkError {
         crate::written::Duration(*.waited)
     )]
     OpenTransaction { topic: String, waited: Duration },
-    #[error("the ledger {topic} does not know pipeline {pipeline}, whose rows are in topic {target}")]
+    #[error(
+        "the ledger {topic} does not know pipeline {pipeline}, whose rows are in topic {target}"
+    )]
     LostLedger { topic: String, pipeline: String, target: String },
     #[error(
         "topic {topic} was deleted and made anew: rows of lane {lane} went to the one with id {was}, and this is \
@@ -48,7 +50,9 @@ pub enum KafkaSinkError {
     )]
     Recreated { lane: Lane, topic: String, was: Uuid, is: Uuid },
 
-    #[error("topic {topic} has {partitions} partitions, and a record is to go to partition {partition}")]
+    #[error(
+        "topic {topic} has {partitions} partitions, and a record is to go to partition {partition}"
+    )]
     NoPartition { topic: String, partition: i32, partitions: usize },
     #[error("transactional id {id} is not allowed")]
     IdDenied { id: String },
@@ -103,7 +107,7 @@ impl KafkaSinkError {
             | Self::NoteDenied { .. } => ErrorClass::Systemic,
             Self::Settings(_) | Self::Thread(_) | Self::Circle { .. } | Self::OtherRows => {
                 ErrorClass::Fatal
-            },
+            }
         }
     }
 

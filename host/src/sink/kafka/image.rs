@@ -252,9 +252,10 @@ impl PipelineImage {
         let state = |(name, lane): (&String, &LaneImage)| {
             let (at, claim) = (lane.lane.as_ref()?, lane.claim.as_ref());
             let owner = claim.map_or(at.value.token, |claim| claim.value.token);
-            let halted = lane.halt.as_ref().filter(|halt| {
-                halt.token == owner && halt.position == at.value.position
-            });
+            let halted = lane
+                .halt
+                .as_ref()
+                .filter(|halt| halt.token == owner && halt.position == at.value.position);
             Some(LaneState {
                 lane: Lane::new(name.as_str()),
                 source: SourceId::new(source),

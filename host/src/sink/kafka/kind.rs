@@ -50,10 +50,8 @@ impl SinkKind for Kafka {
 #[async_trait]
 impl SinkConfig for KafkaSinkConfig {
     fn facts(&self) -> SinkFacts {
-        let named = [
-            ("key", &self.key, ColumnRole::Key),
-            ("headers", &self.headers, ColumnRole::Header),
-        ];
+        let named =
+            [("key", &self.key, ColumnRole::Key), ("headers", &self.headers, ColumnRole::Header)];
         let named = named.map(|(setting, names, role)| NamedColumns {
             setting,
             names: names.clone(),

@@ -60,9 +60,9 @@ impl Held {
     fn ended(&self, unit: &Unit) -> Option<CommitOutcome> {
         let LaneEntry { position, token, last, .. } = &self.lane.entry;
         let is_last = *position == unit.to && *token == self.token;
-        let last = last.as_ref().filter(|last| {
-            is_last && (last.from, last.generation) == (unit.from, unit.generation)
-        });
+        let last = last
+            .as_ref()
+            .filter(|last| is_last && (last.from, last.generation) == (unit.from, unit.generation));
         match last {
             Some(last) => Some(CommitOutcome::Done(last.stored())),
             None => (*position != unit.from).then_some(CommitOutcome::Fenced),
@@ -141,7 +141,7 @@ impl KafkaLedger {
             Ok(()) => {}
             // Perhaps that of whoever had the lane, which ends by this.
             Err(KafkaSinkError::OpenTransaction { .. }) => {
-                producer = Some(self.open(access, lane, token).await?);
+                producer = Some(self.open_producer(access, lane, token).await?);
             }
             Err(error) => return Err(error),
         }
@@ -152,7 +152,7 @@ impl KafkaLedger {
         if known.is_none() {
             let opened = match producer {
                 Some(producer) => producer,
-                None => self.open(access, lane, token).await?,
+                None => self.open_producer(access, lane, token).await?,
             };
             known = access.view(pipeline, lane);
             if known.is_none() {
@@ -184,7 +184,7 @@ impl KafkaLedger {
     }
 
     /// Opens the lane's producer, which takes back what another had begun, and reads the ledger up to there.
-    pub(super) async fn open(
+    pub(super) async fn open_producer(
         &self,
         access: &Access,
         lane: &Lane,
@@ -224,15 +224,14 @@ impl KafkaLedger {
         lane: &Lane,
     ) -> Result<i64, KafkaSinkError> {
         let producer = Arc::clone(producer);
-        let ended = tokio::task::spawn_blocking(move || producer.commit(None.into_iter(), &entries));
+        let ended =
+            tokio::task::spawn_blocking(move || producer.commit(None.into_iter(), &entries));
         let lane = lane.to_string();
         match ended.await.map_err(|_| KafkaSinkError::Ended)? {
             Ok(delivered) => Ok(delivered.last().map_or(-1, |at| at.offset)),
             // Whoever else opened one goes first.
             Err(TransactionFault::Lost(_)) => Err(KafkaSinkError::Contended { lane }),
-            Err(TransactionFault::TakenBack(error)) => {
-                Err(self.taken_back(lane, &error))
-            }
+            Err(TransactionFault::TakenBack(error)) => Err(self.taken_back(lane, &error)),
             Err(TransactionFault::Refused(refused)) => {
                 let reason = refused.first().map_or_else(String::new, |(_, code)| code.to_string());
                 Err(KafkaSinkError::TakenBack { lane, reason })
@@ -323,7 +322,7 @@ impl KafkaLedger {
         lane: &Lane,
         held: &mut Held,
     ) -> Result<(), KafkaSinkError> {
-        let producer = self.open(access, lane, held.token).await?;
+        let producer = self.open_producer(access, lane, held.token).await?;
         if let Some(known) = access.view(&self.context.pipeline, lane) {
             held.lane = known;
         }

@@ -33,9 +33,7 @@ use crate::ledger::{
     Archive, Claim, Claims, DeadLetterFilter, FirstRun, Judgement, LaneState, LedgerFault, Letters,
     LineageRange, Member, Members, StoredDeadLetter,
 };
-use crate::record::{
-    ConnectorError, Digest, Generation, Lane, PluginBytes, Position, SourceId,
-};
+use crate::record::{ConnectorError, Digest, Generation, Lane, PluginBytes, Position, SourceId};
 
 /// A producer that nothing was asked of for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
@@ -208,7 +206,10 @@ impl KafkaLedger {
             .set("message.max.bytes", sizes.message.clamp(1_000, 1_000_000_000).to_string())
             .set("batch.size", sizes.batch.to_string())
             .set("queue.buffering.max.messages", "100000")
-            .set("queue.buffering.max.kbytes", QUEUE_KIB.max(2 * sizes.message >> 10).to_string());
+            .set(
+                "queue.buffering.max.kbytes",
+                QUEUE_KIB.max((2 * sizes.message) >> 10).to_string(),
+            );
         let own = [("linger.ms", "2"), ("partitioner", "murmur2_random")];
         for (name, value) in own {
             if !self.config.properties.contains_key(name) {
@@ -304,7 +305,8 @@ impl KafkaLedger {
     pub(super) async fn refuse_orphans(&self) -> Result<(), KafkaSinkError> {
         let look = async || {
             let targets = self.topics.targets(LOOK).await?;
-            let partitions = targets.names().map(|(name, facts)| (name.to_owned(), facts.partitions));
+            let partitions =
+                targets.names().map(|(name, facts)| (name.to_owned(), facts.partitions));
             let partitions: Vec<_> = partitions.collect();
             let settings = self.settings.clone();
             let talk = talk(&self.config, true);
@@ -417,7 +419,8 @@ impl KafkaLedger {
             return Ok(());
         }
         *lock(&self.forgot) = Some(Instant::now());
-        let before = SystemTime::now().checked_sub(keep).and_then(|at| Timestamp::try_from(at).ok());
+        let before =
+            SystemTime::now().checked_sub(keep).and_then(|at| Timestamp::try_from(at).ok());
         let Some(before) = before else { return Ok(()) };
         let gone = self.book(&[]).await?.forgotten(before)?;
         if !gone.is_empty() {
@@ -464,9 +467,8 @@ impl KafkaLedger {
     async fn find_generation(&self, digest: Digest) -> Result<Option<Generation>, KafkaSinkError> {
         let Some(access) = self.looked().await? else { return Ok(None) };
         let pipeline = self.context.pipeline.to_string();
-        let known = access
-            .reader
-            .look(|image| image.pipeline(&pipeline)?.generation(digest).cloned());
+        let known =
+            access.reader.look(|image| image.pipeline(&pipeline)?.generation(digest).cloned());
         let Some(known) = known else { return Ok(None) };
         let found: HashMap<(Digest, u32), Vec<u8>> = HashMap::new();
         let found = self.scanned(&access, found, move |found, scanned| {

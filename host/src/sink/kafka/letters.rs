@@ -317,11 +317,7 @@ fn headed(piece: &[u8]) -> Option<(Uuid, u32, &[u8])> {
     Some((written, u32::from_be_bytes(count.try_into().ok()?), rest))
 }
 
-fn stored(
-    id: &str,
-    entry: LetterEntry<'_>,
-    state: Option<&LetterStateEntry>,
-) -> StoredDeadLetter {
+fn stored(id: &str, entry: LetterEntry<'_>, state: Option<&LetterStateEntry>) -> StoredDeadLetter {
     let bytes = |data: Option<Data<'_>>| data.map(Data::into_bytes);
     let headers = entry.headers.into_iter().map(|(name, value)| (name, bytes(value)));
     let mut letter = StoredDeadLetter {
@@ -435,9 +431,8 @@ mod tests {
     #[test]
     fn a_state_counts_for_the_letter_that_it_is_of() {
         let lane = Lane::new("posts-3");
-        let letters = [b"old", b"new"].map(|value| {
-            writer(&lane, 1 << 20).entries(&raw(value), &letter()).pop().unwrap()
-        });
+        let letters = [b"old", b"new"]
+            .map(|value| writer(&lane, 1 << 20).entries(&raw(value), &letter()).pop().unwrap());
         let [old, new] = letters;
         let id = "posts-3:7".to_owned();
         let of = book(std::slice::from_ref(&old)).get(&id).unwrap().unwrap().written;

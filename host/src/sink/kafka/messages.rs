@@ -210,7 +210,8 @@ impl<'a> Messages<'a> {
         let of_record = view.raw.partition.and_then(|number| i32::try_from(number).ok());
         let of_lane = || {
             let partitions = self.targets.get(topic).map_or(1, |facts| facts.partitions) as u64;
-            let number = of_record.map_or_else(|| hash(&view.lane.lane), |at| at.unsigned_abs().into());
+            let number =
+                of_record.map_or_else(|| hash(&view.lane.lane), |at| at.unsigned_abs().into());
             (number % partitions.max(1)) as i32
         };
         match self.config.partition {
@@ -268,9 +269,7 @@ impl<'a> Messages<'a> {
         let topic = self.topic(view).unwrap_or_default();
         let raw_key = || record.key.map(|span| Cow::Borrowed(view.raw.bytes_of(span)));
         let (key, value) = match view.body {
-            Body::Raw => {
-                (raw_key(), record.value.map(|span| view.raw.bytes_of(span)))
-            }
+            Body::Raw => (raw_key(), record.value.map(|span| view.raw.bytes_of(span))),
             Body::Rows(rows) => (view.key(row), rows.row(row).strip_suffix(b"\n")),
             Body::Deletes => (view.key(row), None),
         };
@@ -299,10 +298,8 @@ impl<'a> Messages<'a> {
             own(LANE, view.lane.at(&position).into_bytes());
             own(POSITION, position.place().to_string().into_bytes());
             own(VERSION, version(view, index));
-            headers.push((
-                Cow::Borrowed(GENERATION),
-                Some(Cow::Borrowed(self.generation.as_bytes())),
-            ));
+            headers
+                .push((Cow::Borrowed(GENERATION), Some(Cow::Borrowed(self.generation.as_bytes()))));
         }
         headers
     }
@@ -343,9 +340,9 @@ impl<'a> View<'a> {
                 let texts = several.iter().map(|column| match column.cell(row) {
                     Cell::Boolean(value) => value.into(),
                     Cell::Integer(value) => value.into(),
-                    other => text(other)
-                        .map(|text| String::from_utf8_lossy(&text).into_owned())
-                        .into(),
+                    other => {
+                        text(other).map(|text| String::from_utf8_lossy(&text).into_owned()).into()
+                    }
                 });
                 let texts: Vec<serde_json::Value> = texts.collect();
                 Some(Cow::Owned(serde_json::to_vec(&texts).expect("plain values")))

@@ -36,9 +36,8 @@ impl Notes {
             .set("enable.idempotence", "true")
             .set("linger.ms", "0")
             .set("message.timeout.ms", (TIME.as_millis() / 2).to_string());
-        let producer = settings
-            .create_with_context(Reports::new(talk))
-            .map_err(ClusterError::Settings)?;
+        let producer =
+            settings.create_with_context(Reports::new(talk)).map_err(ClusterError::Settings)?;
         Ok(Self { topic: topic.to_owned(), producer: Mutex::new(producer) })
     }
 

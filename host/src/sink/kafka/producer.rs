@@ -16,9 +16,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
+use super::KafkaSinkError;
 use super::entry::Entry;
 use super::reader::PARTITION;
-use super::KafkaSinkError;
 use crate::kafka::{ClusterError, Talk, lock};
 
 /// How long a single question to the coordinator may take before it is asked once more.
@@ -75,7 +75,6 @@ impl Reports {
     pub fn told(&self) -> Told {
         std::mem::take(&mut *lock(&self.told))
     }
-
 }
 
 impl ClientContext for Reports {
@@ -154,7 +153,9 @@ pub(super) struct TransactionalProducer {
 
 impl fmt::Debug for TransactionalProducer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TransactionalProducer").field("ledger", &self.ledger).finish_non_exhaustive()
+        f.debug_struct("TransactionalProducer")
+            .field("ledger", &self.ledger)
+            .finish_non_exhaustive()
     }
 }
 
@@ -172,9 +173,8 @@ impl TransactionalProducer {
             .set("enable.idempotence", "true")
             .set("transactional.id", id)
             .set("transaction.timeout.ms", timeout.as_millis().to_string());
-        let producer: BaseProducer<Reports> = settings
-            .create_with_context(Reports::new(talk))
-            .map_err(ClusterError::Settings)?;
+        let producer: BaseProducer<Reports> =
+            settings.create_with_context(Reports::new(talk)).map_err(ClusterError::Settings)?;
         let opened = Self { producer, ledger: ledger.to_owned(), timeout };
         // A token is asked for before anything else.
         opened.producer.poll(Duration::ZERO);
@@ -355,10 +355,7 @@ impl TransactionalProducer {
 }
 
 /// Waits until all messages are told of, or until one of them has failed.
-pub(super) fn drain(
-    producer: &BaseProducer<Reports>,
-    time: Duration,
-) -> Result<(), KafkaError> {
+pub(super) fn drain(producer: &BaseProducer<Reports>, time: Duration) -> Result<(), KafkaError> {
     let until = Instant::now() + time;
     loop {
         producer.poll(POLL);

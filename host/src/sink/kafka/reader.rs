@@ -71,11 +71,7 @@ pub(super) fn consumer(
 }
 
 impl LedgerReader {
-    pub fn start(
-        settings: &ClientConfig,
-        talk: Talk,
-        topic: &str,
-    ) -> Result<Self, KafkaSinkError> {
+    pub fn start(settings: &ClientConfig, talk: Talk, topic: &str) -> Result<Self, KafkaSinkError> {
         let consumer = consumer(settings, talk, topic)?;
         let shared = Arc::new(Shared {
             topic: topic.to_owned(),
@@ -186,8 +182,8 @@ impl Shared {
 /// What librdkafka gets over by itself.
 fn is_passing(error: &KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode::{
-        AutoOffsetReset, LogTruncation, OffsetOutOfRange, TopicAuthorizationFailed, UnknownPartition,
-        UnknownTopic, UnknownTopicId, UnknownTopicOrPartition,
+        AutoOffsetReset, LogTruncation, OffsetOutOfRange, TopicAuthorizationFailed,
+        UnknownPartition, UnknownTopic, UnknownTopicId, UnknownTopicOrPartition,
     };
     !matches!(
         error.rdkafka_error_code(),

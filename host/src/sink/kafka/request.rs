@@ -76,7 +76,7 @@ impl KafkaLedger {
         let mut tried = 0;
         loop {
             let done = async {
-                let producer = self.open(access, lane, Uuid::new_v4()).await?;
+                let producer = self.open_producer(access, lane, Uuid::new_v4()).await?;
                 // It was done in the last moment.
                 if let Some(answer) =
                     access.reader.look(|image| image.pipeline(pipeline)?.answer(id))
@@ -124,12 +124,8 @@ impl KafkaLedger {
                 let nobody = Uuid::new_v4();
                 let done = model.move_to((*from, *to), nobody);
                 if let Some(gap) = model::gap(lane, *from, *to).filter(|_| done) {
-                    let range = RangeEntry {
-                        from: gap.from,
-                        to: gap.to,
-                        generation: None,
-                        sums: gap.sums,
-                    };
+                    let range =
+                        RangeEntry { from: gap.from, to: gap.to, generation: None, sums: gap.sums };
                     entries.push(self.entry(&EntryKey::Lineage(name(), entry.ranges), &range));
                     entry.ranges += 1;
                 }

@@ -81,7 +81,12 @@ impl Targets {
 }
 
 impl Topics {
-    pub fn new(cluster: Arc<Cluster>, targets: Vec<String>, ledger: String, letters: String) -> Self {
+    pub fn new(
+        cluster: Arc<Cluster>,
+        targets: Vec<String>,
+        ledger: String,
+        letters: String,
+    ) -> Self {
         let (seen, sizes, has_warned) = Default::default();
         Self { cluster, targets, ledger, letters, seen, sizes, has_warned }
     }

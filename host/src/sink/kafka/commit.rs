@@ -194,7 +194,7 @@ impl UnitWork {
             Some(Past::Archived { lane: Some(lane), .. }) => LaneName {
                 pipeline: Arc::clone(self.replay_into.as_ref().unwrap_or(&self.pipeline)),
                 lane: lane.name().into(),
-                sources: LaneSources::new([part.raw.position(0)]),
+                sources: LaneSources::new(part.raw.records.first().map(|_| part.raw.position(0))),
             },
             Some(Past::Archived { lane: None, .. } | Past::Unknown { .. }) | None => LaneName {
                 pipeline: Arc::clone(&self.pipeline),

@@ -155,11 +155,11 @@ impl<'a> Messages<'a> {
     /// Takes out what no message can be made of.
     fn look(&mut self) -> Result<(), KafkaSinkError> {
         let mut rows = std::mem::take(&mut self.rows);
-        let mut fault = None;
+        let (mut fault, mut refused) = (None, Vec::new());
         rows.retain(|at| match self.fault(*at) {
             Ok(None) => true,
             Ok(Some((reason, detail))) => {
-                self.refused.push(self.letter(*at, reason, detail));
+                refused.push(self.letter(*at, reason, detail));
                 false
             }
             Err(error) => {
@@ -168,6 +168,7 @@ impl<'a> Messages<'a> {
             }
         });
         self.rows = rows;
+        self.refused.extend(refused);
         fault.map_or(Ok(()), Err)
     }
 

@@ -378,14 +378,16 @@ async fn a_claim_sees_what_was_committed_behind_a_neighbours_open_transaction() 
     neighbour.flush(StdDuration::from_secs(20)).unwrap();
     assert_eq!(stored(sink.writer.commit(&owner, &rows(&sink, &[row(1), row(2)], 0)).await), 2);
 
+    let end = SHARED.end(&ledger).await;
     let other = topics.sink(json!({}));
     let claiming = tokio::spawn(async move {
         let claim = other.ledger().claims.claim(&lane(), at(0)).await;
         (claim, other)
     });
-    // It is in the way of the claim, however long that takes.
-    tokio::time::sleep(StdDuration::from_secs(2)).await;
-    assert!(!claiming.is_finished(), "it does not know yet where the lane stands");
+    // Its claim is written, and waits behind the transaction.
+    while SHARED.end(&ledger).await < end + 2 {
+        tokio::time::sleep(StdDuration::from_millis(20)).await;
+    }
     tokio::task::spawn_blocking(move || neighbour.abort_transaction(StdDuration::from_secs(20)))
         .await
         .unwrap()

@@ -93,6 +93,17 @@ impl Server {
         gone.unwrap()[0].as_ref().unwrap();
     }
 
+    /// Where the first partition ends, whatever transactions are open.
+    pub(super) async fn end(&self, topic: &str) -> i64 {
+        let (mut client, topic) = (self.client(), topic.to_owned());
+        client.set("isolation.level", "read_uncommitted");
+        let ends = tokio::task::spawn_blocking(move || {
+            let reader: BaseConsumer = client.create().unwrap();
+            reader.fetch_watermarks(&topic, 0, TIME).unwrap()
+        });
+        ends.await.unwrap().1
+    }
+
     /// All that is committed in a topic, by partition and in order. Waits until no transaction is open.
     pub(super) async fn read(&self, topic: &str) -> Vec<Seen> {
         let (brokers, topic) = (self.brokers.clone(), topic.to_owned());

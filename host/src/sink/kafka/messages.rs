@@ -226,13 +226,6 @@ impl<'a> Messages<'a> {
         self.rows.len()
     }
 
-    /// Of messages that are sent, the part and the record that they were made of.
-    pub fn origin(&self, number: usize) -> (usize, u32) {
-        let at = self.rows[number];
-        let view = &self.views[at.view as usize];
-        (view.part, view.origins[at.row as usize])
-    }
-
     /// Takes messages out, which become dead letters.
     pub fn refuse(&mut self, refused: &[(usize, String, Option<String>)]) {
         for (number, reason, detail) in refused {

@@ -15,6 +15,7 @@ use super::entry::{ClaimEntry, Entry, EntryKey, LaneEntry};
 use super::ledger::{Access, KafkaLedger};
 use super::producer::{TransactionFault, TransactionalProducer};
 use crate::connect::{CommitOutcome, Stored};
+use crate::kafka::ClusterError;
 use crate::ledger::model::{self, LaneModel};
 use crate::ledger::{Claim, LedgerFault, LineageRange};
 use crate::record::provenance::LaneSources;
@@ -100,7 +101,8 @@ impl KafkaLedger {
         self.let_go(held.take());
         self.refuse_circle(source, lane).await?;
         // Compared before anything is initialised: a copied file must not fence whoever runs the original.
-        let access = self.refreshed().await?;
+        let missing = || ClusterError::NoTopic { topic: self.topic.clone() };
+        let access = self.looked().await?.ok_or_else(missing)?;
         let is_first = self.meet(&access, source)?;
         if is_first {
             self.refuse_orphans().await?;

@@ -38,8 +38,11 @@ use crate::record::{ConnectorError, Digest, Generation, Lane, PluginBytes, Posit
 /// A producer that nothing was asked of for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// How long somebody who only looks waits for transactions of others.
+/// How long somebody who only looks waits for transactions of others; and whoever runs the pipeline, which is
+/// about to end them; and whoever has waited for them before.
 const LOOK: Duration = Duration::from_secs(5);
+const OWN_LOOK: Duration = Duration::from_secs(1);
+const BRIEF: Duration = Duration::from_millis(50);
 
 /// Each lane has a producer, which has some threads and connections.
 const LANES_MAX: usize = 200;
@@ -59,6 +62,8 @@ pub(super) struct KafkaLedger {
     settings: ClientConfig,
     cluster: Arc<Cluster>,
     access: AsyncMutex<Option<Arc<Access>>>,
+    /// The mark that was waited for in vain.
+    behind: Mutex<Option<i64>>,
     /// What this process holds of its lanes.
     held: Mutex<HashMap<Lane, Slot>>,
     /// One retry after the other.
@@ -109,6 +114,7 @@ impl KafkaLedger {
             settings,
             cluster,
             access: AsyncMutex::default(),
+            behind: Mutex::default(),
             held: Mutex::default(),
             retrying: AsyncMutex::default(),
             is_served: OnceLock::new(),
@@ -135,9 +141,8 @@ impl KafkaLedger {
         let reader = LedgerReader::start(&self.settings, talk(&self.config, true), &self.topic)?;
         let notes = Notes::new(&self.producer_settings(), talk(&self.config, true), &self.topic)?;
         let open = Arc::new(Access { reader, notes: Arc::new(notes) });
-        // Who looks takes what is there without waiting for others for long.
-        let is_owner = self.context.source.is_some();
-        self.catch_up(&open, if is_owner { self.longest_wait() } else { LOOK }).await?;
+        *lock(&self.behind) = None;
+        self.catch_up(&open).await?;
         Ok(Some(Arc::clone(access.insert(open))))
     }
 
@@ -146,36 +151,56 @@ impl KafkaLedger {
         Ok(self.find_access().await?.ok_or_else(missing)?)
     }
 
-    /// Waits until all is read that is committed now.
-    async fn catch_up(&self, access: &Access, time: Duration) -> Result<(), KafkaSinkError> {
-        // A mark that is never there: it only has a place.
-        let mark = Entry::gone(&self.context.pipeline, &EntryKey::Mark(self.member));
-        match access.notes.put(vec![mark]).await {
-            Ok(offset) => match access.reader.reach(offset, time).await {
-                Err(error @ KafkaSinkError::OpenTransaction { .. }) if time <= LOOK => {
-                    tracing::warn!("{error}: what is told may be older");
-                    Ok(())
-                }
-                reached => reached,
-            },
+    /// Reads all that is committed now, unless somebody's transaction is in the way: whoever has to know, as a
+    /// claim has to, waits for an entry of its own.
+    async fn catch_up(&self, access: &Access) -> Result<(), KafkaSinkError> {
+        let offset = match self.mark(access).await {
+            Ok(offset) => offset,
             Err(KafkaSinkError::NoteDenied { .. }) if self.context.source.is_none() => {
-                access.reader.settle().await
+                return access.reader.settle().await;
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
+        };
+        let is_behind = lock(&self.behind).is_some_and(|mark| access.reader.next() <= mark);
+        let time = match self.context.source {
+            _ if is_behind => BRIEF,
+            Some(_) => OWN_LOOK,
+            None => LOOK,
+        };
+        let reached = access.reader.reach(offset, time).await;
+        match reached {
+            Err(error @ KafkaSinkError::OpenTransaction { .. }) => {
+                if !is_behind {
+                    *lock(&self.behind) = Some(offset);
+                    tracing::debug!("{error}: what is told may be older");
+                }
+                Ok(())
+            }
+            reached => {
+                *lock(&self.behind) = None;
+                reached
+            }
         }
+    }
+
+    /// Writes what is never there: it only has a place.
+    async fn mark(&self, access: &Access) -> Result<i64, KafkaSinkError> {
+        let mark = Entry::gone(&self.context.pipeline, &EntryKey::Mark(self.member));
+        access.notes.put(vec![mark]).await
     }
 
     /// With all that is committed now.
     pub(super) async fn refreshed(&self) -> Result<Arc<Access>, KafkaSinkError> {
         let access = self.access().await?;
-        self.catch_up(&access, self.longest_wait()).await?;
+        let offset = self.mark(&access).await?;
+        access.reader.reach(offset, self.longest_wait()).await?;
         Ok(access)
     }
 
     /// For somebody who looks: none if there is no ledger.
     pub(super) async fn looked(&self) -> Result<Option<Arc<Access>>, KafkaSinkError> {
         let Some(access) = self.find_access().await? else { return Ok(None) };
-        self.catch_up(&access, LOOK).await?;
+        self.catch_up(&access).await?;
         Ok(Some(access))
     }
 

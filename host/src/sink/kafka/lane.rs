@@ -1,8 +1,8 @@
 //! Claims and commits: who owns a lane, and what its producer writes.
 //!
-//! A claim is an entry of the ledger. The lane's transactional producer is opened with the first unit, or with the
-//! claim where somebody's open transaction is in the way: that fences whoever had it, and is a claim once more.
-//! Where the lane stands is what the ledger says once that claim is seen.
+//! A claim opens the lane's transactional producer, which fences whoever had it and takes back what that one had
+//! begun, and writes an entry. Where the lane stands is what the ledger says once that entry is seen. A producer
+//! that is idle is closed; the next unit opens it again, which is a claim once more, under the same token.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,9 +21,6 @@ use crate::ledger::{Claim, LedgerFault, LineageRange};
 use crate::record::provenance::LaneSources;
 use crate::record::{Lane, Position, Unit};
 
-/// How long a claim waits to be seen before it ends the transactions of whoever had the lane.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// How often somebody may open a producer of the lane at the same time.
 const TRIES: u32 = 20;
 
@@ -34,7 +31,7 @@ const TARGETS_AGE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Held {
     pub token: Uuid,
-    /// None until its first unit, after it was idle, and while it is not known what became of a transaction.
+    /// None after it was idle, and while it is not known what became of a transaction.
     pub producer: Option<Arc<TransactionalProducer>>,
     pub lane: LaneView,
     pub used: Instant,
@@ -133,40 +130,22 @@ impl KafkaLedger {
     ) -> Result<Held, KafkaSinkError> {
         let Some(source) = &self.context.source else { return Err(LedgerFault::NoSource.into()) };
         let token = Uuid::new_v4();
-        let mut entries = vec![self.claim_entry(lane, token, Some(self.member)).0];
         if is_first {
-            entries.insert(0, self.identity_entry(source));
+            access.notes.put(vec![self.identity_entry(source)]).await?;
         }
-        let offset = access.notes.put(entries).await?;
-        let mut producer = None;
-        match access.reader.reach(offset, PATIENCE).await {
-            Ok(()) => {}
-            // Perhaps that of whoever had the lane, which ends by this.
-            Err(KafkaSinkError::OpenTransaction { .. }) => {
-                producer = Some(self.open_producer(access, lane, token).await?);
-            }
-            Err(error) => return Err(error),
-        }
+        let producer = self.open_producer(access, lane, token).await?;
         // Of two first claimers, the first one counts.
         self.meet(access, source)?;
         let pipeline = &*self.context.pipeline;
         let mut known = access.view(pipeline, lane);
         if known.is_none() {
-            let opened = match producer {
-                Some(producer) => producer,
-                None => self.open_producer(access, lane, token).await?,
-            };
+            self.store_start(access, &producer, lane, (token, start)).await?;
             known = access.view(pipeline, lane);
-            if known.is_none() {
-                self.store_start(access, &opened, lane, (token, start)).await?;
-                known = access.view(pipeline, lane);
-            }
-            producer = Some(opened);
         }
         let place = || EntryKey::Lane(lane.name().to_owned());
         let known = known.ok_or_else(|| LedgerFault::state(place(), "position", ""))?;
         self.refuse_made_anew(lane, &known.entry, Duration::from_secs(5)).await?;
-        Ok(Held { token, producer, lane: known, used: Instant::now() })
+        Ok(Held { token, producer: Some(producer), lane: known, used: Instant::now() })
     }
 
     /// Stores where the lane starts, durably, before a record of it is read.

@@ -135,9 +135,6 @@ pub(super) struct ClaimEntry {
     pub token: Uuid,
     #[serde(with = "as_text::option")]
     pub member: Option<Uuid>,
-    /// Told apart from other records of the same claim: each opened producer writes one.
-    #[serde(with = "as_text")]
-    pub opening: Uuid,
 }
 
 /// Where a lane stands.

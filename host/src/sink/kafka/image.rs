@@ -357,8 +357,8 @@ mod tests {
     #[test]
     fn a_lane_is_known_once_it_has_a_position() {
         let mut image = Image::default();
-        let [token, opening] = [1, 2].map(Uuid::from_u128);
-        let claim = ClaimEntry { token, member: None, opening };
+        let token = Uuid::from_u128(1);
+        let claim = ClaimEntry { token, member: None };
         apply(&mut image, &EntryKey::Claim("a".to_owned()), &claim, 0);
         assert!(image.pipeline("pins").unwrap().states().is_empty());
         let entry = LaneEntry {

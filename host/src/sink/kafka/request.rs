@@ -140,7 +140,7 @@ impl KafkaLedger {
         }
         if is_moved {
             // Whoever had the lane has to look where it stands now.
-            entries.push(self.claim_entry(lane, model.owner, None).0);
+            entries.push(self.claim_entry(lane, model.owner, None));
             // Whatever the topics hold is given up with it.
             (entry.topics, entry.last) = Default::default();
         }

@@ -14,6 +14,7 @@ pub mod kills;
 pub mod ledger;
 pub mod objects;
 pub mod proxy;
+pub mod python;
 pub mod running;
 pub mod services;
 pub mod table;

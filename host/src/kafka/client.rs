@@ -35,7 +35,8 @@ impl ClientContext for Talk {
         use RDKafkaLogLevel::{Alert, Critical, Emerg, Error, Warning};
         match level {
             // The first two are told as errors, too, and then once. The last is about a hint.
-            _ if matches!(facility, "FAIL" | "ERROR" | "COMMITFAIL") => {
+            // Clients of a pipeline are given the same properties, whichever of them each can use.
+            _ if matches!(facility, "FAIL" | "ERROR" | "COMMITFAIL" | "CONFWARN") => {
                 tracing::debug!("Kafka: {message}");
             }
             Emerg | Alert | Critical => tracing::error!("Kafka: {message}"),

@@ -1,6 +1,7 @@
 //! What a pipeline knows of itself, in a topic beside its rows.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -50,7 +51,6 @@ const LANES_MAX: usize = 200;
 /// How often dead letters are looked through for old ones.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
-#[derive(Debug)]
 pub(super) struct KafkaLedger {
     pub config: Arc<KafkaSinkConfig>,
     pub context: SinkContext,
@@ -73,6 +73,14 @@ pub(super) struct KafkaLedger {
     orphan: OnceCell<Option<String>>,
     forgot: Mutex<Option<Instant>>,
     this: Weak<Self>,
+}
+
+/// Without its settings, which hold secrets.
+impl fmt::Debug for KafkaLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("KafkaLedger");
+        shown.field("cluster", &self.cluster).field("topic", &self.topic).finish_non_exhaustive()
+    }
 }
 
 pub(super) type Slot = Arc<AsyncMutex<Option<Held>>>;

@@ -6,8 +6,8 @@
 //! |---|---|
 //! | [`cli`] | a file for each command |
 //! | [`swap`] | another rule takes over while a pipeline runs, or the one before takes over again |
+//! | [`observe`] | figures of what runs, for people and for Prometheus; it listens, and steers nothing |
 //! | [`run`] | lanes, cleaning threads, units; what becomes of calls that fail |
-//! | [`observe`] | figures of what runs, for people and for Prometheus |
 //! | [`pipeline`] | what was written becomes what will run; it knows no connector by name |
 //! | [`source`] | where records come from: a folder for each kind, and their list |
 //! | [`sink`] | where rows go: a folder for each kind, and their list |
@@ -22,9 +22,10 @@
 //! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
 //! A room looks only into those below it:
-//! `cli → swap → run → pipeline → source, sink → connect → ledger → objects, kafka, written, plugin, decode,
-//! diff → record`.
-//! `record`, `diff`, and the decisions in `run`, are pure functions of plain values.
+//! `cli → swap, observe → run → pipeline → source, sink → connect → ledger → objects, kafka, written,
+//! plugin, decode, diff → record`.
+//! `record`, `diff`, what a lane's state is in `ledger`, and the decisions in `run` and `swap`, are pure
+//! functions of plain values.
 //!
 //! A connector is a folder in `source` or `sink`, with its `mod` and its line in the list there. The folder
 //! holds its configuration, which is its manual (`config`), what others ask of it (`kind`), its template,

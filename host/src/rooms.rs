@@ -23,19 +23,14 @@ const ORDER: [&str; 18] = [
     "source",
     "sink",
     "pipeline",
-    "observe",
     "run",
+    "observe",
     "swap",
     "cli",
 ];
 
-/// What is still to be mended: traits of sources stand with the sources, and figures name what they
-/// are of.
-const UPWARDS: [&str; 3] = [
-    "connect/source_kind.rs looks into source",
-    "observe/server.rs looks into run",
-    "observe/stats.rs looks into run",
-];
+/// What is still to be mended: traits of sources stand with the sources.
+const UPWARDS: [&str; 1] = ["connect/source_kind.rs looks into source"];
 
 /// Who uses a connector as a tool, whatever the pipeline's own source and sink are: `pipe` reads
 /// stdin and writes stdout, `replay` and `diff` read archives.

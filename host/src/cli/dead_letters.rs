@@ -64,14 +64,33 @@ enum DeadLettersCommand {
 
 pub(super) fn run(args: &DeadLettersArgs) -> Result<Exit, CliError> {
     let pipeline = args.which.load()?;
-    match &args.command {
-        DeadLettersCommand::List { all, limit, json } => {
-            list(&pipeline, *all, u64::from(*limit), *json)
+    let done = done(&pipeline, &args.command)?;
+    looked_at(&pipeline)?;
+    Ok(done)
+}
+
+/// Nobody has to be warned of letters any more.
+fn looked_at(pipeline: &Pipeline) -> Result<(), CliError> {
+    sinks::small_runtime()?.block_on(async {
+        let sink = sinks::open(pipeline).await?;
+        let letters = &sink.ledger().letters;
+        // It may be that this one may look only.
+        if let Ok(Some(_)) = letters.warning().await {
+            let _ = letters.keep_warning(None).await;
         }
-        DeadLettersCommand::Show { id } => show(&pipeline, id),
-        DeadLettersCommand::Export { output } => export(&pipeline, output.as_deref()),
+        Ok(())
+    })
+}
+
+fn done(pipeline: &Pipeline, command: &DeadLettersCommand) -> Result<Exit, CliError> {
+    match command {
+        DeadLettersCommand::List { all, limit, json } => {
+            list(pipeline, *all, u64::from(*limit), *json)
+        }
+        DeadLettersCommand::Show { id } => show(pipeline, id),
+        DeadLettersCommand::Export { output } => export(pipeline, output.as_deref()),
         DeadLettersCommand::Retry { ids, generation } => {
-            retry_all(&pipeline, ids, generation.as_deref())
+            retry_all(pipeline, ids, generation.as_deref())
         }
     }
 }

@@ -27,6 +27,7 @@ mod summary;
 mod swap;
 mod test;
 mod threads;
+mod versions;
 mod which;
 
 use std::env;
@@ -108,6 +109,11 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Print what a shell needs to complete commands.
     Completions(completions::CompletionsArgs),
+    /// Make anew what tells which row of a key is newer.
+    Versions {
+        #[command(subcommand)]
+        command: versions::VersionsCommand,
+    },
     /// Write, build and try cleaning plugins.
     Plugin {
         #[command(subcommand)]
@@ -167,6 +173,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Test(args) => test::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Versions { command } => command.run(),
         Command::Plugin { command } => command.run(),
     });
     done.unwrap_or_else(|error| {

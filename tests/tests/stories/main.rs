@@ -25,3 +25,4 @@ mod sandbox;
 mod secrets;
 mod soak;
 mod swap;
+mod versions;

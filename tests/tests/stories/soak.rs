@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use pinhost_tests::command::{command, said};
-use pinhost_tests::http_proxy::{Fate, HttpProxy};
+use pinhost_tests::http_proxy::{Fate, HttpProxy, lot};
 use pinhost_tests::kafka::{Message, Topic};
 use pinhost_tests::ledger::Ledger;
 use pinhost_tests::objects::Objects;
@@ -464,14 +464,11 @@ fn into_a_topic() {
 #[test]
 fn into_a_bucket() {
     let (name, objects) = s3().bucket("soak");
-    // Without a period, which retries could fall into step with.
-    let proxy = HttpProxy::start(s3().endpoint(), |number, _| {
-        match Rng::with_seed(number as u64).u32(..100) {
-            0..3 => Fate::Refused,
-            3..6 => Fate::Cut,
-            6..9 => Fate::Denied,
-            _ => Fate::Passes,
-        }
+    let proxy = HttpProxy::start(s3().endpoint(), |number, _| match lot(number) {
+        0..3 => Fate::Refused,
+        3..6 => Fate::Cut,
+        6..9 => Fate::Denied,
+        _ => Fate::Passes,
     });
     let endpoint = Some(proxy.endpoint.clone());
     let url = format!("s3://{name}/pins");

@@ -334,7 +334,7 @@ impl LaneMachine {
             Err(halt) => return self.halted(now, halt, Step::Claim, None),
         };
         let live = self.kept.generations.current();
-        self.kept.generations.heed(&live, &judgements);
+        self.kept.generations.obey(&live, &judgements);
         self.kept.went_well(Step::Claim);
         let before = self.kept.position.replace(claim.position);
         if before.is_some_and(|before| before != claim.position) {
@@ -418,7 +418,10 @@ impl LaneMachine {
                 self.end(LaneEnd::Ended);
             }
             WorkEnd::Drained => self.end(LaneEnd::Drained),
-            WorkEnd::Fenced if self.kept.is_draining => self.end(LaneEnd::Drained),
+            WorkEnd::Fenced | WorkEnd::Condemned if self.kept.is_draining => {
+                self.end(LaneEnd::Drained);
+            }
+            WorkEnd::Condemned => self.claim(false),
             WorkEnd::Fenced if self.kept.settings.has_group => {
                 let text = "another process claimed the lane, which is ours; claiming it again";
                 self.kept.say(Level::DEBUG, text.to_owned(), None);

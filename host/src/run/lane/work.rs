@@ -45,6 +45,8 @@ pub(super) enum WorkEnd {
     Drained,
     /// Another owner has the lane.
     Fenced,
+    /// Another process found the generation to be bad: a claim tells more.
+    Condemned,
     Halted(Halt),
 }
 
@@ -331,6 +333,7 @@ impl Work {
                 self.done(offer, &stored, kept);
             }
             Ok(CommitAnswer::Outcome(CommitOutcome::Fenced)) => return Some(WorkEnd::Fenced),
+            Ok(CommitAnswer::Outcome(CommitOutcome::Condemned)) => return Some(WorkEnd::Condemned),
             Ok(CommitAnswer::Outcome(CommitOutcome::Refused(reasons))) => {
                 let records = offer.unit.records();
                 let generation = offer.unit.generation;

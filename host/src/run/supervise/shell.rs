@@ -83,6 +83,7 @@ pub(super) async fn keep_lanes(
     loop {
         for action in actions {
             if let Some(end) = hands.perform(action) {
+                hands.warn_of_letters(&end);
                 finish_notes(hands.shared.notes.clone()).await;
                 return end;
             }
@@ -187,6 +188,17 @@ impl Hands {
             SupervisorAction::End(end) => return Some(end),
         }
         None
+    }
+
+    /// What was committed stays, and nothing of it is read again: without this nobody would hear of it any more.
+    fn warn_of_letters(&self, end: &Result<(), PipelineError>) {
+        let Err(error @ PipelineError::TooManyDead { .. }) = end else { return };
+        let (letters, warning) = (Arc::clone(&self.shared.ledger.letters), error.to_string());
+        self.shared.notes.spawn(async move {
+            if let Err(error) = letters.keep_warning(Some(&warning)).await {
+                tracing::warn!("the ledger does not keep that too many records died: {error}");
+            }
+        });
     }
 
     fn note(&self, report: &LaneReport) {

@@ -149,17 +149,7 @@ impl GenerateReader {
             });
             self.next += 1;
         }
-        RawBatch {
-            bytes: bytes.into(),
-            records: batch,
-            headers: Vec::new(),
-            columns: None,
-            topic: None,
-            partition: None,
-            from: Position::number(from),
-            to: Position::number(self.next),
-            past: None,
-        }
+        RawBatch::new(bytes.into(), batch, (Position::number(from), Position::number(self.next)))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Dead letters: a line each in objects of their own, which are part of a unit as its rows are.
 //!
-//! What became of a letter later stands in the log of retries. So a letter is never rewritten, and how
-//! often it was tried is the number of its lines and of its retries together, as far as they are kept. A
-//! retry says which line it was of: lines are deleted when they are old enough, and the number changes.
+//! What became of a letter later stands in the log of retries. So a letter is never rewritten, and
+//! how often it was tried is the number of its lines and of its retries together, as far as they
+//! are kept. A retry says which line it was of: lines are deleted when they are old enough, and the
+//! number changes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fold::StagedObject;
-use super::key::LogKeys;
+use super::keys::LogKeys;
 use crate::ledger::letter::{id, stored_text};
 use crate::ledger::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 use crate::objects::{Data, as_text};
@@ -43,13 +44,13 @@ struct Line<'a> {
 /// What becomes of letters that are tried again.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum RetryEvent {
+pub(crate) enum RetryEvent {
     Retried(RetryRecord),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RetryRecord {
+pub(crate) struct RetryRecord {
     #[serde(with = "as_text")]
     pub generation: Digest,
     pub objects: Vec<StagedObject>,
@@ -58,7 +59,7 @@ pub(super) struct RetryRecord {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RetriedRecord {
+pub(crate) struct RetriedRecord {
     pub id: String,
     /// This one included.
     pub attempts: u32,
@@ -71,7 +72,7 @@ pub(super) struct RetriedRecord {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Died {
+pub(crate) struct Died {
     pub step: Option<String>,
     pub reason: String,
     pub detail: Option<String>,
@@ -88,7 +89,7 @@ impl From<&DeadLetter> for Died {
 }
 
 /// The letters of a unit as lines; `refused` are rows that became letters in the sink, by part.
-pub(super) fn lines(
+pub(crate) fn lines(
     lane: &Lane,
     generation: Digest,
     parts: &[UnitPart],
@@ -143,7 +144,7 @@ fn line(
 
 /// All letters, as they are now.
 #[derive(Debug, Default)]
-pub(super) struct LetterBook {
+pub(crate) struct LetterBook {
     letters: Vec<StoredDeadLetter>,
     /// For each letter the number of the record that has put its last line.
     lines: Vec<u64>,
@@ -177,8 +178,8 @@ impl LetterBook {
         Ok(book)
     }
 
-    /// A record that was one before, and is read again because its lane was moved, still is the same
-    /// letter.
+    /// A record that was one before, and is read again because its lane was moved, still is the
+    /// same letter.
     fn add(&mut self, number: u64, letter: StoredDeadLetter) {
         match self.by_id.get(&letter.id) {
             Some(at) => {

@@ -5,21 +5,18 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::ObjectsSinkError;
+use super::LogError;
 use super::fold::{LaneEvent, LaneFold, StagedObject, UnitRecord};
 use super::identity::Identity;
 use super::lane::{LaneLog, Next};
-use super::rows::{Makers, Shape};
-use super::stage::{Attempt, Staged};
-use super::store::Store;
-use crate::connect::{CommitOutcome, Stored};
+use super::store::{Attempt, LogStore, Publisher, Staged, Stager};
 use crate::ledger::LineageSums;
-use crate::record::provenance::LaneName;
+use crate::ledger::{CommitOutcome, Stored};
 use crate::record::{Digest, Lane, Position, Unit};
 
 /// A lane that this process has claimed, and where its log stands as far as is known here.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     pub token: Uuid,
     pub fold: LaneFold,
     /// Whether the objects of the last unit are known to be where they belong.
@@ -27,15 +24,15 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Takes a lane over. The claim is a record: it takes the name of the next one from whoever had the
-    /// lane, who finds the claim there and knows.
+    /// Takes a lane over. The claim is a record: it takes the name of the next one from whoever had
+    /// the lane, who finds the claim there and knows.
     pub async fn claim(
-        log: &LaneLog,
+        (log, publisher): (&LaneLog, &dyn Publisher),
         lane: &Lane,
         fold: Option<LaneFold>,
         identity: &Identity,
         start: Position,
-    ) -> Result<Self, ObjectsSinkError> {
+    ) -> Result<Self, LogError> {
         let (token, attempt) = (Uuid::new_v4(), Uuid::new_v4());
         let mut fold = match fold {
             Some(fold) => fold,
@@ -55,7 +52,7 @@ impl Held {
         }
         log.enter(&fold).await?;
         let mut held = Self::adopt(fold);
-        held.settle(log).await?;
+        held.settle(log, publisher).await?;
         log.sweep(&held.fold).await?;
         Ok(held)
     }
@@ -65,9 +62,9 @@ impl Held {
         Self { token: fold.owner, fold, settled: false }
     }
 
-    async fn settle(&mut self, log: &LaneLog) -> Result<(), ObjectsSinkError> {
+    async fn settle(&mut self, log: &LaneLog, publisher: &dyn Publisher) -> Result<(), LogError> {
         if !self.settled {
-            log.settle(&self.fold).await?;
+            log.settle(publisher, &self.fold).await?;
             self.settled = true;
         }
         Ok(())
@@ -78,7 +75,7 @@ impl Held {
         log: &LaneLog,
         attempt: Uuid,
         event: LaneEvent,
-    ) -> Result<Next, ObjectsSinkError> {
+    ) -> Result<Next, LogError> {
         // Also if nobody waits for the answer any more.
         self.settled = false;
         log.append(&mut self.fold, attempt, self.token, event).await
@@ -86,17 +83,16 @@ impl Held {
 
     pub async fn commit(
         &mut self,
-        store: &Store,
-        log: &LaneLog,
-        shape: &Shape,
+        (log, publisher): (&LaneLog, &dyn Publisher),
         unit: &Unit,
-        lanes: Vec<LaneName>,
-    ) -> Result<CommitOutcome, ObjectsSinkError> {
+        stager: &dyn Stager,
+    ) -> Result<CommitOutcome, LogError> {
         if !unit.is_balanced() {
-            return Err(ObjectsSinkError::Unbalanced { lane: unit.lane.to_string() });
+            return Err(LogError::Unbalanced { lane: unit.lane.to_string() });
         }
-        // The unit before has to be where it belongs: only the last one is looked after by the next owner.
-        self.settle(log).await?;
+        // The unit before has to be where it belongs: only the last one is looked after by the next
+        // owner.
+        self.settle(log, publisher).await?;
         if let Some(ended) = self.ended(unit) {
             return Ok(ended);
         }
@@ -105,28 +101,26 @@ impl Held {
         }
         let attempt =
             Attempt { keys: log.keys(), claimed_by: self.fold.claimed_by, id: Uuid::new_v4() };
-        let makers = Makers { generation: unit.generation, lanes };
-        let staged =
-            attempt.stage(store, shape, unit.parts.clone(), makers, Some(&unit.lane)).await?;
+        let staged = stager.stage(&attempt, Some(&self.fold)).await?;
         loop {
             let objects = staged.objects(log.keys(), self.fold.next);
-            let record = record(unit, &staged, objects);
+            let record = record(unit, &*staged, objects);
             let stored = record.stored();
             match self.append(log, attempt.id, LaneEvent::Committed(record)).await? {
                 Next::Ours => {
-                    self.settle(log).await?;
+                    self.settle(log, publisher).await?;
                     return Ok(CommitOutcome::Done(stored));
                 }
                 Next::Theirs { claim } => {
                     let ended = if claim == self.token {
                         // What an earlier call tried, and gave up on.
-                        self.settle(log).await?;
+                        self.settle(log, publisher).await?;
                         self.ended(unit)
                     } else {
                         Some(CommitOutcome::Fenced)
                     };
                     if let Some(ended) = ended {
-                        staged.discard(store).await;
+                        staged.discard().await;
                         return Ok(ended);
                     }
                 }
@@ -146,11 +140,11 @@ impl Held {
     /// Makes an object an entry of the lane's journal.
     pub async fn journal(
         &mut self,
-        store: &Store,
+        store: &dyn LogStore,
         log: &LaneLog,
         number: u64,
         entry: Bytes,
-    ) -> Result<bool, ObjectsSinkError> {
+    ) -> Result<bool, LogError> {
         let digest = Digest::of(&entry);
         let attempt = Uuid::new_v4();
         let key = log.keys().journal(number, attempt);
@@ -174,12 +168,12 @@ impl Held {
     }
 }
 
-fn record(unit: &Unit, staged: &Staged, objects: Vec<StagedObject>) -> UnitRecord {
+fn record(unit: &Unit, staged: &dyn Staged, objects: Vec<StagedObject>) -> UnitRecord {
     let mut refused = BTreeMap::new();
-    for (_, letter) in &staged.refused {
+    for (_, letter) in staged.refused() {
         *refused.entry(letter.reason.clone()).or_default() += 1;
     }
-    let late = staged.refused.len() as u64;
+    let late = staged.refused().len() as u64;
     let sums = LineageSums {
         read: unit.records(),
         stored: unit.rows() - late,

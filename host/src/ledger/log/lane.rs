@@ -1,7 +1,7 @@
 //! A lane's log with what it comes to, read from a checkpoint on.
 //!
-//! The checkpoint is a hint: what counts is the log. Without one all records are read, of which none is
-//! ever deleted.
+//! The checkpoint is a hint: what counts is the log. Without one all records are read, of which
+//! none is ever deleted.
 
 use std::sync::Arc;
 
@@ -9,12 +9,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ObjectsSinkError;
+use super::LogError;
 use super::fold::{LaneEvent, LaneFold, LogFault};
-use super::key::LogKeys;
-use super::log::{Appended, FORMAT, Log, Record};
-use super::publish::publish;
-use super::store::Store;
+use super::keys::LogKeys;
+use super::records::{Appended, FORMAT, Log, Record};
+use super::store::{LogStore, Publisher, create_once};
 use crate::ledger::LaneState;
 use crate::objects::as_text;
 use crate::record::{Lane, Position, SourceId};
@@ -23,8 +22,8 @@ use crate::record::{Lane, Position, SourceId};
 const CHECKPOINT_RECORDS: u64 = 64;
 
 #[derive(Debug)]
-pub(super) struct LaneLog {
-    store: Arc<Store>,
+pub(crate) struct LaneLog {
+    store: Arc<dyn LogStore>,
     keys: LogKeys,
     log: Log<LaneEvent>,
 }
@@ -37,7 +36,7 @@ struct Checkpoint {
 
 /// What the list of lanes says of one: as it was when it was entered.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct ListedLane {
+pub(crate) struct ListedLane {
     format: u32,
     lane: String,
     source: String,
@@ -66,7 +65,7 @@ impl ListedLane {
 
 /// What became of an event that was to be the next of a lane.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Ours,
     /// Something else happened first, under this claim; it is folded in.
     Theirs {
@@ -75,7 +74,7 @@ pub(super) enum Next {
 }
 
 impl LaneLog {
-    pub fn new(store: Arc<Store>, keys: LogKeys) -> Self {
+    pub fn new(store: Arc<dyn LogStore>, keys: LogKeys) -> Self {
         let log = Log::new(Arc::clone(&store), keys.clone());
         Self { store, keys, log }
     }
@@ -85,7 +84,7 @@ impl LaneLog {
     }
 
     /// What the log comes to; none if there was never one.
-    pub async fn read(&self) -> Result<Option<LaneFold>, ObjectsSinkError> {
+    pub async fn read(&self) -> Result<Option<LaneFold>, LogError> {
         loop {
             if let Some(fold) = self.read_log().await? {
                 return Ok(Some(fold));
@@ -95,13 +94,13 @@ impl LaneLog {
             }
             // A log that has begun meanwhile is not lost.
             if !self.log.has(0).await? {
-                return Err(ObjectsSinkError::LostLog { folder: self.keys.folder.clone() });
+                return Err(LogError::LostLog { folder: self.keys.folder.clone() });
             }
         }
     }
 
-    async fn read_log(&self) -> Result<Option<LaneFold>, ObjectsSinkError> {
-        let checkpoint = self.store.get(&self.keys.checkpoint()).await?;
+    async fn read_log(&self) -> Result<Option<LaneFold>, LogError> {
+        let checkpoint = self.store.read(&self.keys.checkpoint()).await?;
         let hint = checkpoint
             .as_deref()
             .and_then(|bytes| serde_json::from_slice::<Checkpoint>(bytes).ok())
@@ -129,46 +128,42 @@ impl LaneLog {
     }
 
     /// Whether there is anything of the lane but the log.
-    async fn has_traces(&self) -> Result<bool, ObjectsSinkError> {
+    async fn has_traces(&self) -> Result<bool, LogError> {
         Ok(self.store.exists(&self.keys.listed).await?
-            || !self.store.list(&self.keys.folder).await?.is_empty())
+            || !self.store.entries(&self.keys.folder).await?.is_empty())
     }
 
     /// Enters the lane in the pipeline's list of lanes. Its log is there before, and no unit is.
-    pub async fn enter(&self, fold: &LaneFold) -> Result<(), ObjectsSinkError> {
+    pub async fn enter(&self, fold: &LaneFold) -> Result<(), LogError> {
         let LaneFold { lane, source, position, claimed, .. } = fold.clone();
         let listed = ListedLane { format: FORMAT, lane, source, position, time: claimed };
         let body = serde_json::to_vec(&listed).expect("plain values");
-        self.store.create_once(&self.keys.listed, body).await
+        Ok(create_once(&*self.store, &self.keys.listed, body.into()).await?)
     }
 
     /// The lane's entry in that list.
-    pub async fn listed(&self) -> Result<Option<ListedLane>, ObjectsSinkError> {
+    pub async fn listed(&self) -> Result<Option<ListedLane>, LogError> {
         let key = &self.keys.listed;
-        let Some(body) = self.store.get(key).await? else { return Ok(None) };
-        let unreadable = |cause| ObjectsSinkError::Unreadable { key: key.clone(), cause };
+        let Some(body) = self.store.read(key).await? else { return Ok(None) };
+        let unreadable = |cause| LogError::Unreadable { key: key.clone(), cause };
         let listed: ListedLane = serde_json::from_slice(&body).map_err(unreadable)?;
         if listed.format > FORMAT {
-            return Err(ObjectsSinkError::Newer { key: key.clone() });
+            return Err(LogError::Newer { key: key.clone() });
         }
         Ok(Some(listed))
     }
 
-    fn opened(&self, record: &Record<LaneEvent>) -> Result<LaneFold, ObjectsSinkError> {
+    fn opened(&self, record: &Record<LaneEvent>) -> Result<LaneFold, LogError> {
         LaneFold::open(record).map_err(|fault| self.contradiction(0, fault))
     }
 
-    fn apply(
-        &self,
-        fold: &mut LaneFold,
-        record: Record<LaneEvent>,
-    ) -> Result<(), ObjectsSinkError> {
+    fn apply(&self, fold: &mut LaneFold, record: Record<LaneEvent>) -> Result<(), LogError> {
         let number = fold.next;
         fold.apply(record).map_err(|fault| self.contradiction(number, fault))
     }
 
-    fn contradiction(&self, number: u64, fault: LogFault) -> ObjectsSinkError {
-        ObjectsSinkError::Contradiction { key: self.keys.record(number), fault }
+    fn contradiction(&self, number: u64, fault: LogFault) -> LogError {
+        LogError::Contradiction { key: self.keys.record(number), fault }
     }
 
     /// Opens the lane, or finds that somebody else did.
@@ -177,7 +172,7 @@ impl LaneLog {
         attempt: Uuid,
         claim: Uuid,
         event: LaneEvent,
-    ) -> Result<LaneFold, ObjectsSinkError> {
+    ) -> Result<LaneFold, LogError> {
         let record = Record::new(attempt, claim, event);
         match self.log.append(0, &record).await? {
             Appended::Ours => self.opened(&record),
@@ -192,7 +187,7 @@ impl LaneLog {
         attempt: Uuid,
         claim: Uuid,
         event: LaneEvent,
-    ) -> Result<Next, ObjectsSinkError> {
+    ) -> Result<Next, LogError> {
         let record = Record::new(attempt, claim, event);
         let next = match self.log.append(fold.next, &record).await? {
             Appended::Ours => {
@@ -215,29 +210,30 @@ impl LaneLog {
         let checkpoint = Checkpoint { format: FORMAT, fold: fold.clone() };
         let body = serde_json::to_vec(&checkpoint).expect("a checkpoint is plain values");
         // Without it the next claim takes a little longer.
-        if let Err(error) = self.store.put(&self.keys.checkpoint(), body).await {
+        if let Err(error) = self.store.put(&self.keys.checkpoint(), body.into()).await {
             tracing::debug!(lane = %fold.lane, %error, "no checkpoint of the lane's log");
         }
     }
 
     /// Brings the objects of the last unit to where they belong. Whoever finds them where they were
     /// staged may do it, as often as it takes.
-    pub async fn settle(&self, fold: &LaneFold) -> Result<(), ObjectsSinkError> {
+    pub async fn settle(&self, publisher: &dyn Publisher, fold: &LaneFold) -> Result<(), LogError> {
         match &fold.last {
-            Some(last) => publish(&self.store, &last.objects).await,
+            Some(last) => Ok(publisher.publish(&last.objects).await?),
             None => Ok(()),
         }
     }
 
-    /// Deletes what attempts under earlier claims have staged: they can no longer be committed. Those of
-    /// later claims, of which this owner may not know yet, are left alone.
-    pub async fn sweep(&self, fold: &LaneFold) -> Result<(), ObjectsSinkError> {
+    /// Deletes what attempts under earlier claims have staged: they can no longer be committed.
+    /// Those of later claims, of which this owner may not know yet, are left alone.
+    pub async fn sweep(&self, fold: &LaneFold) -> Result<(), LogError> {
         let is_dead = |key: &String| {
             let staged = key.strip_prefix(&self.keys.staged)?.strip_prefix('/')?;
             Some(LogKeys::claimed(staged)? < fold.claimed_by)
         };
-        let mut staged = self.store.list(&self.keys.staged).await?;
+        let staged = self.store.entries(&self.keys.staged).await?.into_iter();
+        let mut staged: Vec<_> = staged.map(|entry| entry.key).collect();
         staged.retain(|key| is_dead(key) == Some(true));
-        self.store.delete(staged).await
+        Ok(self.store.delete(staged).await?)
     }
 }

@@ -5,7 +5,6 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -13,18 +12,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ObjectsSinkError;
-use super::key::LogKeys;
-use super::store::Store;
+use super::LogError;
+use super::keys::LogKeys;
+use super::store::{LogStore, TRIES, before_try};
 use crate::objects::as_text;
 
 /// Of records, checkpoints and dead letters. What is older is read, what is newer is refused.
-pub(super) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// Records that are read at a time.
 const IN_FLIGHT: usize = 32;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Record<E> {
+pub(crate) struct Record<E> {
     pub format: u32,
     /// Tells this record from every other that was meant to have its number.
     #[serde(with = "as_text")]
@@ -45,26 +44,26 @@ impl<E> Record<E> {
 
 /// Whose record has the number.
 #[derive(Debug)]
-pub(super) enum Appended<E> {
+pub(crate) enum Appended<E> {
     Ours,
     Theirs(Record<E>),
 }
 
 #[derive(Debug)]
-pub(super) struct Log<E> {
-    store: Arc<Store>,
+pub(crate) struct Log<E> {
+    store: Arc<dyn LogStore>,
     keys: LogKeys,
     event: PhantomData<fn() -> E>,
 }
 
 impl<E: Serialize + DeserializeOwned> Log<E> {
-    pub fn new(store: Arc<Store>, keys: LogKeys) -> Self {
+    pub fn new(store: Arc<dyn LogStore>, keys: LogKeys) -> Self {
         Self { store, keys, event: PhantomData }
     }
 
-    pub async fn read(&self, number: u64) -> Result<Option<Record<E>>, ObjectsSinkError> {
+    pub async fn read(&self, number: u64) -> Result<Option<Record<E>>, LogError> {
         let key = self.keys.record(number);
-        let Some(bytes) = self.store.get(&key).await? else { return Ok(None) };
+        let Some(bytes) = self.store.read(&key).await? else { return Ok(None) };
         // The format first: what a newer one says may mean something else.
         #[derive(Deserialize)]
         struct Format {
@@ -75,23 +74,23 @@ impl<E: Serialize + DeserializeOwned> Log<E> {
         });
         match read {
             Ok(Some(record)) => Ok(Some(record)),
-            Ok(None) => Err(ObjectsSinkError::Newer { key }),
-            Err(cause) => Err(ObjectsSinkError::Unreadable { key, cause }),
+            Ok(None) => Err(LogError::Newer { key }),
+            Err(cause) => Err(LogError::Unreadable { key, cause }),
         }
     }
 
     /// Those from `from` up to `end`, in order.
-    pub async fn read_all(&self, from: u64, end: u64) -> Result<Vec<Record<E>>, ObjectsSinkError> {
+    pub async fn read_all(&self, from: u64, end: u64) -> Result<Vec<Record<E>>, LogError> {
         let read = |number| async move {
-            let missing = || ObjectsSinkError::Gap { key: self.keys.record(number) };
+            let missing = || LogError::Gap { key: self.keys.record(number) };
             self.read(number).await?.ok_or_else(missing)
         };
         futures_util::stream::iter(from..end).map(read).buffered(IN_FLIGHT).try_collect().await
     }
 
-    /// The first number without a record; those before `from` have one. It takes twice the logarithm of
-    /// how many there are from there on.
-    pub async fn end(&self, from: u64) -> Result<u64, ObjectsSinkError> {
+    /// The first number without a record; those before `from` have one. It takes twice the
+    /// logarithm of how many there are from there on.
+    pub async fn end(&self, from: u64) -> Result<u64, LogError> {
         let (mut end, mut step) = (from, 1);
         let mut absent = loop {
             let probe = end + step - 1;
@@ -112,17 +111,12 @@ impl<E: Serialize + DeserializeOwned> Log<E> {
         Ok(end)
     }
 
-    pub async fn has(&self, number: u64) -> Result<bool, ObjectsSinkError> {
-        self.store.exists(&self.keys.record(number)).await
+    pub async fn has(&self, number: u64) -> Result<bool, LogError> {
+        Ok(self.store.exists(&self.keys.record(number)).await?)
     }
 
     /// Puts a record under its number, if there is none.
-    pub async fn append(
-        &self,
-        number: u64,
-        record: &Record<E>,
-    ) -> Result<Appended<E>, ObjectsSinkError> {
-        const TRIES: u32 = 4;
+    pub async fn append(&self, number: u64, record: &Record<E>) -> Result<Appended<E>, LogError> {
         let key = self.keys.record(number);
         let body = Bytes::from(serde_json::to_vec(record).expect("a record is plain values"));
         let mut tried = 0;
@@ -130,17 +124,18 @@ impl<E: Serialize + DeserializeOwned> Log<E> {
             let Err(cause) = self.store.create(&key, body.clone()).await else {
                 return Ok(Appended::Ours);
             };
-            // No answer but success is to be believed. A client that tries an applied put again is told
-            // that the object exists, and so are both of two writers who only got into each other's way.
+            // No answer but success is to be believed. A client that tries an applied put again is
+            // told that the object exists, and so are both of two writers who only got into each
+            // other's way.
             match self.read(number).await? {
                 Some(stored) if stored.attempt == record.attempt => return Ok(Appended::Ours),
                 Some(stored) => return Ok(Appended::Theirs(stored)),
                 None => tried += 1,
             }
             if tried == TRIES {
-                return Err(ObjectsSinkError::Store { url: self.store.url().to_owned(), cause });
+                return Err(LogError::Store(cause));
             }
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(10..50) << (2 * tried))).await;
+            before_try(tried).await;
         }
     }
 }

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::log::Record;
-use crate::connect::Stored;
-use crate::ledger::{LaneState, LineageRange, LineageSums};
+use super::records::Record;
+use crate::ledger::model::extended;
+use crate::ledger::{LaneState, LineageRange, LineageSums, Stored};
 use crate::objects::as_text;
 use crate::record::provenance::LaneSources;
 use crate::record::{Digest, Lane, Position, SourceId};
@@ -16,7 +16,7 @@ use crate::record::{Digest, Lane, Position, SourceId};
 /// What happens to a lane.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum LaneEvent {
+pub(crate) enum LaneEvent {
     /// Always the first, and the first claim too.
     Opened {
         lane: String,
@@ -49,7 +49,7 @@ pub(super) enum LaneEvent {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct UnitRecord {
+pub(crate) struct UnitRecord {
     #[serde(with = "as_text")]
     pub from: Position,
     #[serde(with = "as_text")]
@@ -71,7 +71,7 @@ fn is_zero(count: &u64) -> bool {
 /// An object that is written, and where it belongs once the record that names it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StagedObject {
+pub(crate) struct StagedObject {
     pub staged: String,
     pub key: String,
     pub rows: u64,
@@ -90,7 +90,7 @@ impl UnitRecord {
 /// All records up to `next`, folded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LaneFold {
+pub(crate) struct LaneFold {
     /// The number of the next record.
     pub next: u64,
     pub lane: String,
@@ -106,8 +106,8 @@ pub(super) struct LaneFold {
     pub claimed: Timestamp,
     #[serde(with = "as_text")]
     pub moved: Timestamp,
-    /// The last unit, whose objects may not all be where they belong. Those of the units before are: a
-    /// unit is only committed after that.
+    /// The last unit, whose objects may not all be where they belong. Those of the units before
+    /// are: a unit is only committed after that.
     pub last: Option<UnitRecord>,
     pub journal: Vec<Entry>,
     pub lineage: Vec<Range>,
@@ -116,7 +116,7 @@ pub(super) struct LaneFold {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub key: String,
     /// Who wrote it.
     #[serde(with = "as_text")]
@@ -126,7 +126,7 @@ pub(super) struct Entry {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Range {
+pub(crate) struct Range {
     #[serde(with = "as_text")]
     pub from: Position,
     #[serde(with = "as_text")]
@@ -134,6 +134,13 @@ pub(super) struct Range {
     #[serde(with = "as_text::option")]
     pub generation: Option<Digest>,
     pub sums: LineageSums,
+}
+
+impl Range {
+    fn of(&self, lane: &Lane) -> LineageRange {
+        let Self { from, to, generation, sums } = *self;
+        LineageRange { lane: lane.clone(), from, to, generation, sums }
+    }
 }
 
 /// A record that cannot be the next one of its log.
@@ -212,20 +219,19 @@ impl LaneFold {
     }
 
     fn extend(&mut self, next: Range) {
-        match self.lineage.last_mut() {
-            Some(last)
-                if last.generation.is_some()
-                    && last.generation == next.generation
-                    && last.to == next.from =>
-            {
-                last.to = next.to;
-                last.sums = last.sums + next.sums;
+        let lane = Lane::new(self.lane.as_str());
+        let last = self.lineage.last().map(|last| last.of(&lane));
+        match last.and_then(|last| extended(&last, &next.of(&lane))) {
+            Some(LineageRange { from, to, generation, sums, .. }) => {
+                self.lineage.pop();
+                self.lineage.push(Range { from, to, generation, sums });
             }
-            _ => self.lineage.push(next),
+            None => self.lineage.push(next),
         }
     }
 
-    /// The unit if it is the last thing that moved this lane: an answer was lost, and it is offered again.
+    /// The unit if it is the last thing that moved this lane: an answer was lost, and it is offered
+    /// again.
     pub fn is_last(&self, from: Position, to: Position, generation: Digest) -> Option<&UnitRecord> {
         self.last.as_ref().filter(|last| {
             self.position == to && (last.from, last.to, last.generation) == (from, to, generation)
@@ -252,14 +258,13 @@ impl LaneFold {
         }
     }
 
+    /// A gap that somebody made is no unit.
+    pub fn has_committed(&self) -> bool {
+        self.lineage.iter().any(|range| range.generation.is_some())
+    }
+
     pub fn lineage(&self) -> impl Iterator<Item = LineageRange> {
         let lane = Lane::new(self.lane.as_str());
-        self.lineage.iter().map(move |range| LineageRange {
-            lane: lane.clone(),
-            from: range.from,
-            to: range.to,
-            generation: range.generation,
-            sums: range.sums,
-        })
+        self.lineage.iter().map(move |range| range.of(&lane))
     }
 }

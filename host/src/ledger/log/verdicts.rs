@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::ObjectsSinkError;
-use super::key::{Keys, LogKeys};
-use super::log::{Appended, Log, Record};
-use super::store::Store;
+use super::LogError;
+use super::keys::{Keys, LogKeys};
+use super::records::{Appended, Log, Record};
+use super::store::LogStore;
 use crate::ledger::{Judgement, Verdict};
 use crate::objects::as_text;
 use crate::record::{Digest, Generation, PluginBytes};
@@ -26,18 +26,18 @@ enum VerdictEvent {
 }
 
 #[derive(Debug)]
-pub(super) struct Verdicts {
+pub(crate) struct Verdicts {
     log: Log<VerdictEvent>,
     /// What was read before: it is asked for every few seconds, and nothing of it changes.
     known: Mutex<Vec<Judgement>>,
 }
 
 impl Verdicts {
-    pub fn new(store: Arc<Store>, keys: LogKeys) -> Self {
+    pub fn new(store: Arc<dyn LogStore>, keys: LogKeys) -> Self {
         Self { log: Log::new(store, keys), known: Mutex::default() }
     }
 
-    pub async fn add(&self, judgement: &Judgement) -> Result<(), ObjectsSinkError> {
+    pub async fn add(&self, judgement: &Judgement) -> Result<(), LogError> {
         let Judgement { generation, verdict, reason, time: _ } = judgement.clone();
         let attempt = Uuid::new_v4();
         let event = VerdictEvent::Judged { generation, verdict, reason };
@@ -50,7 +50,7 @@ impl Verdicts {
         Ok(())
     }
 
-    pub async fn all(&self) -> Result<Vec<Judgement>, ObjectsSinkError> {
+    pub async fn all(&self) -> Result<Vec<Judgement>, LogError> {
         let mut known = self.known.lock().await;
         let from = known.len() as u64;
         let end = self.log.end(from).await?;
@@ -81,14 +81,14 @@ struct Step {
 }
 
 /// None if it is not kept, or not all of it.
-pub(super) async fn find(
-    store: &Store,
+pub(crate) async fn find(
+    store: &dyn LogStore,
     keys: &Keys,
     digest: Digest,
-) -> Result<Option<Generation>, ObjectsSinkError> {
+) -> Result<Option<Generation>, LogError> {
     let key = keys.generation(digest);
-    let Some(body) = store.get(&key).await? else { return Ok(None) };
-    let unreadable = |cause| ObjectsSinkError::Unreadable { key: key.clone(), cause };
+    let Some(body) = store.read(&key).await? else { return Ok(None) };
+    let unreadable = |cause| LogError::Unreadable { key: key.clone(), cause };
     let text = |error: &dyn std::fmt::Display| serde::de::Error::custom(error);
     let resolved = std::str::from_utf8(&body).map_err(|error| unreadable(text(&error)))?;
     let told: Resolved = serde_json::from_str(resolved).map_err(unreadable)?;
@@ -98,7 +98,7 @@ pub(super) async fn find(
         if plugins.iter().any(|known| known.digest == digest) {
             continue;
         }
-        let Some(bytes) = store.get(&keys.plugin(digest)).await? else { return Ok(None) };
+        let Some(bytes) = store.read(&keys.plugin(digest)).await? else { return Ok(None) };
         plugins.push(PluginBytes { name: id, digest, bytes: (&*bytes).into() });
     }
     Ok(Some(Generation { digest, resolved: resolved.into(), plugins }))

@@ -100,7 +100,7 @@ impl KafkaLedger {
         // Compared before anything is initialised: a copied file must not fence whoever runs the original.
         let missing = || ClusterError::NoTopic { topic: self.topic.clone() };
         let access = self.looked().await?.ok_or_else(missing)?;
-        let is_first = self.meet(&access, source)?;
+        let is_first = self.compare(&access, source)?;
         if is_first {
             self.refuse_orphans().await?;
         }
@@ -135,7 +135,7 @@ impl KafkaLedger {
         }
         let producer = self.open_producer(access, lane, token).await?;
         // Of two first claimers, the first one counts.
-        self.meet(access, source)?;
+        self.compare(access, source)?;
         let pipeline = &*self.context.pipeline;
         let mut known = access.view(pipeline, lane);
         if known.is_none() {

@@ -300,7 +300,11 @@ impl KafkaLedger {
     }
 
     /// What is known has to be the same. Says whether nothing is.
-    pub(super) fn meet(&self, access: &Access, source: &SourceId) -> Result<bool, KafkaSinkError> {
+    pub(super) fn compare(
+        &self,
+        access: &Access,
+        source: &SourceId,
+    ) -> Result<bool, KafkaSinkError> {
         let pipeline = &*self.context.pipeline;
         let known = access.reader.look(|image| image.pipeline(pipeline)?.identity().cloned());
         let (Some(known), here) = (known, self.identity(source)) else { return Ok(true) };
@@ -618,6 +622,13 @@ impl Claims for KafkaLedger {
 
     async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError> {
         Ok(self.request_rejects(lane, records).await?)
+    }
+
+    async fn meet(&self) -> Result<(), ConnectorError> {
+        if let (Some(source), Some(access)) = (&self.context.source, self.looked().await?) {
+            self.compare(&access, source)?;
+        }
+        Ok(())
     }
 
     async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {

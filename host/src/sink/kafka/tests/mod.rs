@@ -18,7 +18,9 @@ use crate::record::{
     Deletes, Digest, ErrorClass, Field, Kind, Lane, Position, RawBatch, RawHeader, RawRecord, Rows,
     SourceId, Span, Unit, UnitPart,
 };
-use crate::sink::conformance::{self, Opened, Opening, PINS, Store, columns, conformance_tests};
+use crate::sink::conformance::{
+    self, Opened, Opening, PINS, Store, columns, ledger_tests, tests_on, writer_tests,
+};
 
 /// Topics that nobody else has.
 struct Topics {
@@ -97,8 +99,13 @@ impl Store for Topics {
 mod conforms {
     use super::*;
 
-    conformance_tests!(Topics::new());
-    conformance_tests!(Topics::new(); another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
+    ledger_tests!(Topics::new());
+    writer_tests!(Topics::new());
+    tests_on!(
+        Topics::new();
+        another_target_under_the_same_name_is_refused
+        a_claim_names_the_process_that_made_it
+    );
 }
 
 fn context() -> SinkContext {

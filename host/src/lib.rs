@@ -14,6 +14,7 @@
 //! | [`connect`] | what a kind of source or sink is, and the facts that others may know of it |
 //! | [`ledger`] | what a pipeline knows of itself: claims, lineage, dead letters, members |
 //! | [`objects`] | folders and buckets behind one kind of URL |
+//! | [`kafka`] | clusters, as a source and a sink reach them |
 //! | [`written`] | YAML with places, variables and secrets; findings with line, column and advice |
 //! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
 //! | [`decode`] | bytes to columns, row by row |
@@ -21,8 +22,8 @@
 //! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
 //! A room looks only into those below it:
-//! `cli → swap, observe → run → pipeline → source, sink → connect → ledger → objects, written, plugin,
-//! decode, diff → record`.
+//! `cli → swap, observe → run → pipeline → source, sink → connect → ledger → objects, kafka, written,
+//! plugin, decode, diff → record`.
 //! `record`, `diff`, what a lane's state is in `ledger`, and the decisions in `run` and `swap`, are pure
 //! functions of plain values.
 //!
@@ -52,6 +53,7 @@ pub mod connect;
 pub mod decode;
 pub mod diff;
 pub mod guest_build;
+pub mod kafka;
 pub mod ledger;
 pub mod objects;
 pub mod observe;

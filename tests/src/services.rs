@@ -63,6 +63,14 @@ impl Turn {
         self.owned(&ServerKind::KAFKA_WITH_IAM)
     }
 
+    /// A Kafka broker with a listener at `port` that tells clients to come to `advertised`, where a proxy is.
+    pub fn kafka_behind(&self, port: u16, advertised: u16) -> Server {
+        let proxied = [("KAFKA_PROXIED", format!("{port} {advertised}"))];
+        let mut server = Server::start_with(&ServerKind::KAFKA, None, &proxied);
+        server.owner = Some(self.clone());
+        server
+    }
+
     fn owned(&self, kind: &'static ServerKind) -> Server {
         let mut server = Server::start(kind);
         server.owner = Some(self.clone());
@@ -104,6 +112,14 @@ impl Server {
 
     /// With data that are there already, and under the address that it had; or anew.
     fn start_in(kind: &'static ServerKind, data: Option<&str>) -> Self {
+        Self::start_with(kind, data, &[])
+    }
+
+    fn start_with(
+        kind: &'static ServerKind,
+        data: Option<&str>,
+        more: &[(&'static str, String)],
+    ) -> Self {
         let ServerKind { script, prefix, environment } = kind;
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("services");
         let output = Command::new("bash")
@@ -111,6 +127,7 @@ impl Server {
             .arg(folder())
             .args(data)
             .envs(environment.iter().copied())
+            .envs(more.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()

@@ -167,6 +167,8 @@ pub enum ColumnRole {
     Newest,
     /// It names a folder, and is not written in the row.
     Partition,
+    /// It is written beside the row, as text.
+    Header,
 }
 
 /// A setting that means nothing where there is a rule.

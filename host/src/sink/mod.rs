@@ -4,6 +4,7 @@
 pub(crate) mod columns;
 #[cfg(test)]
 mod conformance;
+pub mod kafka;
 pub mod objects;
 pub mod postgres;
 pub mod sqlite;
@@ -16,7 +17,7 @@ use crate::connect::SinkKind;
 
 /// The kinds of sinks that there are: a new one is a folder, its `mod` and its line here.
 pub static SINKS: &[&dyn SinkKind] =
-    &[&postgres::Postgres, &sqlite::Sqlite, &objects::Objects, &stdout::Stdout];
+    &[&postgres::Postgres, &sqlite::Sqlite, &objects::Objects, &kafka::Kafka, &stdout::Stdout];
 
 /// How one is written, for those who have left it out.
 pub const SINK_EXAMPLE: &str = "sink: { sqlite: { path: pins.db, table: pin } }";

@@ -7,6 +7,7 @@ mod dead_letters;
 mod diff;
 mod hostile;
 mod kafka_connect;
+mod kafka_kafka;
 mod kafka_postgres;
 mod kafka_source;
 mod kill;

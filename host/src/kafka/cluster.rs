@@ -3,7 +3,7 @@
 //! They go through a client of their own, as the connections of the one that reads are busy waiting for
 //! records.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,10 +15,9 @@ use rdkafka::groups::GroupInfo;
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
-use super::KafkaSourceError;
-use super::context::{Client, Trouble};
-use super::ffi::{self, TopicFacts};
-use super::lock;
+use super::client::{Asker, Trouble};
+use super::ffi::{self, NewTopic, TopicFacts};
+use super::{ClusterError, lock};
 
 /// How long an answer may take.
 const TIME: Duration = Duration::from_secs(10);
@@ -26,8 +25,8 @@ const TIME: Duration = Duration::from_secs(10);
 /// How often it is looked whether a topic is still the same one.
 const VERIFY: Duration = Duration::from_millis(250);
 
-pub(super) struct Cluster {
-    client: Arc<Client>,
+pub(crate) struct Cluster {
+    client: Arc<Asker>,
     trouble: Arc<Trouble>,
     brokers: String,
     /// When each topic was seen last, with its id.
@@ -42,22 +41,22 @@ impl fmt::Debug for Cluster {
 
 /// The offsets that a partition has: `begins..ends`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Extent {
+pub(crate) struct Extent {
     pub begins: i64,
     /// The end of what is committed.
     pub ends: i64,
 }
 
 impl Cluster {
-    pub(super) fn new(client: Arc<Client>, brokers: String) -> Self {
+    pub(crate) fn new(client: Arc<Asker>, brokers: String) -> Self {
         let trouble = Arc::clone(&client.context().trouble);
         Self { client, trouble, brokers, seen: Mutex::default() }
     }
 
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Client) -> Result<T, KafkaError> + Send + 'static,
-    ) -> Result<T, KafkaSourceError> {
+        question: impl FnOnce(&Asker) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, ClusterError> {
         let client = Arc::clone(&self.client);
         let answer = tokio::task::spawn_blocking(move || question(&client)).await;
         match answer {
@@ -72,7 +71,7 @@ impl Cluster {
     }
 
     /// An answer that did not come has its reason in what the client told meanwhile.
-    fn failed(&self, error: &KafkaError) -> KafkaSourceError {
+    fn failed(&self, error: &KafkaError) -> ClusterError {
         use RDKafkaErrorCode::{
             AllBrokersDown, Authentication, BrokerTransportFailure, OperationTimedOut, Resolve,
             SSL, SaslAuthenticationFailed,
@@ -84,19 +83,17 @@ impl Cluster {
         let told = if is_silence { self.trouble.worst() } else { None };
         let (code, reason) = told.unwrap_or_else(|| (code, code.to_string()));
         match code {
-            Authentication | SaslAuthenticationFailed => {
-                KafkaSourceError::Denied { brokers, reason }
-            }
-            SSL => KafkaSourceError::Tls { brokers, reason },
+            Authentication | SaslAuthenticationFailed => ClusterError::Denied { brokers, reason },
+            SSL => ClusterError::Tls { brokers, reason },
             AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve => {
-                KafkaSourceError::Unreachable { brokers, reason }
+                ClusterError::Unreachable { brokers, reason }
             }
-            code => KafkaSourceError::Request { brokers, code },
+            code => ClusterError::Request { brokers, code },
         }
     }
 
     /// What the cluster is called, whatever its brokers are.
-    pub(super) async fn id(&self) -> Result<String, KafkaSourceError> {
+    pub(crate) async fn id(&self) -> Result<String, ClusterError> {
         const TURN: Duration = Duration::from_millis(500);
         self.ask(|client| {
             let began = Instant::now();
@@ -112,10 +109,7 @@ impl Cluster {
         .await
     }
 
-    pub(super) async fn topics(
-        &self,
-        topics: &[String],
-    ) -> Result<Vec<TopicFacts>, KafkaSourceError> {
+    pub(crate) async fn topics(&self, topics: &[String]) -> Result<Vec<TopicFacts>, ClusterError> {
         let names = topics.to_vec();
         let answers = self.ask(move |client| {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -131,27 +125,76 @@ impl Cluster {
         Ok(facts)
     }
 
-    fn no_topic(&self, topic: String, code: RDKafkaErrorCode) -> KafkaSourceError {
+    /// Makes a topic; nothing if it is there already.
+    pub(crate) async fn make_topic(
+        &self,
+        topic: &str,
+        settings: &'static [(&'static str, &'static str)],
+    ) -> Result<(), ClusterError> {
+        const REPLICAS: usize = 3;
+        let name = topic.to_owned();
+        let made = self.ask(move |client| {
+            let brokers = client.fetch_metadata(None, TIME)?.brokers().len();
+            let replication = brokers.clamp(1, REPLICAS) as i32;
+            let new = NewTopic { name: &name, partitions: 1, replication, settings };
+            match ffi::make_topic(client, &new, TIME) {
+                Ok(()) | Err(RDKafkaErrorCode::TopicAlreadyExists) => Ok(()),
+                Err(code) => Err(KafkaError::MetadataFetch(code)),
+            }
+        });
+        match made.await {
+            Err(ClusterError::Request { code, .. })
+                if matches!(
+                    code,
+                    RDKafkaErrorCode::ClusterAuthorizationFailed
+                        | RDKafkaErrorCode::TopicAuthorizationFailed
+                ) =>
+            {
+                Err(ClusterError::NotMade { topic: topic.to_owned() })
+            }
+            made => made,
+        }
+    }
+
+    /// How a topic is kept; none if we may not know.
+    pub(crate) async fn settings(
+        &self,
+        topic: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, ClusterError> {
+        let topic = topic.to_owned();
+        let told = self.ask(move |client| {
+            ffi::settings(client, &topic, TIME).map_err(KafkaError::MetadataFetch)
+        });
+        match told.await {
+            Ok(settings) => Ok(Some(settings)),
+            Err(ClusterError::Request {
+                code: RDKafkaErrorCode::TopicAuthorizationFailed, ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn no_topic(&self, topic: String, code: RDKafkaErrorCode) -> ClusterError {
         use RDKafkaErrorCode::{
             TopicAuthorizationFailed, UnknownTopic, UnknownTopicId, UnknownTopicOrPartition,
         };
         match code {
             UnknownTopicOrPartition | UnknownTopic | UnknownTopicId => {
-                KafkaSourceError::NoTopic { topic }
+                ClusterError::NoTopic { topic }
             }
-            TopicAuthorizationFailed => KafkaSourceError::TopicDenied { topic },
-            code => KafkaSourceError::Request { brokers: self.brokers.clone(), code },
+            TopicAuthorizationFailed => ClusterError::TopicDenied { topic },
+            code => ClusterError::Request { brokers: self.brokers.clone(), code },
         }
     }
 
-    pub(super) async fn topic_id(&self, topic: &str) -> Result<Uuid, KafkaSourceError> {
+    pub(crate) async fn topic_id(&self, topic: &str) -> Result<Uuid, ClusterError> {
         let topics = self.topics(&[topic.to_owned()]).await?;
         Ok(topics.first().map_or(Uuid::nil(), |topic| topic.id))
     }
 
     /// The topic's id, which is not asked for each time: it takes longer to delete a topic, make it anew
     /// and fill it beyond where we read.
-    pub(super) async fn recent_topic_id(&self, topic: &str) -> Result<Uuid, KafkaSourceError> {
+    pub(crate) async fn recent_topic_id(&self, topic: &str) -> Result<Uuid, ClusterError> {
         let seen = lock(&self.seen).get(topic).copied();
         match seen {
             Some((id, when)) if when.elapsed() < VERIFY => Ok(id),
@@ -159,11 +202,7 @@ impl Cluster {
         }
     }
 
-    pub(super) async fn extent(
-        &self,
-        topic: &str,
-        partition: i32,
-    ) -> Result<Extent, KafkaSourceError> {
+    pub(crate) async fn extent(&self, topic: &str, partition: i32) -> Result<Extent, ClusterError> {
         let topic = topic.to_owned();
         let ends = self.ask(move |client| client.fetch_watermarks(&topic, partition, TIME));
         let (begins, ends) = ends.await?;
@@ -171,7 +210,7 @@ impl Cluster {
     }
 
     /// Members of the group with another name than `client`, each with its host; none if we may not know.
-    pub(super) async fn strangers(&self, group: String, client: String) -> Vec<String> {
+    pub(crate) async fn strangers(&self, group: String, client: String) -> Vec<String> {
         let answer = self.ask(move |asker| {
             let groups = asker.fetch_group_list(Some(&group), TIME)?;
             let members = groups.groups().iter().flat_map(GroupInfo::members);
@@ -183,12 +222,12 @@ impl Cluster {
     }
 
     /// The offset of the first record of that time or later; the end if there is none.
-    pub(super) async fn at_time(
+    pub(crate) async fn at_time(
         &self,
         topic: &str,
         partition: i32,
         time: Timestamp,
-    ) -> Result<i64, KafkaSourceError> {
+    ) -> Result<i64, ClusterError> {
         let topic = topic.to_owned();
         let name = topic.clone();
         let found = self.ask(move |client| {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::ledger::{Claim, Ledger, RowOrigin};
-use crate::record::{Batch, ConnectorError, Digest, Field, Lane, Rows, SourceId, Unit, UnitPart};
+use crate::record::{
+    Batch, ConnectorError, Digest, Field, Lane, RowReceipt, Rows, SourceId, Unit, UnitPart,
+};
 
 /// What a sink is opened for.
 #[derive(Debug, Clone)]
@@ -99,6 +101,9 @@ pub struct Stored {
     pub superseded: u64,
     /// Rows that the sink refused, by reason: they are dead letters.
     pub refused: BTreeMap<String, u64>,
+    /// If the unit wants receipts, and if it is known what the attempt did that counted: those of all rows
+    /// that are not simply stored, or whose places are known.
+    pub receipts: Option<Vec<RowReceipt>>,
 }
 
 /// Dead letters that went through the rule again.

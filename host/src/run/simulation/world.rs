@@ -671,6 +671,7 @@ impl World {
             },
             batches_max: 6,
             has_group: self.script.has_group,
+            is_awaited: false,
         };
         let Some(up) = &mut self.processes[process].up else { return };
         up.lane_incarnations += 1;
@@ -765,7 +766,7 @@ impl World {
                     }
                 });
             }
-            LaneAction::Acknowledge { to } => {
+            LaneAction::Acknowledge { to, .. } => {
                 self.oracle.acknowledged(number, record(to), &self.ledger);
             }
             LaneAction::Look(ticket) => {

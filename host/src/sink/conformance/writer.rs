@@ -105,6 +105,7 @@ impl<'a> LaneWriter<'a> {
             generation: Digest::of(b"test"),
             accepted_rejects: 0,
             refusals_max: u64::MAX,
+            wants_receipts: false,
             parts: vec![part],
         }
     }
@@ -134,5 +135,5 @@ impl<'a> LaneWriter<'a> {
 
 pub(crate) fn stored(rows: u64, superseded: u64, refused: &[(&str, u64)]) -> Stored {
     let refused = refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
-    Stored { rows, superseded, refused }
+    Stored { rows, superseded, refused, receipts: None }
 }

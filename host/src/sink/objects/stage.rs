@@ -10,7 +10,7 @@ use super::key::LogKeys;
 use super::letters;
 use super::rows::{Makers, NewName, NewObject, NewObjects, Shape};
 use super::store::Store;
-use crate::record::{DeadLetter, Digest, Lane, UnitPart};
+use crate::record::{DeadLetter, Digest, Lane, Receipt, RowReceipt, UnitPart};
 
 /// Objects that are put at a time.
 const IN_FLIGHT: usize = 8;
@@ -21,6 +21,18 @@ pub(super) struct Staged {
     objects: Vec<(StagedObject, Place)>,
     /// Rows that became dead letters after all, by part.
     pub refused: Vec<(usize, DeadLetter)>,
+}
+
+impl Staged {
+    /// Of the rows that are not stored.
+    pub fn receipts(&self) -> Vec<RowReceipt> {
+        let of = |(part, letter): &(usize, DeadLetter)| RowReceipt {
+            part: *part,
+            record: letter.record,
+            receipt: Receipt::dead(letter),
+        };
+        self.refused.iter().map(of).collect()
+    }
 }
 
 /// Where an object belongs, but for the number of the record that commits it.

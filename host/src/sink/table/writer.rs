@@ -188,7 +188,7 @@ async fn write_unit(
     if !lanes::advance(transaction, keys, owned, unit, written.rejects(unit)).await? {
         return Ok(Attempt::Over(CommitOutcome::Fenced));
     }
-    Ok(Attempt::Ready(written.told()))
+    Ok(Attempt::Ready(rows.told(unit, &written)))
 }
 
 /// Letters that went through the rule again, in one transaction: all of them, or none if one is not as it was

@@ -38,10 +38,12 @@ const UPWARDS: [&str; 3] = [
 
 /// Who uses a connector as a tool, whatever the pipeline's own source and sink are: `pipe` reads
 /// stdin and writes stdout, `replay` and `diff` read archives.
-const USERS: [&str; 9] = [
+const USERS: [&str; 10] = [
     "cli/dead_letters.rs",
     "cli/diff/history.rs",
     "cli/diff/mod.rs",
+    // It posts what `generate` makes up.
+    "cli/emulate.rs",
     "cli/history.rs",
     // The one lane of all objects has places that need a hint.
     "cli/lineage.rs",

@@ -26,7 +26,7 @@ pub(super) struct Answer {
     pub body: Bytes,
     /// The same request may be answered otherwise later.
     pub is_passing: bool,
-    headers: Vec<(&'static str, &'static str)>,
+    pub headers: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Debug, Serialize)]

@@ -84,7 +84,7 @@ impl Door {
     pub fn clash(&self, other: &Self) -> Option<String> {
         let is_beside = self.base_path == other.base_path;
         let shared = self.routes.iter().find(|route| other.routes.contains(route));
-        shared.filter(|_| is_beside).map(|route| route.shown())
+        shared.filter(|_| is_beside).map(Route::shown)
     }
 
     pub fn shown(&self) -> impl Iterator<Item = String> {

@@ -56,6 +56,7 @@ pub(super) struct Submission {
     pub partition: Option<i64>,
     pub bytes: Bytes,
     pub records: Vec<SubmittedRecord>,
+    #[expect(dead_code, reason = "dropping it frees the memory")]
     pub room: Room,
 }
 
@@ -433,7 +434,7 @@ mod tests {
         assert_eq!(outcomes, [stored(0, 3), stored(4, 1), stored(3, 1), stored(5, 9)]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_was_not_read_in_time_is_withdrawn_and_leaves_no_gap() {
         let intake = intake();
         let reader = intake.open(7);

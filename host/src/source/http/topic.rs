@@ -245,7 +245,7 @@ mod tests {
         let reply = json!({ "offsets": offsets, "key_schema_id": null, "value_schema_id": null });
         assert_eq!(told(422, &of), (200, reply));
         let fault = json!({ "error_code": 42291, "message": "odd" });
-        assert_eq!(told(422, &[dead.clone()]), (422, fault));
+        assert_eq!(told(422, std::slice::from_ref(&dead)), (422, fault));
         assert_eq!(told(202, &[dead]).0, 200);
     }
 }

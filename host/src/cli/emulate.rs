@@ -244,7 +244,8 @@ impl Kind {
             Records::MadeUp(posts) => {
                 let mut record = Vec::new();
                 posts.write(number, &mut record);
-                from_slice(&record).ok().filter(|record: &Box<RawValue>| is_object(record))
+                let record: Option<Box<RawValue>> = from_slice(&record).ok();
+                record.filter(|record| is_object(record))
             }
             Records::Given(records) => {
                 Some(records[(number % records.len() as u64) as usize].clone())

@@ -2,7 +2,9 @@
 
 use pinhost_tests::http_client::HttpClient;
 
-use super::Door;
+use pinhost_tests::running::wait_until;
+
+use super::{Door, TIME};
 
 /// Memory that all of it may take, beside what an idle process does.
 const MEMORY: u64 = 200 << 20;
@@ -39,8 +41,9 @@ fn what_is_no_request_is_refused_within_limits() {
     // Heads without an end.
     let flood: String = (0..500).map(|number| format!("X-{number}: x\r\n")).collect();
     assert_eq!(status(&door, &request(&flood, b"")), Some(431));
+    // This one may not come to hear why, as it still speaks.
     let long = format!("X: {}\r\n", "x".repeat(1 << 20));
-    assert_eq!(status(&door, &request(&long, b"")), Some(431));
+    assert!(matches!(status(&door, &request(&long, b"")), None | Some(431)));
     // Chunks that are none, and lengths that contradict each other.
     for headers in [
         "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -101,14 +104,16 @@ fn more_than_there_is_memory_for_is_not_taken() {
     let door = Door::with(limits, "sqlite: { path: d.db, table: t }", "timeout: 3s");
     let body = format!("{{\"ind\": 1, \"title\": \"{}\"}}", "x".repeat(400 << 10));
     let head = format!("Content-Length: {}\r\n", body.len());
+    let mut client = door.client();
+    wait_until(TIME, || client.post("/pin/", "{\"ind\": 0}").status == 200, || door.running.log());
     // Bodies that do not come to their end hold what they have.
     let mut halves: Vec<HttpClient> = (0..2).map(|_| door.client()).collect();
     for client in &mut halves {
         client.write(&request(&head, &body.as_bytes()[..300 << 10])).expect("it listens");
     }
-    let mut client = door.client();
+    wait_until(TIME, || client.post("/pin/", &body).status == 429, || door.running.log());
     let told = client.post("/pin/", &body);
-    assert_eq!((told.status, &*told.headers["retry-after"]), (429, "1"), "{told:#?}");
+    assert_eq!((told.status, told.headers.get("retry-after")), (429, Some(&"1".to_owned())));
     for client in &mut halves {
         assert_eq!(client.answer().expect("an answer").status, 408);
     }

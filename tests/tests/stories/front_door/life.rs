@@ -1,6 +1,7 @@
 //! Edits, outages and ends while clients go on.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pinhost_tests::command::{command, said};
@@ -13,7 +14,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::load::{Clients, database};
+use super::load::{Clients, database, execute};
 use super::{Door, RULE, TIME};
 
 #[test]
@@ -28,26 +29,21 @@ fn the_listener_outlives_edits_of_every_part() {
     // The source: another route.
     door.change("routes: [/pin]", "routes: [/pin, /geo]");
     wait_until(TIME, || client.post("/geo", "{\"ind\": 2}").status == 200, || door.running.log());
-    // The sink.
-    door.change("table: t }", "table: u }");
-    let rows = || {
-        let made = "SELECT count(*) FROM sqlite_master WHERE name = 'u'";
-        let is_made = door.rows(made) == ["1"];
-        is_made && door.rows("SELECT count(*) FROM u") != ["0"]
-    };
-    wait_until(
-        TIME,
-        || client.post("/pin", "{\"ind\": 3}").status == 200 && rows(),
-        || door.running.log(),
-    );
+    // The sink: another database.
+    door.change("path: d.db", "path: e.db");
+    let other = door.folder.path().join("e.db");
+    let is_there = || other.exists() && door.running.log().matches("begin anew").count() == 2;
+    wait_until(TIME, is_there, || door.running.log());
+    wait_until(TIME, || client.post("/pin", "{\"ind\": 3}").status == 200, || door.running.log());
     let answered = clients.stop();
     assert!(answered.stored.len() > 10, "{answered:?}");
     assert!(answered.others.is_empty(), "nobody was refused: {:?}", answered.others);
     let log = door.running.log();
     assert_eq!(log.matches("requests are taken at").count(), 1, "{log}");
-    let union = "SELECT ind FROM t UNION SELECT ind FROM u";
-    let stored = door.rows(union).into_iter().map(|ind| ind.parse().expect("a number"));
-    answered.are_among(&stored.collect());
+    let rows = |database: &Path| table::rows(database, "SELECT ind FROM t");
+    let stored = rows(&door.database()).into_iter().chain(rows(&other));
+    answered.are_among(&stored.map(|ind| ind.parse().expect("a number")).collect());
+    assert_eq!(rows(&other).iter().filter(|ind| **ind == "3").count(), 1);
     door.running.drain();
 }
 
@@ -74,7 +70,7 @@ fn while_the_sink_is_away_requests_are_told_to_come_again() {
     let sink = format!("postgres: {{ url: '{through}', table: t, create: true }}");
     let door = Door::into(&sink, "timeout: 1s");
     let mut client = door.client();
-    assert_eq!(client.post("/pin/", "{\"ind\": 1}").status, 200);
+    wait_until(TIME, || client.post("/pin/", "{\"ind\": 1}").status == 200, || door.running.log());
     proxy.conduct(Conduct::Reset);
     let began = Instant::now();
     let answer = client.post("/pin/", "{\"ind\": 2}");
@@ -93,12 +89,12 @@ fn a_lane_that_is_halted_goes_on_once_an_edit_mends_it() {
     let sink = format!("postgres: {{ url: '{url}', table: t, create: true }}");
     let door = Door::into(&sink, "timeout: 1s");
     let mut client = door.client();
-    assert_eq!(client.post("/pin/", "{\"ind\": 1}").status, 200);
-    super::load::execute(&url, "ALTER TABLE t DROP COLUMN title");
+    wait_until(TIME, || client.post("/pin/", "{\"ind\": 1}").status == 200, || door.running.log());
+    execute(&url, "ALTER TABLE t DROP COLUMN title");
     wait_until(TIME, || client.post("/pin/", "{\"ind\": 2}").status == 503, || door.running.log());
-    door.change("table: t,", "table: u,");
+    door.change("    title: text\n", "");
     wait_until(TIME, || client.post("/pin/", "{\"ind\": 3}").status == 200, || door.running.log());
-    let rows = table::postgres(&url, "SELECT count(*) FROM u WHERE ind = 3");
+    let rows = table::postgres(&url, "SELECT count(*) FROM t WHERE ind = 3");
     assert_eq!(rows, [[json!(1)]]);
     door.running.drain();
 }
@@ -108,6 +104,7 @@ fn on_sigterm_what_is_in_flight_is_answered() {
     let door = Door::into("objects: { url: rows }", "");
     let mut client = door.client();
     let body = "{\"ind\": 1}";
+    assert_eq!(client.post("/pin/", body).status, 200);
     let head = format!("POST /pin/ HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
     client.write(format!("{head}{body}").as_bytes()).expect("it listens");
     // Objects take a second for a unit: it waits.
@@ -131,7 +128,7 @@ fn pipelines_share_an_address_and_a_clash_is_a_finding() {
     write("b", "127.0.0.1:0", "/geo, /topics/*");
     let files = ["a.yaml", "b.yaml"];
     for verb in ["check", "run"] {
-        let told = "pipeline a takes requests to /topics/* at the same address";
+        let told = "pipeline a reads requests to /topics/* at the same address";
         let mut both = command(pinhost!(), folder.path());
         let both = said(both.arg(verb).args(files));
         assert!(both.code == Some(2) && both.stderr.contains(told), "{both:#?}");

@@ -23,7 +23,7 @@ const TIME: Duration = Duration::from_secs(60);
 const RULE: &str = "\
 rule:
   fields:
-    ind: { type: integer, required: true }
+    ind: { type: integer, required: true, aliases: [index] }
     title: text
     topic: { type: text, from: $topic }
     key: { type: text, from: $key }

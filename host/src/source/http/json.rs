@@ -52,7 +52,8 @@ fn ranges(bytes: &[u8], items: &[&RawValue]) -> Result<Vec<Range<usize>>, Refusa
 }
 
 fn refusal(bytes: &[u8], error: &serde_json::Error) -> Refusal {
-    let offset = offset(bytes, error.line(), error.column());
+    let is_end = error.classify() == Category::Eof;
+    let offset = if is_end { bytes.len() } else { offset(bytes, error.line(), error.column()) };
     let said = error.to_string();
     // It says a line and a column.
     let why = said.split(" at line ").next().unwrap_or(&said).to_owned();
@@ -98,12 +99,12 @@ mod tests {
     fn what_is_wrong_is_told_with_its_place() {
         for (body, place) in [
             ("{\"a\": 1,}", "at byte 8"),
-            ("{\"a\": ", "at byte 5"),
+            ("{\"a\":", "at byte 5"),
             ("", "at byte 0"),
             ("{}\n{\"a\" 1}", "at byte 8"),
             ("{\"a\": \"\u{1}\"}", "at byte 7"),
         ] {
-            let said = lines(format!("{body} ").trim_end_matches(' ').as_bytes());
+            let said = lines(body.as_bytes());
             let said = match said {
                 Ok(found) => {
                     assert!(found.is_empty(), "{body}");

@@ -46,7 +46,7 @@ const OPTIONS: MatchOptions = MatchOptions {
 
 impl Route {
     pub fn parse(written: &str) -> Option<Self> {
-        let path = written.trim_start_matches('/');
+        let path = written.strip_prefix('/').unwrap_or(written);
         let path = path.strip_suffix('/').unwrap_or(path);
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-~*".contains(&byte);
         let parts: Vec<_> = path.split('/').collect();

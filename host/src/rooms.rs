@@ -52,6 +52,8 @@ const USERS: [&str; 10] = [
     // A reader of the standard output that has seen enough is no error.
     "cli/run.rs",
     "observe/progress.rs",
+    // It puts a rule between stdin and stdout, for `pipe` and for Python.
+    "run/function.rs",
 ];
 
 /// The code of this crate without its tests and comments, by paths.

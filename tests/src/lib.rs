@@ -15,6 +15,7 @@ pub mod kills;
 pub mod ledger;
 pub mod objects;
 pub mod proxy;
+pub mod python;
 pub mod requests;
 pub mod running;
 pub mod services;

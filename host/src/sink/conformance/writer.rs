@@ -120,7 +120,7 @@ impl<'a> LaneWriter<'a> {
         self.commit(unit).await
     }
 
-    async fn commit(&mut self, unit: Unit) -> Stored {
+    pub(crate) async fn commit(&mut self, unit: Unit) -> Stored {
         let committed = self.sink.writer.commit(&self.claim, &unit).await.unwrap();
         let CommitOutcome::Done(stored) = committed else { panic!("fenced") };
         self.claim.position = unit.to;

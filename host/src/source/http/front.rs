@@ -20,7 +20,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -86,33 +86,36 @@ pub(super) async fn register(
     config: &HttpSourceConfig,
     door: Door,
 ) -> Result<Registration, FrontError> {
-    let listen = &config.listen;
+    // Pipelines that begin together do not all try to listen.
+    static ONE_BY_ONE: LazyLock<AsyncMutex<()>> = LazyLock::new(AsyncMutex::default);
+    let _turn = ONE_BY_ONE.lock().await;
     let tls = config.tls.as_ref().map(Tls::read).transpose()?.map(Arc::new);
-    let known = fronts().get(listen).cloned();
-    let front = match known {
-        Some(front) => front,
-        None => {
-            let failed = |cause| FrontError::Listen { listen: listen.clone(), cause };
-            let listener = TcpListener::bind(listen).await.map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
-            let front = Arc::new(Front::new(listen, config));
-            match fronts().entry(listen.clone()) {
-                // Another pipeline was as quick: its listener has the address if the port is fixed.
-                std::collections::btree_map::Entry::Occupied(other) => Arc::clone(other.get()),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(Arc::clone(&front));
-                    let is_encrypted = tls.is_some();
-                    tell(address, is_encrypted);
-                    front.tasks.spawn(accept(Arc::clone(&front), listener));
-                    front
-                }
-            }
-        }
-    };
     let door = Arc::new(door);
-    front.enter(&door, tls)?;
-    front.connections.most.store(config.connections as usize, Ordering::Relaxed);
-    Ok(Registration { front, door })
+    loop {
+        let known = fronts().get(&config.listen).cloned();
+        let front = match known {
+            Some(front) => front,
+            None => listen(config, tls.is_some()).await?,
+        };
+        front.enter(&door, tls.clone())?;
+        front.connections.most.store(config.connections as usize, Ordering::Relaxed);
+        let registration = Registration { front, door: Arc::clone(&door) };
+        // The last of the other pipelines may have left a moment ago.
+        if !registration.front.end.is_cancelled() {
+            return Ok(registration);
+        }
+    }
+}
+
+async fn listen(config: &HttpSourceConfig, is_encrypted: bool) -> Result<Arc<Front>, FrontError> {
+    let listen = &config.listen;
+    let failed = |cause| FrontError::Listen { listen: listen.clone(), cause };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    tell(listener.local_addr().map_err(failed)?, is_encrypted);
+    let front = Arc::new(Front::new(listen, config));
+    fronts().insert(listen.clone(), Arc::clone(&front));
+    front.tasks.spawn(accept(Arc::clone(&front), listener));
+    Ok(front)
 }
 
 fn tell(address: SocketAddr, is_encrypted: bool) {
@@ -141,7 +144,9 @@ impl Drop for Registration {
         let mut doors = self.front.doors();
         doors.retain(|door| !Arc::ptr_eq(door, &self.door));
         if doors.is_empty() {
-            fronts.remove(&self.front.listen);
+            if fronts.get(&self.front.listen).is_some_and(|front| Arc::ptr_eq(front, &self.front)) {
+                fronts.remove(&self.front.listen);
+            }
             self.front.end.cancel();
             self.front.tasks.close();
         }

@@ -38,7 +38,7 @@ const UPWARDS: [&str; 3] = [
 
 /// Who uses a connector as a tool, whatever the pipeline's own source and sink are: `pipe` reads
 /// stdin and writes stdout, `replay` and `diff` read archives.
-const USERS: [&str; 10] = [
+const USERS: [&str; 11] = [
     "cli/dead_letters.rs",
     "cli/diff/history.rs",
     "cli/diff/mod.rs",

@@ -34,10 +34,12 @@ const UPWARDS: [&str; 1] = ["connect/source_kind.rs looks into source"];
 
 /// Who uses a connector as a tool, whatever the pipeline's own source and sink are: `pipe` reads
 /// stdin and writes stdout, `replay` and `diff` read archives.
-const USERS: [&str; 10] = [
+const USERS: [&str; 11] = [
     "cli/dead_letters.rs",
     "cli/diff/history.rs",
     "cli/diff/mod.rs",
+    // It posts what `generate` makes up.
+    "cli/emulate.rs",
     "cli/history.rs",
     // The one lane of all objects has places that need a hint.
     "cli/lineage.rs",

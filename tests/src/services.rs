@@ -229,7 +229,7 @@ pub fn signal(process: u32, name: &str) {
 }
 
 /// Where servers are kept between test runs: `target/services`.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let test = env::current_exe().expect("a test is a file");
     let target = test.ancestors().nth(3).expect("a folder of cargo's target folder");
     let folder = target.join("services");

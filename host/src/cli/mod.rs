@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod dead_letters;
 mod diff;
+mod emulate;
 mod error;
 mod history;
 mod lanes;
@@ -98,6 +99,11 @@ enum Command {
     /// Each record is cleaned by both, and what comes out is compared, column by column. No sink is opened,
     /// and nothing is written.
     Diff(diff::DiffArgs),
+    /// Post made-up posts to an HTTP source, as the emulators of pipelines do it.
+    ///
+    /// Each post is three requests, one after the other: pin, geo, user. Exit code 1 if one of them is
+    /// not answered by a 2xx.
+    Emulate(emulate::EmulateArgs),
     /// Write a pipeline and its rule, to be filled in.
     New(new::NewArgs),
     /// Run the tests of rules: records in, rows and rejects out.
@@ -163,6 +169,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Generations(args) => swap::generations(&args),
         Command::Lanes(args) => lanes::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Emulate(args) => emulate::run(&args),
         Command::Lineage(args) => lineage::run(&args),
         Command::Pipe(args) => pipe::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -233,6 +233,7 @@ mod tests {
             parts,
             accepted_rejects: 0,
             refusals_max: 0,
+            wants_receipts: false,
         };
         let told = replayed_ranges(&unit).into_iter();
         told.map(|it| (it.lane.to_string(), it.from.to_string(), it.to.to_string())).collect()

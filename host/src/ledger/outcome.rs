@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::{Digest, Lane, UnitPart};
+use crate::record::{Digest, Lane, RowReceipt, UnitPart};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitOutcome {
@@ -25,6 +25,9 @@ pub struct Stored {
     pub superseded: u64,
     /// Rows that the sink refused, by reason: they are dead letters.
     pub refused: BTreeMap<String, u64>,
+    /// If the unit wants receipts, and if it is known what the attempt did that counted: those of all rows
+    /// that are not simply stored, or whose places are known.
+    pub receipts: Option<Vec<RowReceipt>>,
 }
 
 /// Dead letters that went through the rule again.

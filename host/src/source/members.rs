@@ -138,6 +138,10 @@ impl Source for SharedSource {
     fn committed(&self, lane: &Lane, to: Position, receipts: Option<&Receipts>) {
         self.source.committed(lane, to, receipts);
     }
+
+    async fn close(&self) {
+        self.source.close().await;
+    }
 }
 
 const SOON: Duration = Duration::from_millis(50);

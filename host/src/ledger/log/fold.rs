@@ -83,7 +83,7 @@ pub(crate) struct StagedObject {
 impl UnitRecord {
     pub fn stored(&self) -> Stored {
         let LineageSums { stored: rows, superseded, .. } = self.sums;
-        Stored { rows, superseded, refused: self.refused.clone() }
+        Stored { rows, superseded, refused: self.refused.clone(), receipts: None }
     }
 }
 

@@ -105,7 +105,8 @@ impl Held {
         loop {
             let objects = staged.objects(log.keys(), self.fold.next);
             let record = record(unit, &*staged, objects);
-            let stored = record.stored();
+            let mut stored = record.stored();
+            stored.receipts = unit.wants_receipts.then(|| staged.receipts());
             match self.append(log, attempt.id, LaneEvent::Committed(record)).await? {
                 Next::Ours => {
                     self.settle(log, publisher).await?;

@@ -120,7 +120,7 @@ impl Retries {
                     *refused.entry(letter.reason.clone()).or_default() += 1;
                 }
                 let rows = rows - staged.refused().len() as u64;
-                Ok(Some(Stored { rows, superseded: 0, refused }))
+                Ok(Some(Stored { rows, refused, ..Stored::default() }))
             }
             Appended::Theirs(_) => {
                 staged.discard().await;

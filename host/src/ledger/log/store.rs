@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::fold::{LaneFold, StagedObject};
 use super::keys::LogKeys;
-use crate::record::{ConnectorError, DeadLetter, ErrorClass};
+use crate::record::{ConnectorError, DeadLetter, ErrorClass, Receipt, RowReceipt};
 
 /// A ledger asks three things of a store: to put what is not there yet, to read, and to put a blob,
 /// under a name that has one writer. Listing and deleting are for what is found by its name, or is
@@ -116,6 +116,16 @@ pub(crate) trait Staged: Send + Sync {
 
     /// Rows that became dead letters after all, by part.
     fn refused(&self) -> &[(usize, DeadLetter)];
+
+    /// Of the rows that are not stored.
+    fn receipts(&self) -> Vec<RowReceipt> {
+        let of = |(part, letter): &(usize, DeadLetter)| RowReceipt {
+            part: *part,
+            record: letter.record,
+            receipt: Receipt::dead(letter),
+        };
+        self.refused().iter().map(of).collect()
+    }
 
     /// Takes back what no record names, nor ever will. What is left of it goes with the next claim.
     async fn discard(&self);

@@ -22,7 +22,7 @@ use super::work::{Work, WorkEnd};
 use crate::connect::CommitOutcome;
 use crate::ledger::{Claim, Judgement, LaneState};
 use crate::record::lift::PipelineArgs;
-use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Unit};
+use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Receipts, Unit};
 use crate::source::Most;
 
 /// A lane that moved under another owner within this time is left to it.
@@ -45,6 +45,8 @@ pub(crate) struct LaneSettings {
     pub batches_max: usize,
     /// Somebody outside says whose each lane is.
     pub has_group: bool,
+    /// Somebody waits for what becomes of each record.
+    pub is_awaited: bool,
 }
 
 /// Names something that the machine asked for.
@@ -135,6 +137,8 @@ pub(crate) enum LaneAction {
     /// Everything before is in the sink: the source is promised.
     Acknowledge {
         to: Position,
+        /// If the source asks for them.
+        receipts: Option<Receipts>,
     },
     /// Notes in the sink why the lane does not go on.
     NoteHalt {

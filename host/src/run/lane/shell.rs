@@ -141,7 +141,9 @@ impl Hands {
                     LaneEvent::Committed(ticket, commit(&claim, &unit, &live).await)
                 });
             }
-            LaneAction::Acknowledge { to } => self.shared.source.committed(&self.lane, to, None),
+            LaneAction::Acknowledge { to, receipts } => {
+                self.shared.source.committed(&self.lane, to, receipts.as_ref());
+            }
             LaneAction::NoteHalt { claim, reason } => self.note(claim, reason),
             LaneAction::Look(ticket) => {
                 let claims = Arc::clone(&self.shared.ledger.claims);

@@ -50,6 +50,7 @@ impl Scene {
             breaker: BreakerLimits::new(0.05),
             batches_max: 4,
             has_group,
+            is_awaited: false,
         };
         let random = fastrand::Rng::with_seed(1);
         let lane = Lane::new("a");
@@ -202,8 +203,10 @@ fn results_are_taken_in_the_order_of_the_lane_and_cut_where_a_unit_is_full() {
     let (ticket, unit) = scene.commit();
     assert_eq!((unit.from, unit.to, unit.parts.len()), (at(0), at(4), 2));
     scene.committed(ticket);
-    let acknowledged =
-        scene.actions.iter().any(|it| matches!(it, LaneAction::Acknowledge { to } if *to == at(4)));
+    let acknowledged = scene
+        .actions
+        .iter()
+        .any(|it| matches!(it, LaneAction::Acknowledge { to, .. } if *to == at(4)));
     assert!(acknowledged, "{:?}", scene.actions);
 }
 

@@ -53,6 +53,7 @@ impl UnitInMaking {
         lane: &Lane,
         refusals_max: impl FnOnce(&Unit) -> u64,
         patience: Patience,
+        wants_receipts: bool,
     ) -> Offer {
         let live = self.live.expect("a unit has batches");
         let from = self.batches[0].part.raw.from;
@@ -66,6 +67,7 @@ impl UnitInMaking {
             parts: self.batches.into_iter().map(|batch| batch.part).collect(),
             accepted_rejects: self.accepted_rejects,
             refusals_max: u64::MAX,
+            wants_receipts,
         };
         unit.refusals_max = refusals_max(&unit);
         assert!(unit.is_balanced(), "every record of a unit ends in exactly one place");
@@ -120,6 +122,7 @@ impl Offer {
             parts: Vec::new(),
             accepted_rejects: 0,
             refusals_max: u64::MAX,
+            wants_receipts: false,
         };
         let figures = UnitFigures::default();
         Self {

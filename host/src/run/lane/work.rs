@@ -21,7 +21,7 @@ use super::machine::{CommitAnswer, LaneAction, LaneReport, Opening, ReadBatch, T
 use super::unit::{Offer, OfferState, TakenBack, UnitInMaking};
 use crate::connect::{CommitOutcome, Stored};
 use crate::ledger::Claim;
-use crate::record::{ConnectorError, ErrorClass, Position, RawBatch, Unit};
+use crate::record::{ConnectorError, ErrorClass, Position, RawBatch, Receipts, Unit};
 use crate::source::Most;
 
 /// What part of a unit is cleaned ahead while the one before it waits for the sink.
@@ -411,7 +411,9 @@ impl Work {
         let (lane, to) = (unit.lane.clone(), unit.to);
         kept.tell(News::Committed { lane, to, figures, stored: stored.clone(), took });
         self.tell_behind(kept);
-        kept.act(LaneAction::Acknowledge { to });
+        let rows = stored.receipts.as_deref();
+        let receipts = rows.map(|rows| Receipts::of(&unit, rows));
+        kept.act(LaneAction::Acknowledge { to, receipts });
     }
 
     /// Rows that the sink refuses are dead letters like others.
@@ -652,7 +654,10 @@ impl Work {
             let dead = unit.dead_letters() - unit.accepted_rejects;
             kept.breaker.room(unit.records(), dead).saturating_add(accepted)
         };
-        self.offer = Some(unit.cut(&kept.lane, refusals_max, kept.patience(LONGEST_WAIT)));
+        self.offer = Some({
+            let patience = kept.patience(LONGEST_WAIT);
+            unit.cut(&kept.lane, refusals_max, patience, kept.settings.is_awaited)
+        });
     }
 
     /// Offers the unit that is to be committed next, if it is time to.

@@ -806,6 +806,7 @@ impl World {
             },
             batches_max: 6,
             has_group: self.script.spread != Spread::Nobody,
+            is_awaited: false,
         };
         let Some(up) = &mut self.processes[process].up else { return };
         up.lane_incarnations += 1;
@@ -904,7 +905,7 @@ impl World {
                     }
                 });
             }
-            LaneAction::Acknowledge { to } => {
+            LaneAction::Acknowledge { to, .. } => {
                 let to = record(to);
                 if let Some(up) = &mut self.processes[process].up
                     && let Some(lane_up) = up.lanes.get_mut(&number)

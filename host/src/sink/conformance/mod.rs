@@ -202,6 +202,7 @@ fn unit_of(sink: &Opened, range: Range<u64>, generation: &str, fates: &[(u64, Fa
         generation: Digest::of(generation.as_bytes()),
         accepted_rejects: 0,
         refusals_max: u64::MAX,
+        wants_receipts: false,
         parts: [range.start..middle, middle..range.end].map(|range| part(sink, range, fate)).into(),
     }
 }

@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use super::Change::{Delete, Put};
 use super::{LaneWriter, Opened, stored};
 use crate::connect::Sink;
-use crate::record::{Kind, Lane, Position};
+use crate::record::{Kind, Lane, Position, Receipt, Receipts, Unit};
 
 const FIELDS: [(&str, Kind); 3] =
     [("id", Kind::Integer), ("word", Kind::Text), ("seen", Kind::Timestamp)];
@@ -22,6 +22,7 @@ macro_rules! upsert_tests {
             $store;
             an_older_version_never_takes_the_place_of_a_newer
             a_column_may_tell_what_is_newest
+            what_became_of_single_rows_is_told_to_who_asks
             the_same_records_again_change_nothing
             the_same_record_takes_the_place_of_what_was_made_of_it_before
             rows_of_a_table_that_is_not_ours_give_way_and_keep_their_versions_aside
@@ -134,6 +135,24 @@ pub(crate) async fn an_older_version_never_takes_the_place_of_a_newer<S: TableSt
         assert_eq!(one.write(&rows).await, stored(2, 0, &[]));
         assert_eq!(words(&store).await, ["1 latest", "2 of another lane", "3 timed"]);
     }
+}
+
+pub(crate) async fn what_became_of_single_rows_is_told_to_who_asks<S: TableStore>() {
+    let store = S::make().await;
+    let sink = store.upsert(KEYED, &FIELDS).await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
+    let rows = [row(1, "early"), "{\"word\": \"no key\"}".to_owned(), row(1, "late"), row(2, "x")];
+    let times = [Some(1), Some(2), Some(3), Some(4)];
+    let rows: Vec<_> = rows.iter().map(String::as_str).zip(times).collect();
+    let unit = Unit { wants_receipts: true, ..writer.unit(&rows) };
+    let told = writer.commit(unit.clone()).await.receipts.expect("they are wanted");
+    let reason = "key column id is null".to_owned();
+    let dead = Receipt::Dead { step: None, reason, detail: None };
+    let stored = Receipt::Stored { at: None };
+    let expected = [Receipt::Superseded, dead, stored.clone(), stored];
+    assert_eq!(Receipts::of(&unit, &told).records, expected);
+    // Who does not ask is not told.
+    assert_eq!(writer.write(&rows[3..]).await.receipts, None);
 }
 
 pub(crate) async fn a_column_may_tell_what_is_newest<S: TableStore>() {

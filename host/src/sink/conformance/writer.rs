@@ -99,6 +99,7 @@ impl<'a> LaneWriter<'a> {
             generation: Digest::of(b"test"),
             accepted_rejects: 0,
             refusals_max: u64::MAX,
+            wants_receipts: false,
             parts: vec![part],
         }
     }
@@ -113,7 +114,7 @@ impl<'a> LaneWriter<'a> {
         self.commit(unit).await
     }
 
-    async fn commit(&mut self, unit: Unit) -> Stored {
+    pub(crate) async fn commit(&mut self, unit: Unit) -> Stored {
         let committed = self.sink.writer.commit(&self.claim, &unit).await.unwrap();
         let CommitOutcome::Done(stored) = committed else { panic!("fenced") };
         self.claim.position = unit.to;
@@ -128,5 +129,5 @@ impl<'a> LaneWriter<'a> {
 
 pub(crate) fn stored(rows: u64, superseded: u64, refused: &[(&str, u64)]) -> Stored {
     let refused = refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
-    Stored { rows, superseded, refused }
+    Stored { rows, superseded, refused, receipts: None }
 }

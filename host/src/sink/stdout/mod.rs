@@ -250,7 +250,10 @@ impl Writer for StdoutWriter {
             is_moved
         });
         Ok(match moved {
-            Some(true) => CommitOutcome::Done(Stored { rows: unit.rows(), ..Stored::default() }),
+            Some(true) => {
+                let receipts = unit.wants_receipts.then(Vec::new);
+                CommitOutcome::Done(Stored { rows: unit.rows(), receipts, ..Stored::default() })
+            }
             Some(false) | None => CommitOutcome::Fenced,
         })
     }

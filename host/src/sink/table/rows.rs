@@ -237,6 +237,24 @@ impl Candidates {
         (next < offset(self.rows.len()) && self.is_same_key(candidate, next)).then_some(next)
     }
 
+    /// Those of whose key a newer one was written. A row that was refused makes way for the next of its key.
+    pub(crate) fn superseded(&self, refused: &[Refusal]) -> Vec<RowAt> {
+        let is_refused = |at: RowAt| refused.iter().any(|refusal| refusal.at == at);
+        let mut superseded = Vec::new();
+        let mut has_winner = false;
+        for row in 0..offset(self.rows.len()) {
+            has_winner &= row > 0 && self.is_same_key(row - 1, row);
+            let at = self.at(row);
+            if is_refused(at) {
+                continue;
+            }
+            if std::mem::replace(&mut has_winner, true) {
+                superseded.push(at);
+            }
+        }
+        superseded
+    }
+
     fn is_same_key(&self, a: u32, b: u32) -> bool {
         // Without a key, nothing is the same.
         !self.key(a).is_empty() && self.key(a) == self.key(b)

@@ -199,7 +199,7 @@ async fn write_unit(
     if !lanes::advance(transaction, keys, owned, unit, written.rejects(unit)).await? {
         return Ok(Attempt::Over(CommitOutcome::Fenced));
     }
-    Ok(Attempt::Ready(written.told()))
+    Ok(Attempt::Ready(rows.told(unit, &written)))
 }
 
 /// Somebody may have made the versions of all rows anew since this process began.

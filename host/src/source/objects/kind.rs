@@ -58,6 +58,8 @@ impl SourceConfig for ObjectsSourceConfig {
                 // The place of a row of any other object is no single number.
                 in_archives: &[Timestamp, Offset, Topic, Partition],
             },
+            reopens: true,
+            is_awaited: false,
             has_tombstones: false,
             ends: Ends::Never,
             spread: Spread::Nobody,

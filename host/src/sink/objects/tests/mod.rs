@@ -251,6 +251,7 @@ fn unit_of(writer: &dyn Writer, from: u64, rows: Batch) -> Unit {
         parts: vec![part],
         accepted_rejects: 0,
         refusals_max: u64::MAX,
+        wants_receipts: false,
     }
 }
 

@@ -15,15 +15,16 @@
 //! | [`ledger`] | what a pipeline knows of itself: claims, lineage, dead letters, members |
 //! | [`objects`] | folders and buckets behind one kind of URL |
 //! | [`written`] | YAML with places, variables and secrets; findings with line, column and advice |
+//! | [`sample`] | what a handful of records says about all the others: names, types, keys, plugins |
 //! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
 //! | [`decode`] | bytes to columns, row by row |
 //! | [`diff`] | what two rules make otherwise of the same records |
 //! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
 //! A room looks only into those below it:
-//! `cli → swap → run → pipeline → source, sink → connect → ledger → objects, written, plugin, decode,
-//! diff → record`.
-//! `record`, `diff`, and the decisions in `run`, are pure functions of plain values.
+//! `cli → swap → run → pipeline → source, sink → connect → ledger → objects, sample → written, plugin,
+//! decode, diff → record`.
+//! `record`, `diff`, `sample`, and the decisions in `run`, are pure functions of plain values.
 //!
 //! A connector is a folder in `source` or `sink`, with its `mod` and its line in the list there. The folder
 //! holds its configuration, which is its manual (`config`), what others ask of it (`kind`), its template,
@@ -61,6 +62,7 @@ pub mod record;
 #[cfg(test)]
 mod rooms;
 pub mod run;
+pub mod sample;
 pub mod sink;
 pub mod source;
 pub mod swap;

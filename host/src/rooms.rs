@@ -8,7 +8,7 @@ use crate::sink::SINKS;
 use crate::source::SOURCES;
 
 /// A room looks into those before it. The map in `lib.rs` says the same.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "record",
     "private_folder",
     "guest_build",
@@ -16,6 +16,7 @@ const ORDER: [&str; 17] = [
     "diff",
     "plugin",
     "written",
+    "sample",
     "objects",
     "ledger",
     "connect",
@@ -39,7 +40,7 @@ const UPWARDS: [&str; 3] = [
 /// Who uses a connector as a tool, whatever the pipeline's own source and sink are: `pipe` reads
 /// stdin and writes stdout, `replay` and `diff` read archives.
 const USERS: [&str; 10] = [
-    "cli/dead_letters.rs",
+    "cli/dead_letters/mod.rs",
     "cli/diff/history.rs",
     "cli/diff/mod.rs",
     "cli/history.rs",

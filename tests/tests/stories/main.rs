@@ -5,6 +5,7 @@ mod analytics;
 mod archive;
 mod dead_letters;
 mod diff;
+mod door;
 mod hostile;
 mod kafka_connect;
 mod kafka_postgres;

@@ -16,16 +16,17 @@
 //! | [`objects`] | folders and buckets behind one kind of URL |
 //! | [`kafka`] | clusters, as a source and a sink reach them |
 //! | [`written`] | YAML with places, variables and secrets; findings with line, column and advice |
+//! | [`sample`] | what a handful of records says about all the others: names, types, keys, plugins |
 //! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
 //! | [`decode`] | bytes to columns, row by row |
 //! | [`diff`] | what two rules make otherwise of the same records |
 //! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
 //! A room looks only into those below it:
-//! `cli → swap, observe → run → pipeline → source, sink → connect → ledger → objects, kafka, written,
-//! plugin, decode, diff → record`.
-//! `record`, `diff`, what a lane's state is in `ledger`, and the decisions in `run` and `swap`, are pure
-//! functions of plain values.
+//! `cli → swap, observe → run → pipeline → source, sink → connect → ledger → objects, kafka, sample,
+//! written, plugin, decode, diff → record`.
+//! `record`, `diff`, `sample`, what a lane's state is in `ledger`, and the decisions in `run` and `swap`, are
+//! pure functions of plain values.
 //!
 //! A connector is a folder in `source` or `sink`, with its `mod` and its line in the list there. The folder
 //! holds its configuration, which is its manual (`config`), what others ask of it (`kind`), its template,
@@ -64,6 +65,7 @@ pub mod record;
 #[cfg(test)]
 mod rooms;
 pub mod run;
+pub mod sample;
 pub mod sink;
 pub mod source;
 pub mod swap;

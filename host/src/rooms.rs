@@ -8,7 +8,7 @@ use crate::sink::SINKS;
 use crate::source::SOURCES;
 
 /// A room looks into those before it. The map in `lib.rs` says the same.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "record",
     "private_folder",
     "guest_build",
@@ -16,6 +16,7 @@ const ORDER: [&str; 18] = [
     "diff",
     "plugin",
     "written",
+    "sample",
     "objects",
     "kafka",
     "ledger",
@@ -35,7 +36,7 @@ const UPWARDS: [&str; 1] = ["connect/source_kind.rs looks into source"];
 /// Who uses a connector as a tool, whatever the pipeline's own source and sink are: `pipe` reads
 /// stdin and writes stdout, `replay` and `diff` read archives.
 const USERS: [&str; 11] = [
-    "cli/dead_letters.rs",
+    "cli/dead_letters/mod.rs",
     "cli/diff/history.rs",
     "cli/diff/mod.rs",
     // It posts what `generate` makes up.

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::connect::SourceKind;
 use crate::record::lift::PipelineArgs;
@@ -68,6 +69,16 @@ pub trait Source: Debug + Send + Sync {
     async fn bounds(&self, lane: &Lane) -> Result<Bounds, ConnectorError> {
         let _ = lane;
         Ok(Bounds::default())
+    }
+
+    /// The first record of a lane that arrived at this time or later; `None` if the source cannot tell.
+    async fn at_time(
+        &self,
+        lane: &Lane,
+        time: Timestamp,
+    ) -> Result<Option<Position>, ConnectorError> {
+        let _ = (lane, time);
+        Ok(None)
     }
 
     /// Reads a lane from a position on. It may be opened again after its reader is dropped. A lane that was

@@ -313,7 +313,8 @@ pub(super) async fn tests(pipeline: &Arc<Pipeline>) -> Result<Option<String>, Re
                 tests => Ok(Some(format!("{tests} tests passed in {}", time(began.elapsed())))),
             }
         }
-        Some(_) | None => Ok(None),
+        Some(_) => Ok(Some("the rule has no tests: only the trial speaks for it".to_owned())),
+        None => Ok(None),
     })
     .await
 }

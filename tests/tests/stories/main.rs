@@ -6,6 +6,7 @@ mod archive;
 mod dead_letters;
 mod diff;
 mod front_door;
+mod door;
 mod hostile;
 mod kafka_connect;
 mod kafka_kafka;

@@ -38,6 +38,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer as _;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -306,6 +307,17 @@ impl Source for KafkaSource {
         let extent = self.cluster.extent(&place.topic, place.partition).await?;
         let (earliest, latest) = (at(topic_id, extent.begins), at(topic_id, extent.ends));
         Ok(Bounds { earliest: Some(earliest), latest: Some(latest) })
+    }
+
+    async fn at_time(
+        &self,
+        lane: &Lane,
+        time: Timestamp,
+    ) -> Result<Option<Position>, ConnectorError> {
+        let place = self.place(lane)?;
+        let topic_id = self.cluster.topic_id(&place.topic).await?;
+        let offset = self.cluster.at_time(&place.topic, place.partition, time).await?;
+        Ok(Some(at(topic_id, offset)))
     }
 
     async fn open(

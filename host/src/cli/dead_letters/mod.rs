@@ -1,5 +1,8 @@
 //! `pinhost dead-letters`: records that could not be cleaned or stored.
 
+mod choice;
+mod summary;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -10,6 +13,7 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use self::choice::Choice;
 use super::output::{FAINT, STRONG};
 use super::which::Which;
 use super::{CliError, Exit, output, sinks, threads};
@@ -30,8 +34,21 @@ pub(super) struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeadLettersCommand {
+    /// Count them by their reasons, with one of each.
+    Summary {
+        #[command(flatten)]
+        choice: Choice,
+        /// Print JSON, a reason a line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show which there are: the oldest first.
     List {
+        #[command(flatten)]
+        choice: Choice,
+        /// The newest first.
+        #[arg(long)]
+        newest: bool,
         /// Show those that a retry made rows of, too.
         #[arg(long)]
         all: bool,
@@ -42,9 +59,16 @@ enum DeadLettersCommand {
         json: bool,
     },
     /// Show one: its record, and why it is here.
-    Show { id: String },
+    Show {
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write all that are dead as NDJSON.
     Export {
+        #[command(flatten)]
+        choice: Choice,
         /// The file; the standard output if left out.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -84,11 +108,15 @@ fn looked_at(pipeline: &Pipeline) -> Result<(), CliError> {
 
 fn done(pipeline: &Pipeline, command: &DeadLettersCommand) -> Result<Exit, CliError> {
     match command {
-        DeadLettersCommand::List { all, limit, json } => {
-            list(pipeline, *all, u64::from(*limit), *json)
+        DeadLettersCommand::Summary { choice, json } => summary::run(pipeline, choice, *json),
+        DeadLettersCommand::List { choice, newest, all, limit, json } => {
+            let listed = Listed { choice, is_newest_first: *newest, has_all: *all, limit: *limit };
+            list(pipeline, &listed, *json)
         }
-        DeadLettersCommand::Show { id } => show(pipeline, id),
-        DeadLettersCommand::Export { output } => export(pipeline, output.as_deref()),
+        DeadLettersCommand::Show { id, json } => show(pipeline, id, *json),
+        DeadLettersCommand::Export { choice, output } => {
+            export(pipeline, choice, output.as_deref())
+        }
         DeadLettersCommand::Retry { ids, generation } => {
             retry_all(pipeline, ids, generation.as_deref())
         }
@@ -126,19 +154,59 @@ fn found(pipeline: &Pipeline, filter: &DeadLetterFilter) -> Result<Vec<NamedLett
     })
 }
 
-fn list(pipeline: &Pipeline, all: bool, limit: u64, as_json: bool) -> Result<Exit, CliError> {
-    let state = (!all).then_some(DeadLetterState::Dead);
-    // One more than is shown tells whether there are more.
-    let filter = DeadLetterFilter { state, limit: Some(limit + 1), ..DeadLetterFilter::default() };
-    let mut letters = found(pipeline, &filter)?;
-    let has_more = letters.len() as u64 > limit;
-    letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+/// What a list shows.
+struct Listed<'a> {
+    choice: &'a Choice,
+    is_newest_first: bool,
+    /// Those that a retry made rows of, too.
+    has_all: bool,
+    limit: u32,
+}
+
+impl Listed<'_> {
+    /// The letters, and one more if there are more.
+    async fn letters(&self, sink: &Arc<dyn Sink>) -> Result<Vec<StoredDeadLetter>, CliError> {
+        let wanted = self.limit as usize + 1;
+        let state = (!self.has_all).then_some(DeadLetterState::Dead);
+        let mut filter = DeadLetterFilter { state, ..DeadLetterFilter::default() };
+        let is_plain = self.choice.takes_all() && !self.is_newest_first;
+        if is_plain {
+            filter.limit = Some(wanted as u64);
+        } else {
+            filter.limit = sink.ledger().letters.at_a_time();
+        }
+        let mut pages = Pages::of(sink, filter);
+        let mut listed = Vec::new();
+        while let Some(letters) = pages.next().await? {
+            listed.extend(letters.into_iter().filter(|letter| self.choice.takes(letter)));
+            if self.is_newest_first {
+                listed.sort_by_key(|letter| std::cmp::Reverse(letter.time));
+                listed.truncate(wanted);
+            } else if listed.len() >= wanted {
+                listed.truncate(wanted);
+                break;
+            }
+        }
+        Ok(listed)
+    }
+}
+
+fn list(pipeline: &Pipeline, listed: &Listed<'_>, as_json: bool) -> Result<Exit, CliError> {
+    let limit = listed.limit as usize;
+    let mut letters = sinks::small_runtime()?.block_on(async {
+        let sink = sinks::open(pipeline).await?;
+        let letters = listed.letters(&sink).await?;
+        named(sink.ledger(), &mut ObjectNames::default(), letters).await
+    })?;
+    let has_more = letters.len() > limit;
+    letters.truncate(limit);
     if as_json {
         for letter in &letters {
             output::data_line(letter)?;
         }
     } else if letters.is_empty() {
-        output::talk(format!("{} has no dead letters", pipeline.name));
+        let which = if listed.choice.takes_all() { "" } else { " like that" };
+        output::talk(format!("{} has no dead letters{which}", pipeline.name));
     } else {
         let rows = letters.iter().map(|NamedLetter { letter, .. }| {
             let step = letter.step.clone().unwrap_or_default();
@@ -168,12 +236,17 @@ fn visible(char: char) -> char {
     if char.is_control() { '·' } else { char }
 }
 
-fn show(pipeline: &Pipeline, id: &str) -> Result<Exit, CliError> {
+fn show(pipeline: &Pipeline, id: &str, as_json: bool) -> Result<Exit, CliError> {
     let filter = DeadLetterFilter { ids: vec![id.to_owned()], ..DeadLetterFilter::default() };
     let found = found(pipeline, &filter)?.into_iter().next();
-    let Some(NamedLetter { letter, object }) = found else {
+    let Some(found) = found else {
         return Err(no_such_letter(pipeline, id));
     };
+    if as_json {
+        output::data_line(&found)?;
+        return Ok(Exit::Done);
+    }
+    let NamedLetter { letter, object } = found;
     let age = SystemTime::now().duration_since(letter.time).unwrap_or_default();
     let mut lines = vec![
         ["reason".to_owned(), letter.reason.clone()],
@@ -220,9 +293,13 @@ struct Pages {
 
 impl Pages {
     fn new(sink: &Arc<dyn Sink>, filter: DeadLetterFilter) -> Self {
-        let letters = Arc::clone(&sink.ledger().letters);
-        let limit = letters.at_a_time();
-        Self { letters, filter: DeadLetterFilter { limit, ..filter }, is_last: false }
+        let limit = sink.ledger().letters.at_a_time();
+        Self::of(sink, DeadLetterFilter { limit, ..filter })
+    }
+
+    /// As many at a time as the filter says.
+    fn of(sink: &Arc<dyn Sink>, filter: DeadLetterFilter) -> Self {
+        Self { letters: Arc::clone(&sink.ledger().letters), filter, is_last: false }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<StoredDeadLetter>>, CliError> {
@@ -236,7 +313,7 @@ impl Pages {
     }
 }
 
-fn export(pipeline: &Pipeline, to: Option<&Path>) -> Result<Exit, CliError> {
+fn export(pipeline: &Pipeline, choice: &Choice, to: Option<&Path>) -> Result<Exit, CliError> {
     let filter =
         DeadLetterFilter { state: Some(DeadLetterState::Dead), ..DeadLetterFilter::default() };
     let exported = sinks::small_runtime()?.block_on(async {
@@ -247,7 +324,8 @@ fn export(pipeline: &Pipeline, to: Option<&Path>) -> Result<Exit, CliError> {
         // The sink has answered: what the file held before may go.
         let mut out = Output::create(to)?;
         let mut exported = 0;
-        while let Some(letters) = page {
+        while let Some(mut letters) = page {
+            letters.retain(|letter| choice.takes(letter));
             exported += letters.len();
             for letter in named(sink.ledger(), &mut names, letters).await? {
                 out.put(&letter)?;

@@ -103,7 +103,8 @@ pub struct Outset {
     /// processes that ask at the same time, what is stored first counts.
     pub starts: BTreeMap<Lane, Position>,
     /// If lanes are to end: all lanes that there are, and where each ends. The run is over when each of them
-    /// was read up to there.
+    /// was read up to there. Where nobody knows the place of an end, `Start(Latest)` stands for it: then the
+    /// lane's reader says when it has come so far.
     pub ends: BTreeMap<Lane, Position>,
 }
 

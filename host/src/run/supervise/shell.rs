@@ -23,7 +23,7 @@ use super::connect::Ends;
 use super::machine::{Supervisor, SupervisorAction, SupervisorEvent, SupervisorSettings};
 use super::{BATCH, Course, PipelineError, PipelineRun};
 use crate::connect::Spread;
-use crate::ledger::Claims;
+use crate::ledger::{Claims, Members};
 use crate::record::{ConnectorError, Lane, Position};
 use crate::source::LaneChange;
 
@@ -40,6 +40,7 @@ pub(super) async fn keep_lanes(
 ) -> Result<(), PipelineError> {
     let Ends { source, ledger, starts, has_committed, of_lanes } = ends;
     let PipelineRun { pipeline, listener, pool, until_end, drain, .. } = run;
+    let spread = pipeline.source.facts().spread;
     let settings = SupervisorSettings {
         start_time: pipeline.limits.start_time.0,
         halt_time,
@@ -53,7 +54,7 @@ pub(super) async fn keep_lanes(
         unit: (&pipeline.unit).into(),
         breaker: BreakerLimits::new(pipeline.dead_letters.max_ratio),
         batches_max: pool.threads() * 2 + 2,
-        has_group: pipeline.source.facts().spread == Spread::ByGroup,
+        is_shared_out: spread != Spread::Nobody,
     };
     let shared = Shared {
         source,
@@ -84,6 +85,9 @@ pub(super) async fn keep_lanes(
         for action in actions {
             if let Some(end) = hands.perform(action) {
                 finish_notes(hands.shared.notes.clone()).await;
+                if matches!(spread, Spread::ByMembers { .. }) {
+                    leave(&*hands.shared.ledger.members).await;
+                }
                 return end;
             }
         }
@@ -143,6 +147,15 @@ type Positions = Result<BTreeMap<Lane, Position>, ConnectorError>;
 async fn finish_notes(notes: TaskTracker) {
     notes.close();
     let _ = timeout(NOTE_TIME, notes.wait()).await;
+}
+
+/// The others take the lanes over at once, rather than when they miss a beat.
+async fn leave(members: &dyn Members) {
+    match timeout(NOTE_TIME, members.leave()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("the others are not told that this process ends: {error}"),
+        Err(_) => tracing::debug!("the others are not told that this process ends in time"),
+    }
 }
 
 struct Hands {

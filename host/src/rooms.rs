@@ -8,7 +8,7 @@ use crate::sink::SINKS;
 use crate::source::SOURCES;
 
 /// A room looks into those before it. The map in `lib.rs` says the same.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "record",
     "private_folder",
     "guest_build",
@@ -17,6 +17,7 @@ const ORDER: [&str; 17] = [
     "plugin",
     "written",
     "objects",
+    "kinesis",
     "ledger",
     "connect",
     "source",

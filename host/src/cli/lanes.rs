@@ -138,7 +138,7 @@ async fn resolved(
     known: &LaneState,
     to: Position,
 ) -> Result<Position, CliError> {
-    if let (Position::At(_), Position::At(_)) = (to, known.position) {
+    if let Position::At(_) = to {
         let to = to.marked_as(&known.position);
         if known.position.is_comparable(&to) {
             return Ok(to);
@@ -149,20 +149,13 @@ async fn resolved(
         let error = format!("`{to}` is no position of lane {lane}, which stands at {at}");
         CliError::input(error)
     };
-    if let Position::Start(Start::Time(_)) = to {
+    let (Position::Start(Start::Earliest | Start::Latest) | Position::End) = to else {
         return Err(other());
-    }
+    };
     let options = pipeline.source_options(true);
     let source = pipeline.source.open(&options).await.map_err(sinks::told)?;
     let bounds = source.bounds(&known.lane).await.map_err(sinks::told)?;
     let (bound, name) = match to {
-        // What the place belongs to is not known of a lane that stands at no place.
-        Position::At(_) => {
-            let like = bounds.earliest.unwrap_or(known.position);
-            let to = to.marked_as(&like);
-            let is_one = matches!(known.position, Position::Start(_) | Position::End);
-            return if is_one && like.is_like(&to) { Ok(to) } else { Err(other()) };
-        }
         Position::Start(Start::Earliest) => (bounds.earliest, "begins"),
         _ => (bounds.latest, "ends"),
     };

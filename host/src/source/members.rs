@@ -376,10 +376,7 @@ mod tests {
             .into(),
         )));
         only.claims = Arc::clone(&positions) as _;
-        assert_eq!(
-            only.next_change().await.unwrap(),
-            Some(LaneChange::assigned(parent.clone()))
-        );
+        assert_eq!(only.next_change().await.unwrap(), Some(LaneChange::assigned(parent.clone())));
         let no_other = tokio::time::timeout(PACE.beat * 5, only.next_change()).await;
         assert!(no_other.is_err(), "{no_other:?}");
         positions.0.lock().unwrap().insert(parent.clone(), Position::End);

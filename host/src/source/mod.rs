@@ -8,6 +8,7 @@ pub mod frame;
 pub mod generate;
 mod inflate;
 pub mod kafka;
+pub mod kinesis;
 pub mod members;
 pub mod objects;
 pub mod stdin;
@@ -27,7 +28,7 @@ use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId, Start};
 
 /// The kinds of sources that there are: a new one is a folder, its `mod` and its line here.
 pub static SOURCES: &[&dyn SourceKind] =
-    &[&generate::Generate, &kafka::Kafka, &objects::Objects, &stdin::Stdin];
+    &[&generate::Generate, &kafka::Kafka, &kinesis::Kinesis, &objects::Objects, &stdin::Stdin];
 
 /// How one is written, for those who have left it out.
 pub const SOURCE_EXAMPLE: &str = "source: { objects: { url: ./posts/ } }";

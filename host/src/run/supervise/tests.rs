@@ -98,9 +98,7 @@ impl Scene {
     }
 
     fn starts(&self, name: &str) -> bool {
-        let is_its = |action: &SupervisorAction| {
-            matches!(action, SupervisorAction::Start { lane, .. } if lane.name() == name)
-        };
+        let is_its = |action: &SupervisorAction| matches!(action, SupervisorAction::Start { lane, .. } if lane.name() == name);
         self.actions.iter().any(is_its)
     }
 
@@ -211,9 +209,8 @@ fn an_end_without_a_place_is_told_by_the_reader() {
     let ends = BTreeMap::from([(a(), latest)]);
     scene.supervisor = Supervisor::new(until_end(), ends, fastrand::Rng::with_seed(1));
     scene.assign();
-    let no_place = |action: &SupervisorAction| {
-        matches!(action, SupervisorAction::Start { until: None, .. })
-    };
+    let no_place =
+        |action: &SupervisorAction| matches!(action, SupervisorAction::Start { until: None, .. });
     assert!(scene.actions.iter().any(no_place));
     scene.commits(7, &[], 7);
     assert!(scene.end().is_none());

@@ -11,6 +11,7 @@ pub mod guests;
 pub mod http_proxy;
 pub mod kafka;
 pub mod kills;
+pub mod kinesis;
 pub mod ledger;
 pub mod objects;
 pub mod proxy;

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ScalingType, Shard, StreamStatus};
+use aws_sdk_kinesis::types::{
+    PutRecordsRequestEntry, ScalingType, Shard, ShardIteratorType, StreamStatus,
+};
 use md5::{Digest as _, Md5};
 use serde_json::Value;
 
@@ -42,7 +44,8 @@ impl Stream {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .build();
         let name = format!("s-{:016x}", fastrand::u64(..));
-        let stream = Self { client: Client::from_conf(config), name, endpoint: endpoint.to_owned() };
+        let stream =
+            Self { client: Client::from_conf(config), name, endpoint: endpoint.to_owned() };
         stream.make(shards).await;
         stream
     }
@@ -115,9 +118,32 @@ impl Stream {
                 entry.data(Blob::new(data.clone())).build().expect("an entry")
             });
             let put = self.client.put_records().stream_name(&self.name);
-            let put = put.set_records(Some(entries.collect())).send().await.expect("they are taken");
+            let put =
+                put.set_records(Some(entries.collect())).send().await.expect("they are taken");
             assert_eq!(put.failed_record_count().unwrap_or(0), 0);
         }
+    }
+
+    /// All records, each with its partition key: of each shard in its order.
+    pub async fn records(&self) -> Vec<(String, Vec<u8>)> {
+        let mut all = Vec::new();
+        for shard in self.shards().await {
+            let iterator = self.client.get_shard_iterator().stream_name(&self.name);
+            let iterator = iterator.shard_id(shard.shard_id());
+            let iterator = iterator.shard_iterator_type(ShardIteratorType::TrimHorizon);
+            let mut next = iterator.send().await.expect("an iterator").shard_iterator;
+            while let Some(iterator) = next {
+                let got = self.client.get_records().shard_iterator(iterator).send().await;
+                let got = got.expect("records");
+                // Small streams come at once.
+                next = got.next_shard_iterator.filter(|_| !got.records.is_empty());
+                let record = |record: aws_sdk_kinesis::types::Record| {
+                    (record.partition_key, record.data.into_inner())
+                };
+                all.extend(got.records.into_iter().map(record));
+            }
+        }
+        all
     }
 
     /// Splits a shard or merges two, as chance has it, so that there are two to six of them.
@@ -287,8 +313,14 @@ mod tests {
         };
         assert_eq!(verdict(json!([["a", 0], ["a", 1], ["b", 0], ["a", 2]])), is(0, 0, 0, 0));
         assert_eq!(verdict(json!([["a", 0], ["b", 0], ["a", 2]])), is(1, 0, 0, 0));
-        assert_eq!(verdict(json!([["a", 0], ["a", 1], ["a", 1], ["a", 2], ["b", 0]])), is(0, 1, 0, 0));
+        assert_eq!(
+            verdict(json!([["a", 0], ["a", 1], ["a", 1], ["a", 2], ["b", 0]])),
+            is(0, 1, 0, 0)
+        );
         assert_eq!(verdict(json!([["a", 1], ["a", 0], ["a", 2], ["b", 0]])), is(0, 0, 1, 0));
-        assert_eq!(verdict(json!([["a", 0], ["a", 1], ["a", 2], ["b", 0], ["b", 1]])), is(0, 0, 0, 1));
+        assert_eq!(
+            verdict(json!([["a", 0], ["a", 1], ["a", 2], ["b", 0], ["b", 1]])),
+            is(0, 0, 0, 1)
+        );
     }
 }

@@ -83,8 +83,7 @@ impl ServerKind {
     const KAFKA: Self = Self { script: "start-kafka.sh", prefix: "KAFKA", environment: &[] };
     const KAFKA_WITH_IAM: Self = Self { environment: &[("KAFKA_IAM", "1")], ..Self::KAFKA };
     const S3: Self = Self { script: "start-s3.sh", prefix: "S3", environment: &[] };
-    const KINESIS: Self =
-        Self { script: "start-kinesis.sh", prefix: "KINESIS", environment: &[] };
+    const KINESIS: Self = Self { script: "start-kinesis.sh", prefix: "KINESIS", environment: &[] };
     const KINESALITE: Self =
         Self { environment: &[("KINESIS_SERVER", "kinesalite")], ..Self::KINESIS };
 }

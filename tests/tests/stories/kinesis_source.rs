@@ -50,7 +50,9 @@ impl Story {
         let folder = TempDir::new().expect("a folder");
         let sink = match &target {
             Target::Postgres { url } => format!("{{ postgres: {{ url: '{url}', table: posts }} }}"),
-            Target::Sqlite => "{ sqlite: { path: posts.db, table: posts, create: true } }".to_owned(),
+            Target::Sqlite => {
+                "{ sqlite: { path: posts.db, table: posts, create: true } }".to_owned()
+            }
             Target::Folder => {
                 fs::create_dir(folder.path().join("posts")).expect("a folder");
                 "{ objects: { url: ./posts/ } }".to_owned()
@@ -270,7 +272,8 @@ fn many_shards_at_once_are_read_to_the_end_that_they_had() {
         row[0] == row[1] && row[2] == story.stream.name.as_str() && shard && sequence
     };
     assert!(rows.iter().all(is_told), "{rows:?}");
-    let mut places: Vec<_> = rows.iter().map(|row| (&row[3], &row[4])).map(|it| format!("{it:?}")).collect();
+    let mut places: Vec<_> =
+        rows.iter().map(|row| (&row[3], &row[4])).map(|it| format!("{it:?}")).collect();
     places.sort();
     places.dedup();
     assert_eq!(places.len(), rows.len(), "records that were packed together are told apart");
@@ -281,7 +284,8 @@ fn many_shards_at_once_are_read_to_the_end_that_they_had() {
 
 /// What goes wrong now and then: each as often as every so many requests.
 fn trouble(number: usize, head: &str) -> Fate {
-    const THROTTLED: &str = r#"{"__type":"ProvisionedThroughputExceededException","message":"slow"}"#;
+    const THROTTLED: &str =
+        r#"{"__type":"ProvisionedThroughputExceededException","message":"slow"}"#;
     const EXPIRED: &str = r#"{"__type":"ExpiredIteratorException","message":"too old"}"#;
     const GARBAGE: &str = r#"{"__type":"InvalidArgumentException","message":"no iterator"}"#;
     const LIMIT: &str = r#"{"__type":"LimitExceededException","message":"too many"}"#;
@@ -420,7 +424,10 @@ fn records_that_are_gone_halt_the_lane() {
 #[test]
 fn a_pipeline_begins_where_it_is_told_to_and_reads_only_what_it_is_told_to() {
     let story = Story::new(kinesis(), 2, Target::Sqlite);
-    story.change("    poll: 200ms\n", "    poll: 200ms\n    start: latest\n    only: { key: 'in-*' }\n");
+    story.change(
+        "    poll: 200ms\n",
+        "    poll: 200ms\n    start: latest\n    only: { key: 'in-*' }\n",
+    );
     let put = |keys: &[&str], from: i64| {
         let entries = keys.iter().zip(from..).map(|(key, n)| {
             ((*key).to_owned(), json!({ "k": key, "n": n }).to_string().into_bytes())

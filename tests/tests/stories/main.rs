@@ -10,6 +10,7 @@ mod kafka_connect;
 mod kafka_postgres;
 mod kafka_source;
 mod kill;
+mod kinesis_sink;
 mod kinesis_source;
 mod lanes;
 mod lineage;

@@ -5,6 +5,7 @@
 //! position comes last. One database may serve several pipelines, tables and processes. Not here: which
 //! units there are, and what is done about errors.
 
+mod apart;
 mod catalog;
 mod check;
 mod config;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 
+pub use self::apart::{LedgerInPostgres, PostgresLedgerConfig};
 pub use self::config::{DatabaseUrl, NulCharacters, PostgresSinkConfig};
 use self::ddl::table_name;
 use self::error::Place;

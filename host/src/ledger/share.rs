@@ -74,7 +74,13 @@ pub struct Roster {
     /// When lanes were given last.
     shared_at: Option<Duration>,
     beats: u64,
+    /// All lanes are this process's, so that it sees with its own eyes that they were read to their end.
+    sweeps: bool,
 }
+
+/// What a member says of a run that is to end, beside how often it has beaten.
+const DONE: &str = "done";
+const SWEEPS: &str = "sweeps";
 
 /// What became ours, and what is no longer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -85,17 +91,23 @@ pub struct Shift {
 
 impl Roster {
     pub fn new(own: Uuid, pace: Pace) -> Self {
-        Self { own, pace, given: BTreeMap::new(), shared_at: None, beats: 0 }
+        Self { own, pace, given: BTreeMap::new(), shared_at: None, beats: 0, sweeps: false }
     }
 
     pub fn pace(&self) -> Pace {
         self.pace
     }
 
-    /// What the next beat tells the others: how many there were.
-    pub fn note(&mut self) -> String {
+    /// What the next beat tells the others: how many there were; and, of a run that is to end, whether all
+    /// lanes of this process were read to where they ended when it began.
+    pub fn note(&mut self, is_done: bool) -> String {
         self.beats += 1;
-        self.beats.to_string()
+        let said = match (self.sweeps, is_done && self.shared_at.is_some()) {
+            (true, _) => SWEEPS,
+            (false, true) => DONE,
+            (false, false) => "",
+        };
+        format!("{} {said}", self.beats).trim_end().to_owned()
     }
 
     /// Whose lanes are, `at` a time since whenever, by what the ledger says and by which lanes may be read.
@@ -121,16 +133,33 @@ impl Roster {
         }
     }
 
-    fn live(&self, seen: &[Member]) -> BTreeSet<Uuid> {
-        let beats = |member: &Member| member.note.parse().unwrap_or(0);
+    fn live(&mut self, seen: &[Member]) -> BTreeSet<Uuid> {
+        let beats = |member: &Member| {
+            let beats = member.note.split(' ').next().and_then(|beats| beats.parse().ok());
+            beats.unwrap_or(0_u64)
+        };
         let alive = seen.iter().filter(|member| member.age < self.pace.dead);
         let (settled, new): (Vec<_>, Vec<_>) = alive.partition(|member| beats(member) >= BEATS_MIN);
         // Where nobody was before, nobody has to wait.
         let live = if settled.is_empty() { new } else { settled };
-        live.into_iter().map(|member| member.id).collect()
+        self.sweeper(&live)
+            .map_or_else(|| live.iter().map(|member| member.id).collect(), |id| [id].into())
     }
 
-    fn ours(&self) -> BTreeSet<Lane> {
+    /// Where all have read their lanes to the end, and wait for each other: one after the other looks for
+    /// itself, and has all lanes meanwhile.
+    fn sweeper(&mut self, live: &[&Member]) -> Option<Uuid> {
+        let says = |member: &&&Member, what: &str| member.note.ends_with(what);
+        let is_done = !live.is_empty() && live.iter().all(|member| says(&member, DONE));
+        let first = live.iter().map(|member| member.id).min();
+        self.sweeps |= is_done && first == Some(self.own);
+        if self.sweeps {
+            return Some(self.own);
+        }
+        live.iter().filter(|member| says(member, SWEEPS)).map(|member| member.id).min()
+    }
+
+    pub fn ours(&self) -> BTreeSet<Lane> {
         let ours = self.given.iter().filter(|(_, owner)| **owner == self.own);
         ours.map(|(lane, _)| lane.clone()).collect()
     }
@@ -210,7 +239,7 @@ mod tests {
     #[test]
     fn a_process_alone_has_all_lanes_at_once() {
         let mut roster = Roster::new(Uuid::from_u128(1), pace());
-        assert_eq!((roster.note(), roster.note()), ("1".to_owned(), "2".to_owned()));
+        assert_eq!((roster.note(true), roster.note(false)), ("1".to_owned(), "2".to_owned()));
         let lanes = lanes(3);
         let shift = roster.look(Duration::ZERO, &[member(1, 0, 1)], &lanes);
         assert_eq!(shift.gained, lanes.iter().cloned().collect::<Vec<_>>());
@@ -243,6 +272,28 @@ mod tests {
             assert!(ours.is_disjoint(&theirs), "{count} lanes");
             assert_eq!(ours.union(&theirs).count(), count - 1);
         }
+    }
+
+    /// Nobody can tell where a shard ends but by reading it: each sees for itself, one after the other.
+    #[test]
+    fn those_who_wait_for_each_other_look_for_themselves() {
+        let lanes = lanes(4);
+        let said = |id: u128, note: &str| Member { note: note.to_owned(), ..member(id, 0, 9) };
+        let at = Duration::from_secs;
+        let [mut one, mut other] = [1, 2].map(|id| Roster::new(Uuid::from_u128(id), pace()));
+        let both = [said(1, "9"), said(2, "9 done")];
+        let (ours, theirs) = (one.look(at(0), &both, &lanes), other.look(at(0), &both, &lanes));
+        assert_eq!(ours.gained.len() + theirs.gained.len(), 4);
+        assert_eq!(one.note(true), "1 done");
+        let both = [said(1, "10 done"), said(2, "10 done")];
+        one.look(at(16), &both, &lanes);
+        assert_eq!((one.ours(), one.note(false)), (lanes.clone(), "2 sweeps".to_owned()));
+        let both = [said(1, "11 sweeps"), said(2, "11 done")];
+        other.look(at(16), &both, &lanes);
+        assert_eq!(other.ours(), BTreeSet::new());
+        // The first one has seen enough, and has left.
+        other.look(at(32), &[said(2, "12 done")], &lanes);
+        assert_eq!(other.ours(), lanes);
     }
 
     #[test]

@@ -5,16 +5,16 @@
 //! and one of them is fenced.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
-use super::{Bounds, Journal, Known, LaneChange, LaneReader, Outset, Receipts, Source};
+use super::{Bounds, Journal, Known, LaneChange, LaneReader, Most, Outset, Receipts, Source};
 use crate::ledger::{Claims, Members, Pace, Roster, Shift};
-use crate::record::{ConnectorError, Lane, Position, SourceId};
+use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
 
 /// The lanes of `source` that are this process's, by the members of the ledger.
 #[derive(Debug)]
@@ -22,8 +22,12 @@ pub struct SharedSource {
     source: Arc<dyn Source>,
     members: Arc<dyn Members>,
     claims: Arc<dyn Claims>,
+    /// Lanes end where there is nothing new to read.
+    until_end: bool,
     began: Instant,
     state: Mutex<State>,
+    /// Lanes that were read to the end of this run.
+    through: Arc<SyncMutex<BTreeSet<Lane>>>,
     /// A lane came to its end for good: others may wait for that.
     has_ended: Notify,
 }
@@ -46,10 +50,11 @@ impl SharedSource {
         members: Arc<dyn Members>,
         claims: Arc<dyn Claims>,
         pace: Pace,
+        until_end: bool,
     ) -> Self {
         let state = Mutex::new(State::new(Roster::new(members.own_id(), pace)));
-        let (began, has_ended) = (Instant::now(), Notify::new());
-        Self { source, members, claims, began, state, has_ended }
+        let (began, through, has_ended) = (Instant::now(), Arc::default(), Notify::new());
+        Self { source, members, claims, until_end, began, state, through, has_ended }
     }
 
     /// The lanes that may be read now, as the ledger says: all processes have to see the same ones.
@@ -65,7 +70,8 @@ impl SharedSource {
 
     /// Beats, and looks who else does. May be dropped while it waits: one beat more or less is no matter.
     async fn beat(&self, state: &mut State) -> Result<(), ConnectorError> {
-        let note = state.roster.note();
+        let is_done = self.until_end && state.roster.ours().is_subset(&lock(&self.through));
+        let note = state.roster.note(is_done);
         self.members.beat(&note).await?;
         let seen = self.members.members().await?;
         let lanes = self.readable(state).await?;
@@ -106,6 +112,7 @@ impl Source for SharedSource {
         let mut state = self.state.lock().await;
         let outset = self.source.resume(known).await?;
         *state = State::new(Roster::new(self.members.own_id(), state.roster.pace()));
+        lock(&self.through).clear();
         Ok(outset)
     }
 
@@ -149,7 +156,9 @@ impl Source for SharedSource {
         from: Position,
         journal: Arc<dyn Journal>,
     ) -> Result<Box<dyn LaneReader>, ConnectorError> {
-        self.source.open(lane, from, journal).await
+        let reader = self.source.open(lane, from, journal).await?;
+        let (lane, through) = (lane.clone(), Arc::clone(&self.through));
+        Ok(Box::new(NotedReader { reader, lane, through }))
     }
 
     fn committed(&self, lane: &Lane, to: Position, receipts: Option<&Receipts>) {
@@ -160,11 +169,34 @@ impl Source for SharedSource {
     }
 }
 
+/// Notes when there is nothing more to read.
+#[derive(Debug)]
+struct NotedReader {
+    reader: Box<dyn LaneReader>,
+    lane: Lane,
+    through: Arc<SyncMutex<BTreeSet<Lane>>>,
+}
+
+#[async_trait]
+impl LaneReader for NotedReader {
+    async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError> {
+        let read = self.reader.read(most).await;
+        if matches!(read, Ok(None)) {
+            lock(&self.through).insert(self.lane.clone());
+        }
+        read
+    }
+}
+
+/// Nothing that is done under it can panic.
+fn lock<T>(mutex: &SyncMutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 const SOON: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex as SyncMutex;
     use std::time::SystemTime;
 
     use uuid::Uuid;
@@ -307,7 +339,8 @@ mod tests {
         let member = OneOf { id: Uuid::from_u128(id), all: Arc::clone(all) };
         let assigned = (0..folders).map(|number| LaneChange::assigned(lane(number)));
         let source = Folders(SyncMutex::new(assigned.collect()));
-        SharedSource::new(Arc::new(source), Arc::new(member), Arc::<Positions>::default(), PACE)
+        let claims = Arc::<Positions>::default();
+        SharedSource::new(Arc::new(source), Arc::new(member), claims, PACE, false)
     }
 
     /// Goes on until the processes have the folders among them: each is somebody's, nobody has more than its

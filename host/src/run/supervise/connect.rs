@@ -98,7 +98,7 @@ impl PipelineRun {
             Spread::ByMembers { session } if self.source.is_none() => {
                 let Ledger { members, claims, .. } = sink.ledger().clone();
                 let pace = Pace::new(session.max(SESSION_MIN), target.facts().unit_floor);
-                Arc::new(SharedSource::new(source, members, claims, pace))
+                Arc::new(SharedSource::new(source, members, claims, pace, self.until_end))
             }
             _ => source,
         }

@@ -111,7 +111,7 @@ impl Stream {
 
     /// # Panics
     /// If an entry is not taken.
-    pub async fn put(&self, entries: Vec<(String, Vec<u8>)>) {
+    pub async fn put(&self, entries: &[(String, Vec<u8>)]) {
         for entries in entries.chunks(ENTRIES) {
             let entries = entries.iter().map(|(key, data)| {
                 let entry = PutRecordsRequestEntry::builder().partition_key(key);
@@ -138,7 +138,7 @@ impl Stream {
                 // Small streams come at once.
                 next = got.next_shard_iterator.filter(|_| !got.records.is_empty());
                 let record = |record: aws_sdk_kinesis::types::Record| {
-                    (record.partition_key, record.data.into_inner())
+                    (record.partition_key.unwrap_or_default(), record.data.into_inner())
                 };
                 all.extend(got.records.into_iter().map(record));
             }
@@ -235,7 +235,7 @@ impl Oracle {
             }
             entries.push((key.clone(), pack(&packed)));
         }
-        stream.put(entries).await;
+        stream.put(&entries).await;
     }
 
     /// Rows of `k, n` in the order in which they were written: each once, and those of a key in order.

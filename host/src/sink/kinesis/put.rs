@@ -1,6 +1,6 @@
 //! Puts rows into a stream, those of a key in their order.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use aws_sdk_kinesis::primitives::Blob;
@@ -74,7 +74,7 @@ impl Putter {
         &self,
         left: &VecDeque<Entry>,
         together: &[usize],
-    ) -> Result<std::collections::BTreeMap<usize, String>, KinesisError> {
+    ) -> Result<BTreeMap<usize, String>, KinesisError> {
         let entries = together.iter().map(|at| {
             let Entry { key, hash_key, data } = &left[*at];
             let entry = PutRecordsRequestEntry::builder()
@@ -87,7 +87,7 @@ impl Putter {
         let answer = request.set_records(Some(entries.collect())).send().await;
         let answer =
             answer.map_err(|error| KinesisError::of("put records", &self.stream, &error))?;
-        let mut refused = std::collections::BTreeMap::new();
+        let mut refused = BTreeMap::new();
         for (at, told) in together.iter().zip(answer.records()) {
             let Some(code) = told.error_code() else { continue };
             if code.starts_with("KMS") && code != "KMSThrottlingException" {

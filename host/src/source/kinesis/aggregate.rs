@@ -76,7 +76,7 @@ fn record(
     keys: &[Range<usize>],
     hash_keys: &[Range<usize>],
 ) -> Option<PackedRecord> {
-    let at = |table: &[Range<usize>], index| table.get(usize::try_from(index).ok()?).cloned();
+    let at = |table: &[Range<usize>], index: u64| table.get(usize::try_from(index).ok()?).cloned();
     let (mut key, mut hash, mut data) = (None, None, None);
     let mut fields = Fields { bytes, left: message };
     while let Some(field) = fields.next()? {
@@ -108,7 +108,6 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     /// None if that is no message; none within behind the last field.
-    #[expect(clippy::option_option, reason = "the outer one is for `?`")]
     fn next(&mut self) -> Option<Option<(u64, Value)>> {
         if self.left.is_empty() {
             return Some(None);

@@ -71,7 +71,7 @@ mod tests {
         let all = [at(first), at(first).with_sub(1), at(first).with_sub(300), at(next)];
         let positions = all.map(Position::from);
         assert!(positions.is_sorted() && all.is_sorted());
-        assert_eq!(positions.map(|position| position.try_into().unwrap()), all);
+        assert_eq!(positions.map(|position| KinesisPosition::try_from(position).unwrap()), all);
         assert_eq!(all[2].sequence_text(), first);
         assert_eq!(positions[2].place().to_string(), format!("{first}.300"));
         for no_place in [Position::number(3), Position::End, Position::at(&[1 << 57, 2, 3, 4])] {

@@ -9,7 +9,7 @@ use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{Record as KinesisRecord, ShardIteratorType};
 use bytes::Bytes;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
 use super::aggregate::{Unpacked, unpack};
 use super::{KinesisPosition, KinesisSourceError, Shared, lock};
@@ -341,7 +341,7 @@ impl KinesisReader {
         let value = Bytes::from(record.data.into_inner());
         let given = match unpack(&value, &self.shard.hashes) {
             Unpacked::Plain => {
-                let key = Bytes::from(record.partition_key);
+                let key = Bytes::from(record.partition_key.unwrap_or_default());
                 self.give(first, key, value, micros);
                 1
             }

@@ -21,6 +21,9 @@ use crate::source::{LaneReader, Most};
 /// What Kinesis gives at once.
 const RECORDS_MAX: u64 = 10_000;
 
+/// What arrived so long after the run began has certainly done so.
+const CLOCKS_APART_MS: i64 = 3_000;
+
 /// Until the first records have told.
 const RECORD_BYTES: u64 = 1_024;
 
@@ -313,10 +316,12 @@ impl KinesisReader {
         self.iterator = next_shard_iterator;
         let (began, began_at_service) = *lock(&self.shared.began);
         let is_read_through = match last_ms {
-            Some(last) => last >= began_at_service.as_millisecond(),
+            Some(last) => last >= began_at_service.as_millisecond() + CLOCKS_APART_MS,
             None => count == 0 && behind <= asked.duration_since(began),
         };
-        self.is_through = self.shared.options.until_end && is_read_through;
+        // What is closed has an end of its own.
+        let has_no_end = self.shared.options.until_end && self.shard.is_open;
+        self.is_through = has_no_end && is_read_through;
         if behind.is_zero() && self.expected.is_none() {
             self.shared.paces.at_tip(&self.lane, self.next, asked);
         }

@@ -282,6 +282,34 @@ fn many_shards_at_once_are_read_to_the_end_that_they_had() {
     story.is_sound();
 }
 
+/// What comes out of the archive is what the same rule made of the stream, sequence numbers included.
+#[test]
+fn an_archive_is_replayed_with_its_shards_and_sequence_numbers() {
+    let mut story = Story::new(kinesis(), 2, Target::Sqlite);
+    story.put(100);
+    story.runtime.block_on(story.stream.reshard());
+    story.put(100);
+    story.run_to_the_end();
+    let live = fs::read_to_string(story.path().join("p.yaml")).expect("UTF-8");
+    let (head, _) = live.split_once("rule:").expect("a rule");
+    let archive = format!("{head}sink: {{ objects: {{ url: ./archive/ }} }}\n");
+    let name = &story.stream.name;
+    fs::create_dir(story.path().join("archive")).expect("a folder");
+    for (file, yaml, other) in [("archive", archive.as_str(), "a-"), ("again", &live, "again-")] {
+        let yaml = yaml.replacen(&format!("name: {name}"), &format!("name: {other}{name}"), 1);
+        let yaml = yaml.replace("posts.db", "again.db");
+        fs::write(story.path().join(format!("{file}.yaml")), yaml).expect("a file");
+    }
+    story.command(&["run", "--until-end", "archive.yaml"]).done();
+    story.command(&["replay", "p.yaml", "--from", "archive", "--to", "again.yaml"]).done();
+    let rows = |database: &str| {
+        let query = "SELECT k, n, shard, sequence, key, at, stream FROM posts ORDER BY k, n";
+        table::sqlite(&story.path().join(database), query)
+    };
+    assert_eq!(rows("again.db"), rows("posts.db"));
+    assert_eq!(rows("again.db").len(), story.oracle.records());
+}
+
 /// What goes wrong now and then: each as often as every so many requests.
 fn trouble(number: usize, head: &str) -> Fate {
     const THROTTLED: &str =

@@ -43,8 +43,8 @@ pub(crate) struct LaneSettings {
     /// Batches that are read and not in a unit yet: enough to keep every thread busy while results wait for
     /// their turn. More would have another generation wait for longer.
     pub batches_max: usize,
-    /// It is told whose each lane is: by somebody outside, or by the members among themselves.
-    pub is_shared_out: bool,
+    /// Somebody outside says whose each lane is.
+    pub has_group: bool,
 }
 
 /// Names something that the machine asked for.
@@ -419,7 +419,7 @@ impl LaneMachine {
             }
             WorkEnd::Drained => self.end(LaneEnd::Drained),
             WorkEnd::Fenced if self.kept.is_draining => self.end(LaneEnd::Drained),
-            WorkEnd::Fenced if self.kept.settings.is_shared_out => {
+            WorkEnd::Fenced if self.kept.settings.has_group => {
                 let text = "another process claimed the lane, which is ours; claiming it again";
                 self.kept.say(Level::DEBUG, text.to_owned(), None);
                 let until = now + self.kept.claims.wait();
@@ -443,7 +443,7 @@ impl LaneMachine {
         }
         match halt.class() {
             ErrorClass::Fatal => return self.end(LaneEnd::Fatal(Arc::new(halt))),
-            ErrorClass::Fenced if claim.is_none() && !self.kept.settings.is_shared_out => {
+            ErrorClass::Fenced if claim.is_none() && !self.kept.settings.has_group => {
                 return self.stand_by(now, Uuid::nil());
             }
             ErrorClass::Fenced | ErrorClass::Transient | ErrorClass::Systemic => {}

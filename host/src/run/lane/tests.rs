@@ -63,7 +63,7 @@ impl Scene {
             unit: UnitLimits { rows: 4, bytes: u64::MAX, time: Duration::from_secs(1) },
             breaker: BreakerLimits::new(0.05),
             batches_max: 4,
-            is_shared_out: has_group,
+            has_group,
         };
         let random = fastrand::Rng::with_seed(1);
         let lane = Lane::new("a");

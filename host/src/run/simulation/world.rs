@@ -670,7 +670,7 @@ impl World {
                 records_min: self.script.dead_records_min,
             },
             batches_max: 6,
-            is_shared_out: self.script.has_group,
+            has_group: self.script.has_group,
         };
         let Some(up) = &mut self.processes[process].up else { return };
         up.lane_incarnations += 1;

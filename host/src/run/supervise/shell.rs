@@ -54,7 +54,7 @@ pub(super) async fn keep_lanes(
         unit: (&pipeline.unit).into(),
         breaker: BreakerLimits::new(pipeline.dead_letters.max_ratio),
         batches_max: pool.threads() * 2 + 2,
-        is_shared_out: spread != Spread::Nobody,
+        has_group: spread != Spread::Nobody,
     };
     let shared = Shared {
         source,

@@ -39,7 +39,7 @@ const UPWARDS: [&str; 3] = [
 
 /// Who uses a connector as a tool, whatever the pipeline's own source and sink are: `pipe` reads
 /// stdin and writes stdout, `replay` and `diff` read archives.
-const USERS: [&str; 9] = [
+const USERS: [&str; 10] = [
     "cli/dead_letters.rs",
     "cli/diff/history.rs",
     "cli/diff/mod.rs",
@@ -51,6 +51,8 @@ const USERS: [&str; 9] = [
     // A reader of the standard output that has seen enough is no error.
     "cli/run.rs",
     "observe/progress.rs",
+    // It puts a rule between stdin and stdout, for `pipe` and for Python.
+    "run/function.rs",
 ];
 
 /// The code of this crate without its tests and comments, by paths.

@@ -15,6 +15,7 @@ pub mod kinesis;
 pub mod ledger;
 pub mod objects;
 pub mod proxy;
+pub mod python;
 pub mod running;
 pub mod services;
 pub mod table;

@@ -29,6 +29,8 @@ mod test;
 mod threads;
 mod which;
 
+use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
@@ -133,9 +135,22 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// Does what the arguments of this process say.
 pub fn main() -> ExitCode {
+    main_from(env::args_os()).into()
+}
+
+/// Does what these arguments say; the first is the name of the command. The process must have no other
+/// purpose: this sets up its allocator, log and signals.
+pub fn main_from(args: impl IntoIterator<Item = OsString>) -> Exit {
     #[cfg(target_env = "gnu")]
     memory::keep_pages();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help that was asked for comes as an error too. Nothing is left to do if nobody reads it.
+            let _ = answer.print();
+            return if answer.use_stderr() { Exit::Input } else { Exit::Done };
+        }
+    };
     let done = log::start(&cli.log).and_then(|()| match cli.command {
         Command::Check(args) => check::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
@@ -154,11 +169,10 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::run(&args),
         Command::Plugin { command } => command.run(),
     });
-    let exit = done.unwrap_or_else(|error| {
+    done.unwrap_or_else(|error| {
         error.print();
         error.exit()
-    });
-    exit.into()
+    })
 }
 
 #[cfg(test)]

@@ -12,17 +12,15 @@ use tokio_util::sync::CancellationToken;
 use super::run::{by_fault, is_enough};
 use super::signals::drain_on_signal;
 use super::{CliError, Exit, output, threads};
-use crate::connect::{PipelineSink, PipelineSource, Sink, SinkContext};
+use crate::connect::{Sink, SinkContext};
 use crate::observe::{Stats, Totals};
 use crate::pipeline::{Document, Pipeline};
 use crate::plugin::{CacheFolder, Sandbox};
-use crate::run::{Halt, Listener, PipelineError, PipelineRun, Pool};
-use crate::sink::stdout::{
-    LetterOutput, Stdout, StdoutFormat, StdoutSink, StdoutSinkConfig, StdoutSinkError,
-};
+use crate::run::{Halt, Listener, PipelineError, PipelineRun, Pool, piped};
+use crate::sink::stdout::{LetterOutput, StdoutFormat, StdoutSink, StdoutSinkError};
 use crate::source::Source;
 use crate::source::arrow::ArrowSource;
-use crate::source::stdin::{Stdin, StdinSource, StdinSourceConfig};
+use crate::source::stdin::{StdinSource, StdinSourceConfig};
 
 /// Reasons that are told; a file of dead letters has all.
 const REASONS_MAX: usize = 5;
@@ -72,14 +70,6 @@ pub(super) fn run(args: &PipeArgs) -> Result<Exit, CliError> {
     // A read of the standard input is of no use any more.
     runtime.shutdown_background();
     exit
-}
-
-/// Between the standard input and the standard output; records are unwrapped as those of its source.
-fn piped(document: Document) -> Pipeline {
-    let stdin = StdinSourceConfig { unwrap: document.unwrap(), ..StdinSourceConfig::default() };
-    let source = PipelineSource::new(&Stdin, stdin);
-    let sink = PipelineSink::new(&Stdout, StdoutSinkConfig::default());
-    document.piped(source, sink)
 }
 
 async fn pipe(args: &PipeArgs, pipeline: Arc<Pipeline>, pool: Pool) -> Result<Exit, CliError> {

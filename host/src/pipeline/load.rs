@@ -82,9 +82,24 @@ impl Pipeline {
 impl Document {
     pub fn load(path: &Path, sandbox: &Sandbox) -> Result<Self, Findings> {
         let mut found = Vec::new();
-        let Some(tree) = read_tree(path, &mut found) else {
-            return Err(Findings::sorted(path, &found));
-        };
+        let tree = read_tree(path, &mut found);
+        Self::of_tree(path, tree, found, sandbox)
+    }
+
+    /// Loads a text as if it were in this file, from which its relative paths start.
+    pub fn parse(path: &Path, text: String, sandbox: &Sandbox) -> Result<Self, Findings> {
+        let mut found = Vec::new();
+        let tree = Tree::parse(path, text, &Variables::of_process(), &mut found);
+        Self::of_tree(path, tree, found, sandbox)
+    }
+
+    fn of_tree(
+        path: &Path,
+        tree: Option<Tree>,
+        mut found: Vec<Finding>,
+        sandbox: &Sandbox,
+    ) -> Result<Self, Findings> {
+        let Some(tree) = tree else { return Err(Findings::sorted(path, &found)) };
         let workshop = Workshop { sandbox, running: &[], swaps: &[] };
         if is_rule(tree.root()) {
             let loaded = load_rule(tree, workshop, &Arc::default(), &mut found);

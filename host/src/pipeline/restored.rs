@@ -4,6 +4,7 @@
 //! row can get lost on the way.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use super::output::Projection;
 use super::strays::Strays;
 use super::surroundings;
 use super::{Pipeline, Rule, RuleStep};
+use crate::connect::{PipelineSink, PipelineSource};
 use crate::decode::{DeclaredField, FieldPath, Origin};
 use crate::plugin::{
     ConfigureError, Origin as FileOrigin, Plugin, PluginError, PluginFile, PluginFileError,
@@ -97,6 +99,17 @@ struct KeptStep {
 }
 
 impl Pipeline {
+    /// A generation between this source and this sink, without the pipeline that it belonged to.
+    pub fn of_generation(
+        kept: &Generation,
+        source: PipelineSource,
+        sink: PipelineSink,
+        sandbox: &Sandbox,
+    ) -> Result<Self, RestoreError> {
+        let path = PathBuf::from(format!("generation {}", kept.digest.short()));
+        Self::bare(path, None, source, sink).restored(kept, sandbox)
+    }
+
     /// This pipeline as it was when `kept` was its generation. How the rule was written then is not
     /// known.
     pub fn restored(&self, kept: &Generation, sandbox: &Sandbox) -> Result<Self, RestoreError> {
@@ -179,6 +192,16 @@ impl Pipeline {
             templates: Templates::default(),
         })
     }
+}
+
+/// The member of each object in which a generation finds the record.
+pub fn unwrap_of(kept: &Generation) -> Result<Option<String>, RestoreError> {
+    #[derive(Deserialize)]
+    struct Kept {
+        unwrap: Option<String>,
+    }
+
+    Ok(serde_json::from_str::<Kept>(&kept.resolved)?.unwrap)
 }
 
 impl TryFrom<KeptField> for DeclaredField {

@@ -45,6 +45,14 @@ pub enum SandboxError {
     Engine(wasmtime::Error),
 }
 
+/// Whose process plugins run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Process {
+    Ours,
+    /// Its signal handlers are not ours, and it may fork. Python's is one.
+    Shared,
+}
+
 /// What all plugins of a process share. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Sandbox {
@@ -53,6 +61,7 @@ pub struct Sandbox {
 }
 
 struct Engines {
+    process: Process,
     cache: Option<Cache>,
     /// Ends calls by the clock: for all that is run as a whole.
     timed: v1::Runtime,
@@ -110,10 +119,24 @@ pub(crate) enum Metering {
 
 impl Sandbox {
     pub fn new(folder: &CacheFolder) -> Result<Self, SandboxError> {
+        Self::of(Process::Ours, folder)
+    }
+
+    /// A sandbox in somebody else's process. It traps without signals, because others replace their
+    /// handlers, and compiles without a thread pool, which would not survive a fork. Plugins run about a
+    /// tenth slower for it, and compile half as fast.
+    ///
+    /// Its clock is a thread, so a fork needs a sandbox of its own.
+    pub fn embedded(folder: &CacheFolder) -> Result<Self, SandboxError> {
+        Self::of(Process::Shared, folder)
+    }
+
+    fn of(process: Process, folder: &CacheFolder) -> Result<Self, SandboxError> {
         let cache = cache(folder);
-        let timed = runtime(Metering::Time, Code::Good, &cache).map_err(SandboxError::Engine)?;
+        let timed =
+            runtime(Metering::Time, Code::Good, process, &cache).map_err(SandboxError::Engine)?;
         let (quick, metered, improvements) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        let engines = Arc::new(Engines { cache, timed, quick, metered, improvements });
+        let engines = Arc::new(Engines { process, cache, timed, quick, metered, improvements });
         Ok(Self { engines, is_gentle: false })
     }
 
@@ -128,7 +151,8 @@ impl Sandbox {
     pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<(Component, &v1::Runtime)> {
         let engines = &*self.engines;
         let quick = || {
-            let make = || runtime(Metering::Time, Code::Quick, &engines.cache).ok();
+            let make =
+                || runtime(Metering::Time, Code::Quick, engines.process, &engines.cache).ok();
             let quick = engines.quick.get_or_init(make).as_ref()?;
             // The compiler that is quick does not know all that the good one does.
             Some((quick.compile(bytes).ok()?, quick))
@@ -144,7 +168,8 @@ impl Sandbox {
     /// Has something compiled well when nobody is in a hurry.
     pub(crate) fn improve(&self, improve: impl FnOnce(&v1::Runtime) + Send + 'static) {
         let engines = &*self.engines;
-        let thread = engines.improvements.get_or_init(|| improving(engines.cache.clone()));
+        let start = || improving(engines.process, engines.cache.clone());
+        let thread = engines.improvements.get_or_init(start);
         if let Some(thread) = thread {
             let not_before = Instant::now() + CALM;
             // Without the thread it stays as it is.
@@ -159,7 +184,7 @@ impl Sandbox {
 
     pub(crate) fn metered(&self) -> Result<&v1::Runtime, &str> {
         let made = self.engines.metered.get_or_init(|| {
-            runtime(Metering::Fuel, Code::Good, &self.engines.cache)
+            runtime(Metering::Fuel, Code::Good, self.engines.process, &self.engines.cache)
                 .map_err(|error| format!("{error:#}"))
         });
         made.as_ref().map_err(String::as_str)
@@ -168,11 +193,12 @@ impl Sandbox {
 
 /// Starts a thread that lasts as long as somebody can send it something; none if there is no such thread to be
 /// had.
-fn improving(cache: Option<Cache>) -> Option<mpsc::Sender<Improvement>> {
+fn improving(process: Process, cache: Option<Cache>) -> Option<mpsc::Sender<Improvement>> {
     let (sender, improvements) = mpsc::channel::<Improvement>();
     let work = move || {
         give_way();
-        let Ok(runtime) = runtime(Metering::Time, Code::GoodOnOneCore, &cache) else { return };
+        let code = Code::GoodOnOneCore;
+        let Ok(runtime) = runtime(Metering::Time, code, process, &cache) else { return };
         for Improvement { not_before, improve } in improvements {
             thread::sleep(not_before.saturating_duration_since(Instant::now()));
             improve(&runtime);
@@ -188,13 +214,18 @@ fn give_way() {
     let _ = rustix::process::nice(10);
 }
 
-fn runtime(metering: Metering, code: Code, cache: &Option<Cache>) -> wasmtime::Result<v1::Runtime> {
-    let engine = Engine::new(&config(metering, code, cache.clone()))?;
+fn runtime(
+    metering: Metering,
+    code: Code,
+    process: Process,
+    cache: &Option<Cache>,
+) -> wasmtime::Result<v1::Runtime> {
+    let engine = Engine::new(&config(metering, code, process, cache.clone()))?;
     tick(&engine);
     v1::Runtime::new(engine, metering, code)
 }
 
-fn config(metering: Metering, code: Code, cache: Option<Cache>) -> Config {
+fn config(metering: Metering, code: Code, process: Process, cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -213,7 +244,8 @@ fn config(metering: Metering, code: Code, cache: Option<Cache>) -> Config {
         .shared_memory(false)
         .max_wasm_stack(1024 * 1024)
         .wasm_backtrace_max_frames(NonZeroUsize::new(20))
-        .parallel_compilation(code != Code::GoodOnOneCore)
+        .signals_based_traps(process == Process::Ours)
+        .parallel_compilation(process == Process::Ours && code != Code::GoodOnOneCore)
         .cache(cache);
     if code == Code::Quick {
         config

@@ -100,17 +100,27 @@ impl Beside {
         raw: &RawBatch,
         place: &dyn Fn(u32) -> String,
     ) -> Result<Compared, BesideError> {
+        self.compare_each(raw, raw, place)
+    }
+
+    /// The same for records that came as columns, which each rule reads as its own fields.
+    pub fn compare_each(
+        &self,
+        old_raw: &RawBatch,
+        new_raw: &RawBatch,
+        place: &dyn Fn(u32) -> String,
+    ) -> Result<Compared, BesideError> {
         let idle = self.idle().pop();
         let mut workers = idle.unwrap_or_else(|| Workers {
             old: self.old.worker(),
             new: self.new.worker(),
             is_new_first: false,
         });
-        let ((old, old_took), (new, new_took)) = workers.clean(raw)?;
+        let ((old, old_took), (new, new_took)) = workers.clean(old_raw, new_raw)?;
         let by_rule = "a rule gives columns";
         let was = old.outcome(&self.old.rule).expect(by_rule);
         let is = new.outcome(&self.new.rule).expect(by_rule);
-        let diff = self.comparison.compare(raw.records.len(), &was, &is, place);
+        let diff = self.comparison.compare(old_raw.records.len(), &was, &is, place);
         self.idle().push(workers);
         Ok(Compared { diff, old_took, new_took })
     }
@@ -139,8 +149,12 @@ impl Version {
 type Timed = (CleanRows, Duration);
 
 impl Workers {
-    fn clean(&mut self, raw: &RawBatch) -> Result<(Timed, Timed), BesideError> {
-        let clean = |worker: &mut ByRule, which| {
+    fn clean(
+        &mut self,
+        old_raw: &RawBatch,
+        new_raw: &RawBatch,
+    ) -> Result<(Timed, Timed), BesideError> {
+        let clean = |worker: &mut ByRule, which, raw: &RawBatch| {
             let began = Instant::now();
             let cleaned = worker.clean(raw, &Examples::of_batches(0));
             let cleaned = cleaned.map_err(|cause| BesideError { which, at: raw.from, cause })?;
@@ -148,9 +162,9 @@ impl Workers {
         };
         self.is_new_first = !self.is_new_first;
         if self.is_new_first {
-            let new = clean(&mut self.new, Which::New)?;
-            return Ok((clean(&mut self.old, Which::Old)?, new));
+            let new = clean(&mut self.new, Which::New, new_raw)?;
+            return Ok((clean(&mut self.old, Which::Old, old_raw)?, new));
         }
-        Ok((clean(&mut self.old, Which::Old)?, clean(&mut self.new, Which::New)?))
+        Ok((clean(&mut self.old, Which::Old, old_raw)?, clean(&mut self.new, Which::New, new_raw)?))
     }
 }

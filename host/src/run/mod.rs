@@ -9,6 +9,7 @@ mod clean;
 mod conduct;
 mod cut;
 mod examples;
+mod function;
 mod halt;
 mod lane;
 mod live;
@@ -30,6 +31,10 @@ pub use clean::{CleanRows, Worker};
 pub use conduct::{Conduct, Trouble, trouble};
 pub use cut::UnitLimits;
 pub use examples::{Example, Examples};
+pub use function::{
+    FunctionInput, FunctionReject, FunctionRows, FunctionWorker, JsonColumnFault, RuleFunction,
+    piped, restored,
+};
 pub use halt::{CommonReason, CommonReasons, Halt};
 pub use live::{GenerationEvent, Generations, Live};
 pub use news::{LaneHealth, Listener, News, Phase, SwapResult, UnitFigures};

@@ -8,7 +8,7 @@ use arrow::datatypes::{Field as ArrowField, Schema};
 
 use crate::record::{Batch, Field};
 
-pub(super) fn schema(fields: &[Field]) -> Arc<Schema> {
+pub(crate) fn schema(fields: &[Field]) -> Arc<Schema> {
     let fields =
         fields.iter().map(|field| ArrowField::new(&*field.name, field.kind.data_type(), true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -23,7 +23,7 @@ pub(super) fn compact(batch: &Batch) -> Batch {
 
 /// # Panics
 /// If the schema is that of other fields.
-pub(super) fn record_batch(schema: &Arc<Schema>, batch: &Batch) -> RecordBatch {
+pub(crate) fn record_batch(schema: &Arc<Schema>, batch: &Batch) -> RecordBatch {
     let columns = batch.fields().iter().zip(batch.columns());
     let columns = columns.map(|(field, column)| plain(field, column)).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));

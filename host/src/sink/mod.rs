@@ -1,7 +1,7 @@
 //! Sinks: what rows are written to, and where the ledger of a pipeline is kept beside them. What all of them
 //! implement is in [`crate::connect`] and [`crate::ledger`].
 
-mod columns;
+pub(crate) mod columns;
 #[cfg(test)]
 mod conformance;
 pub mod kinesis;

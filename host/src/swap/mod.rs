@@ -10,6 +10,7 @@
 mod choice;
 mod control;
 mod gates;
+mod kept;
 mod known;
 pub(crate) mod machine;
 mod request;
@@ -26,6 +27,7 @@ use tokio::time::sleep;
 
 pub use control::{Control, ControlError, ask};
 pub use gates::{FailedTest, Refusal};
+pub use kept::{KeptGenerationError, kept_generation};
 pub use known::{Known, KnownGeneration, known};
 pub use request::{Answer, Asked, GenerationStatus, Request, Standing};
 pub use trial::{TrialFault, Tried};

@@ -186,6 +186,11 @@ impl Findings {
         &self.0
     }
 
+    /// As text without colours, for anything but a terminal.
+    pub fn plain(&self) -> String {
+        anstream::adapter::strip_str(&self.to_string()).to_string()
+    }
+
     /// How far it went: what comes after the first fault is a consequence, or a guess.
     pub fn gate(&self) -> Gate {
         let errors = self.0.iter().filter(|finding| finding.is_error());

@@ -19,6 +19,7 @@ mod msk;
 mod pipe;
 mod pipeline_files;
 mod plugin_kit;
+mod python;
 mod replay;
 mod s3;
 mod sandbox;

@@ -1,0 +1,3 @@
+//! Makes cargo build the module. There is nothing to run.
+
+fn main() {}

@@ -154,7 +154,7 @@ async fn leave(members: &dyn Members) {
     match timeout(NOTE_TIME, members.leave()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::debug!("the others are not told that this process ends: {error}")
+            tracing::debug!("the others are not told that this process ends: {error}");
         }
         Err(_) => tracing::debug!("the others are not told that this process ends in time"),
     }

@@ -17,7 +17,7 @@ pub enum KinesisSourceError {
     #[error("lane {lane} is no shard of {streams}")]
     OtherLane { lane: Lane, streams: String },
     #[error("lane {lane} stands at {from}, which is no place in a shard")]
-    OtherPosition { args: PipelineArgs, lane: Lane, from: Position },
+    OtherPosition { args: PipelineArgs, lane: Lane, from: Box<Position> },
     #[error("pipeline {pipeline} has read {known} until now, and is to read {here}")]
     OtherStreams { pipeline: Arc<str>, known: String, here: String },
     #[error("Kinesis tells a sequence number that is none: `{0}`")]
@@ -31,14 +31,14 @@ pub enum KinesisSourceError {
         "shard {lane} is gone before the lane has read it to its end: it stands at {at}; its records were \
          older than the stream keeps them"
     )]
-    Gone { args: PipelineArgs, lane: Lane, at: Position },
+    Gone { args: PipelineArgs, lane: Lane, at: Box<Position> },
     #[error(
         "the record that lane {lane} has read last, {at}, is gone: it was older than the stream keeps them, \
          and so may others be that came behind it"
     )]
-    Removed { args: PipelineArgs, lane: Lane, at: Position },
+    Removed { args: PipelineArgs, lane: Lane, at: Box<Position> },
     #[error("Kinesis does not know the place where lane {lane} stands, {at}: {reason}")]
-    Unknown { args: PipelineArgs, lane: Lane, at: Position, reason: String },
+    Unknown { args: PipelineArgs, lane: Lane, at: Box<Position>, reason: String },
 }
 
 impl KinesisSourceError {

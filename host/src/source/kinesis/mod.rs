@@ -257,8 +257,11 @@ impl Source for KinesisSource {
             Position::At(_) => {
                 let at = KinesisPosition::try_from(from);
                 let lane = lane.clone();
-                let other =
-                    |from| KinesisSourceError::OtherPosition { args: args.clone(), lane, from };
+                let other = |from| KinesisSourceError::OtherPosition {
+                    args: args.clone(),
+                    lane,
+                    from: Box::new(from),
+                };
                 Some(at.map_err(other)?)
             }
             Position::Start(_) | Position::End => None,
@@ -268,7 +271,7 @@ impl Source for KinesisSource {
             return Err(KinesisSourceError::Renewed { args, lane, stream, created }.into());
         }
         let Some(shard) = shard else {
-            let at = from.place();
+            let at = Box::new(from.place());
             return Err(KinesisSourceError::Gone { args, lane, at }.into());
         };
         Ok(Box::new(KinesisReader::new(Arc::clone(shared), lane, (name, facts), shard, from)))

@@ -217,7 +217,7 @@ impl KinesisReader {
                 if self.iterator.is_none() =>
             {
                 let (args, lane) = (self.shared.options.args.clone(), self.lane.clone());
-                let at = self.next.place();
+                let at = Box::new(self.next.place());
                 Err(KinesisSourceError::Unknown { args, lane, at, reason })
             }
             KinesisSourceError::Service(KinesisError::NotFound { .. }) => Err(self.gone().await),
@@ -382,7 +382,7 @@ impl KinesisReader {
 
     fn removed(&self) -> KinesisSourceError {
         let (args, lane) = (self.shared.options.args.clone(), self.lane.clone());
-        KinesisSourceError::Removed { args, lane, at: self.next.place() }
+        KinesisSourceError::Removed { args, lane, at: Box::new(self.next.place()) }
     }
 
     fn renewed(&self, is: &StreamFacts) -> KinesisSourceError {
@@ -409,7 +409,7 @@ impl KinesisReader {
             }
             Ok(_) => {
                 let (args, lane) = (self.shared.options.args.clone(), self.lane.clone());
-                KinesisSourceError::Gone { args, lane, at: self.next.place() }
+                KinesisSourceError::Gone { args, lane, at: Box::new(self.next.place()) }
             }
             Err(error) => error.into(),
         }

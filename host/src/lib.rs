@@ -13,6 +13,7 @@
 //! | [`sink`] | where rows go: a folder for each kind, and their list |
 //! | [`connect`] | what a kind of source or sink is, and the facts that others may know of it |
 //! | [`ledger`] | what a pipeline knows of itself: claims, lineage, dead letters, members |
+//! | [`kinesis`] | a stream and its service, for whoever reads or writes one |
 //! | [`objects`] | folders and buckets behind one kind of URL |
 //! | [`kafka`] | clusters, as a source and a sink reach them |
 //! | [`written`] | YAML with places, variables and secrets; findings with line, column and advice |
@@ -55,6 +56,7 @@ pub mod decode;
 pub mod diff;
 pub mod guest_build;
 pub mod kafka;
+pub mod kinesis;
 pub mod ledger;
 pub mod objects;
 pub mod observe;

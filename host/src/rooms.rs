@@ -8,7 +8,7 @@ use crate::sink::SINKS;
 use crate::source::SOURCES;
 
 /// A room looks into those before it. The map in `lib.rs` says the same.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "record",
     "private_folder",
     "guest_build",
@@ -19,6 +19,7 @@ const ORDER: [&str; 19] = [
     "sample",
     "objects",
     "kafka",
+    "kinesis",
     "ledger",
     "connect",
     "source",

@@ -91,6 +91,9 @@ impl ServerKind {
     const KAFKA: Self = Self { script: "start-kafka.sh", prefix: "KAFKA", environment: &[] };
     const KAFKA_WITH_IAM: Self = Self { environment: &[("KAFKA_IAM", "1")], ..Self::KAFKA };
     const S3: Self = Self { script: "start-s3.sh", prefix: "S3", environment: &[] };
+    const KINESIS: Self = Self { script: "start-kinesis.sh", prefix: "KINESIS", environment: &[] };
+    const KINESALITE: Self =
+        Self { environment: &[("KINESIS_SERVER", "kinesalite")], ..Self::KINESIS };
 }
 
 /// A server that ends with this process, however that ends; or with the test that owns it.
@@ -285,6 +288,19 @@ impl S3 {
             .build();
         (name, Objects::of(bucket.expect("a bucket")))
     }
+}
+
+/// Kinesis as far as it is there without AWS, shared by the tests of one process: where it is. It does nearly
+/// all that Kinesis does, some hundred records a second.
+pub fn kinesis() -> &'static str {
+    static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(&ServerKind::KINESIS));
+    SHARED.said("KINESIS_URL")
+}
+
+/// Another one that knows less, and is quicker.
+pub fn kinesalite() -> &'static str {
+    static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(&ServerKind::KINESALITE));
+    SHARED.said("KINESIS_URL")
 }
 
 /// A Kafka broker that the tests of one process share.

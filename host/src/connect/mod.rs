@@ -9,6 +9,7 @@
 
 mod config;
 mod facts;
+mod ledger_kind;
 mod names;
 mod sink;
 mod sink_kind;
@@ -20,6 +21,7 @@ pub use facts::{
     ColumnRole, Commits, Ends, GroupShare, NamedColumns, NotWithRule, Positions, SinkFacts,
     SourceFacts, Spread, Surrounding, Surroundings, Upsert, WantedColumns,
 };
+pub use ledger_kind::{LedgerConfig, LedgerKind, LedgerStore, PipelineLedger, WriteLeave};
 pub use names::{DatabaseNames, NameFault};
 pub use sink::{Rebased, Sink, SinkContext, Writer};
 pub use sink_kind::{PipelineSink, SinkConfig, SinkKind};

@@ -9,6 +9,7 @@ pub mod generate;
 pub mod http;
 mod inflate;
 pub mod kafka;
+pub mod kinesis;
 pub mod members;
 pub mod objects;
 mod run_lane;
@@ -28,8 +29,14 @@ use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, Lane, Position, RawBatch, Receipts, SourceId, Start};
 
 /// The kinds of sources that there are: a new one is a folder, its `mod` and its line here.
-pub static SOURCES: &[&dyn SourceKind] =
-    &[&generate::Generate, &http::Http, &kafka::Kafka, &objects::Objects, &stdin::Stdin];
+pub static SOURCES: &[&dyn SourceKind] = &[
+    &generate::Generate,
+    &http::Http,
+    &kafka::Kafka,
+    &kinesis::Kinesis,
+    &objects::Objects,
+    &stdin::Stdin,
+];
 
 /// How one is written, for those who have left it out.
 pub const SOURCE_EXAMPLE: &str = "source: { objects: { url: ./posts/ } }";
@@ -120,7 +127,8 @@ pub struct Outset {
     /// processes that ask at the same time, what is stored first counts.
     pub starts: BTreeMap<Lane, Position>,
     /// If lanes are to end: all lanes that there are, and where each ends. The run is over when each of them
-    /// was read up to there.
+    /// was read up to there. Where nobody knows the place of an end, `Start(Latest)` stands for it: then the
+    /// lane's reader says when it has come so far.
     pub ends: BTreeMap<Lane, Position>,
 }
 

@@ -24,7 +24,7 @@ use super::machine::{
     ReadBatch, Ticket, is_to_be_sent,
 };
 use crate::ledger::{Archive, Claim, Claims, Judgement, LaneState, Ledger};
-use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Unit};
+use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Start, Unit};
 use crate::source::{Journal, LaneReader, Most, Source};
 
 /// What the lanes of a pipeline have in common.
@@ -225,7 +225,7 @@ impl Hands {
 
 async fn claim(shared: &Shared, lane: &Lane) -> Result<(Claim, Vec<Judgement>), Halt> {
     let start = match shared.starts.get(lane) {
-        Some(start @ Position::At(_)) => *start,
+        Some(start @ (Position::At(_) | Position::Start(Start::Time(_)))) => *start,
         _ => shared.source.start(lane).await.map_err(Halt::Source)?,
     };
     let Ledger { claims, archive, .. } = &shared.ledger;

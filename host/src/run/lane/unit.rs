@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::budget::Held;
-use super::super::clean::CleanedBatch;
+use super::super::clean::{CleanedBatch, ONLY};
 use super::super::cut::Gauge;
 use super::super::live::Live;
 use super::super::news::UnitFigures;
@@ -163,6 +163,10 @@ fn figures(live: &Live, batches: &[CleanedBatch]) -> UnitFigures {
             if let Some(step) = &dead.step {
                 *figures.rejected.entry(step.to_string()).or_default() += 1;
             }
+        }
+        let passed_by = raw.passed_by();
+        if passed_by > 0 {
+            *figures.dropped.entry(ONLY.to_owned()).or_default() += passed_by;
         }
         for (step, rows) in steps.iter().zip(&batch.dropped).filter(|(_, rows)| **rows > 0) {
             *figures.dropped.entry(step.id.to_string()).or_default() += rows;

@@ -10,14 +10,18 @@ use tokio::time::{sleep, timeout};
 use super::super::halt::Halt;
 use super::super::patience::Patience;
 use super::{Connected, LiveMaker, PipelineError, PipelineRun, columns};
-use crate::connect::SinkContext;
-use crate::ledger::{FirstRun, Ledger};
+use crate::connect::{Sink, SinkContext, Spread};
+use crate::ledger::{FirstRun, Ledger, Pace};
 use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, SourceId};
+use crate::source::members::SharedSource;
 use crate::source::{Known, Outset, Source};
 
 /// The longest waits between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// Members that are dead after less than this would be so all the time.
+const SESSION_MIN: Duration = Duration::from_millis(400);
 
 /// How long a ledger may take to tell whether a pipeline that does not start ever worked.
 const ASK_TIME: Duration = Duration::from_secs(10);
@@ -59,6 +63,7 @@ impl PipelineRun {
         self.patiently(Halt::Sink, || sink.prepare()).await?;
         let writer = || sink.writer(columns(pipeline), false);
         let writer = self.patiently(Halt::Sink, writer).await?;
+        let source = self.shared(source, &*sink);
         let Ledger { claims, archive, .. } = sink.ledger();
         let known = self.patiently(Halt::Sink, || claims.lanes()).await?;
         if !self.has_committed {
@@ -90,6 +95,20 @@ impl PipelineRun {
         let has_committed = self.has_committed;
         let maker = LiveMaker { sink: Arc::clone(&sink), source: identity };
         Ok(Connected { run: self, source, sink, writer, maker, has_committed, starts, ends })
+    }
+
+    /// The lanes of a source that nobody outside spreads over processes are shared out by its members, if
+    /// they are to be.
+    fn shared(&self, source: Arc<dyn Source>, sink: &dyn Sink) -> Arc<dyn Source> {
+        let Pipeline { source: written, sink: target, .. } = &*self.pipeline;
+        match written.facts().spread {
+            Spread::ByMembers { session } if self.source.is_none() => {
+                let Ledger { members, claims, .. } = sink.ledger().clone();
+                let pace = Pace::new(session.max(SESSION_MIN), target.facts().unit_floor);
+                Arc::new(SharedSource::new(source, members, claims, pace, self.until_end))
+            }
+            _ => source,
+        }
     }
 
     /// Tries what reaches outside for as long as a pipeline may take: one that never worked until the time

@@ -5,6 +5,7 @@
 //! position comes last. One database may serve several pipelines, tables and processes. Not here: which
 //! units there are, and what is done about errors.
 
+mod apart;
 mod catalog;
 mod check;
 mod config;
@@ -33,6 +34,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 use tokio::time::sleep;
 
+pub use self::apart::{LedgerInPostgres, PostgresLedgerConfig};
 pub use self::config::{DatabaseUrl, NulCharacters, PostgresSinkConfig};
 use self::ddl::table_name;
 use self::error::Place;

@@ -5,6 +5,7 @@
 //! One database may serve several pipelines, tables and processes. Not here: which units there are, and
 //! what is done about errors.
 
+mod apart;
 mod config;
 mod ddl;
 mod error;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
+pub use self::apart::{LedgerInSqlite, SqliteLedgerConfig};
 pub use self::config::SqliteSinkConfig;
 pub use self::ddl::SQLITE_NAMES;
 pub use self::error::{SqliteFault, SqliteSinkError};

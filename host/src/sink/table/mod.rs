@@ -2,6 +2,7 @@
 //! are found that the table does not take, what is noted down beside them. Not here: statements, and
 //! what an error of a database means.
 
+pub(crate) mod apart;
 pub(crate) mod cell;
 pub(crate) mod commit;
 pub(crate) mod ddl;

@@ -581,7 +581,7 @@ impl World {
             return;
         }
         up.has_beat_failed = false;
-        self.ledger.beats.insert(*id, (now, roster.note()));
+        self.ledger.beats.insert(*id, (now, roster.note(false)));
         self.at(wait, whose, "looks who is there", move |world| world.look_around(process));
         let pace = PACE.beat.as_micros() as Time;
         self.at(wait + pace, whose, "beats", move |world| world.beat(process));

@@ -12,6 +12,7 @@ pub mod http_client;
 pub mod http_proxy;
 pub mod kafka;
 pub mod kills;
+pub mod kinesis;
 pub mod ledger;
 pub mod objects;
 pub mod proxy;

@@ -159,9 +159,13 @@ async fn listen(address: &str, running: &[Running]) -> Result<Server, CliError> 
         pipeline: Arc::clone(&running.pipeline.name),
         stats: Arc::clone(&running.stats),
     });
-    let server = Server::start(address, observed.collect()).await.map_err(|error| {
-        CliError::environment("").because(&error).help("an address is written like 127.0.0.1:9090")
-    })?;
+    const WRITTEN: &str = "an address is written like 127.0.0.1:9090";
+    if !address.contains(':') {
+        return Err(CliError::input(format!("`{address}` is no address")).help(WRITTEN));
+    }
+    let server = Server::start(address, observed.collect())
+        .await
+        .map_err(|error| CliError::environment("").because(&error).help(WRITTEN))?;
     tracing::info!("metrics are served at {server}");
     Ok(server)
 }

@@ -90,6 +90,10 @@ pub enum Surrounding {
     Offset,
     Topic,
     Partition,
+    /// The sequence number of Kinesis.
+    Sequence,
+    /// The shard of a Kinesis stream.
+    Shard,
     Headers,
 }
 
@@ -117,8 +121,8 @@ pub enum Ends {
 pub enum Spread {
     /// Somebody outside, for all that read in one group.
     ByGroup,
-    /// The processes themselves, in the ledger.
-    ByMembers,
+    /// The processes themselves, in the ledger. One that is silent for as long is taken for dead.
+    ByMembers { session: Duration },
     /// Nobody: whoever claims a lane has it.
     Nobody,
 }
@@ -176,6 +180,8 @@ pub enum ColumnRole {
     Newest,
     /// It names a folder, and is not written in the row.
     Partition,
+    /// It is written beside the row, as text.
+    Header,
 }
 
 /// A setting that means nothing where there is a rule.

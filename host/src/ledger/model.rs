@@ -204,18 +204,15 @@ mod tests {
             next: Position::number(*next),
         };
         let raw = RawBatch {
-            bytes: Bytes::new(),
-            records: (0..).zip(places).map(|(row, _)| RawRecord::value(at(row), 0..0)).collect(),
-            headers: Vec::new(),
-            columns: None,
-            topic: None,
-            partition: None,
-            from: at(0),
-            to: at(100),
             past: Some(Past::Archived {
                 lane: Some(Lane::new(lane)),
                 places: places.iter().map(archived).collect(),
             }),
+            ..RawBatch::new(
+                Bytes::new(),
+                (0..).zip(places).map(|(row, _)| RawRecord::value(at(row), 0..0)).collect(),
+                (at(0), at(100)),
+            )
         };
         UnitPart {
             raw: Arc::new(raw),

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use config::{DeadLettersConfig, LimitsConfig, PipelineConfig, UnitConfig, WatchConfig};
 
-use crate::connect::{PipelineSink, PipelineSource};
+use crate::connect::{PipelineSink, PipelineSource, Surrounding};
 use crate::record::lift::{PipelineArgs, ReplayOf};
 use crate::source::SourceOptions;
 use crate::written::{Finding, Findings, Place, Templates};
@@ -134,6 +134,15 @@ impl Pipeline {
         let group = &one.group;
         ((&one.cluster, group) == (&another.cluster, &another.group))
             .then(|| (format!("reads {shared} {}, `{group}`", one.told), one.help))
+    }
+
+    /// What the rule's fields are taken from besides a record's own bytes, and whether the field is required.
+    pub fn surroundings(&self) -> impl Iterator<Item = (Surrounding, String, bool)> {
+        let fields = self.rule.iter().flat_map(|rule| &rule.fields);
+        fields.filter_map(|field| {
+            let written = surroundings::written(&field.from)?;
+            Some((surroundings::of(&field.from)?, written, field.required))
+        })
     }
 
     /// What a run of it asks of its source.

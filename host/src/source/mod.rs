@@ -9,6 +9,7 @@ pub mod generate;
 pub mod http;
 mod inflate;
 pub mod kafka;
+pub mod kinesis;
 pub mod members;
 pub mod objects;
 mod run_lane;
@@ -21,14 +22,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::connect::SourceKind;
 use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, Lane, Position, RawBatch, Receipts, SourceId, Start};
 
 /// The kinds of sources that there are: a new one is a folder, its `mod` and its line here.
-pub static SOURCES: &[&dyn SourceKind] =
-    &[&generate::Generate, &http::Http, &kafka::Kafka, &objects::Objects, &stdin::Stdin];
+pub static SOURCES: &[&dyn SourceKind] = &[
+    &generate::Generate,
+    &http::Http,
+    &kafka::Kafka,
+    &kinesis::Kinesis,
+    &objects::Objects,
+    &stdin::Stdin,
+];
 
 /// How one is written, for those who have left it out.
 pub const SOURCE_EXAMPLE: &str = "source: { objects: { url: ./posts/ } }";
@@ -70,6 +78,16 @@ pub trait Source: Debug + Send + Sync {
         Ok(Bounds::default())
     }
 
+    /// The first record of a lane that arrived at this time or later; `None` if the source cannot tell.
+    async fn at_time(
+        &self,
+        lane: &Lane,
+        time: Timestamp,
+    ) -> Result<Option<Position>, ConnectorError> {
+        let _ = (lane, time);
+        Ok(None)
+    }
+
     /// Reads a lane from a position on. It may be opened again after its reader is dropped. A lane that was
     /// taken away is no error: this waits then, as does its reader, for whoever hears of the change to drop
     /// it.
@@ -109,7 +127,8 @@ pub struct Outset {
     /// processes that ask at the same time, what is stored first counts.
     pub starts: BTreeMap<Lane, Position>,
     /// If lanes are to end: all lanes that there are, and where each ends. The run is over when each of them
-    /// was read up to there.
+    /// was read up to there. Where nobody knows the place of an end, `Start(Latest)` stands for it: then the
+    /// lane's reader says when it has come so far.
     pub ends: BTreeMap<Lane, Position>,
 }
 
@@ -177,6 +196,11 @@ pub trait LaneReader: Debug + Send {
     /// The next records in order, as soon as there is at least one; `None` when the lane has ended. May be
     /// dropped while it waits, and called again: nothing is skipped.
     async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError>;
+
+    /// How many records are there behind those that were read, if that is known without asking.
+    fn ahead(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// How much one batch may hold. A single record may be larger than `bytes`.

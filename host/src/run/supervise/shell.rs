@@ -24,7 +24,7 @@ use super::connect::Ends;
 use super::machine::{Supervisor, SupervisorAction, SupervisorEvent, SupervisorSettings};
 use super::{BATCH, Course, PipelineError, PipelineRun};
 use crate::connect::Spread;
-use crate::ledger::Claims;
+use crate::ledger::{Claims, Members};
 use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, Lane, Position};
 use crate::source::LaneChange;
@@ -45,6 +45,7 @@ pub(super) async fn keep_lanes(
 ) -> Result<(), PipelineError> {
     let Ends { source, ledger, starts, has_committed, of_lanes } = ends;
     let PipelineRun { pipeline, listener, pool, until_end, drain, .. } = run;
+    let spread = pipeline.source.facts().spread;
     let settings = SupervisorSettings {
         start_time: pipeline.limits.start_time.0,
         halt_time,
@@ -61,7 +62,7 @@ pub(super) async fn keep_lanes(
         unit: unit_limits(&pipeline),
         breaker: BreakerLimits::new(max_ratio),
         batches_max: pool.threads() * 2 + 2,
-        has_group: facts.spread == Spread::ByGroup,
+        has_group: spread != Spread::Nobody,
         is_awaited: facts.is_awaited,
     };
     let shared = Shared {
@@ -92,7 +93,11 @@ pub(super) async fn keep_lanes(
     loop {
         for action in actions {
             if let Some(end) = hands.perform(action) {
+                hands.warn_of_letters(&end);
                 finish_notes(hands.shared.notes.clone()).await;
+                if matches!(spread, Spread::ByMembers { .. }) {
+                    leave(&*hands.shared.ledger.members).await;
+                }
                 return end;
             }
         }
@@ -164,6 +169,17 @@ async fn finish_notes(notes: TaskTracker) {
     let _ = timeout(NOTE_TIME, notes.wait()).await;
 }
 
+/// The others take the lanes over at once, rather than when they miss a beat.
+async fn leave(members: &dyn Members) {
+    match timeout(NOTE_TIME, members.leave()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::debug!("the others are not told that this process ends: {error}");
+        }
+        Err(_) => tracing::debug!("the others are not told that this process ends in time"),
+    }
+}
+
 struct Hands {
     shared: Arc<Shared>,
     lanes: JoinSet<(Lane, LaneEnd)>,
@@ -206,6 +222,17 @@ impl Hands {
             SupervisorAction::End(end) => return Some(end),
         }
         None
+    }
+
+    /// What was committed stays, and nothing of it is read again: without this nobody would hear of it any more.
+    fn warn_of_letters(&self, end: &Result<(), PipelineError>) {
+        let Err(error @ PipelineError::TooManyDead { .. }) = end else { return };
+        let (letters, warning) = (Arc::clone(&self.shared.ledger.letters), error.to_string());
+        self.shared.notes.spawn(async move {
+            if let Err(error) = letters.keep_warning(Some(&warning)).await {
+                tracing::warn!("the ledger does not keep that too many records died: {error}");
+            }
+        });
     }
 
     fn note(&self, report: &LaneReport) {

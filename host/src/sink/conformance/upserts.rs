@@ -1,5 +1,7 @@
 //! Which of two rows of one key stays, in a database.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -7,6 +9,7 @@ use proptest::test_runner::TestRunner;
 
 use super::Change::{Delete, Put};
 use super::{LaneWriter, Opened, stored};
+use crate::connect::Sink;
 use crate::record::{Kind, Lane, Position, Receipt, Receipts, Unit};
 
 const FIELDS: [(&str, Kind); 3] =
@@ -33,6 +36,8 @@ macro_rules! upsert_tests {
             deletes_are_forgotten_in_the_end
             what_a_fail_over_lost_is_stored_again
             a_record_that_dies_twice_in_a_unit_is_one_letter
+            a_unit_of_a_generation_that_was_found_bad_meanwhile_is_not_committed
+            versions_of_another_meaning_are_refused_until_they_are_made_anew
         }
 
         #[test]
@@ -62,7 +67,10 @@ pub(crate) trait TableStore: Sync + Sized {
 
     async fn make() -> Self;
 
-    /// A sink of table `t` with the key `id`.
+    /// A sink of table `t` with the key `id`, which is not prepared.
+    fn closed(&self, upserts: Upserts) -> Arc<dyn Sink>;
+
+    /// The same, and a writer of these columns.
     async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Opened;
 
     async fn execute(&self, sql: &str);

@@ -58,17 +58,11 @@ impl<'a> LaneWriter<'a> {
             timestamp_micros: *time,
             ..RawRecord::value(Position::number(at), 0..0)
         });
-        let raw = RawBatch {
-            bytes: bytes::Bytes::new(),
-            records: records.collect(),
-            headers: Vec::new(),
-            topic: None,
-            partition: None,
-            columns: None,
-            from: self.claim.position,
-            to: Position::number(from + given.len() as u64),
-            past: None,
-        };
+        let raw = RawBatch::new(
+            bytes::Bytes::new(),
+            records.collect(),
+            (self.claim.position, Position::number(from + given.len() as u64)),
+        );
         let (mut rows, mut origins) = (Vec::<JsonRow>::new(), Vec::new());
         let (mut keys, mut deleted) = (Vec::<JsonRow>::new(), Vec::new());
         for ((change, _), at) in given.iter().zip(0..) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fault::TableFault;
+use super::key::KeyForm;
 use super::lanes::RowLanes;
 use super::rows::{Candidates, Refusal, RowAt, RowPart};
 use super::target::Target;
@@ -24,20 +25,28 @@ pub(crate) struct RowsToWrite<'a> {
 }
 
 impl<'a> RowsToWrite<'a> {
-    pub(crate) fn of_unit(target: &Target, unit: &'a Unit) -> Result<Self, TableFault> {
+    pub(crate) fn of_unit(
+        target: &Target,
+        forms: &[KeyForm],
+        unit: &'a Unit,
+    ) -> Result<Self, TableFault> {
         let parts = unit.parts.iter().enumerate();
         let parts = parts.map(|(at, part)| (at, &unit.lane, part));
-        Self::new(target, parts, unit.generation, unit.refusals_max)
+        Self::new((target, forms), parts, unit.generation, unit.refusals_max)
     }
 
-    pub(crate) fn of_retry(target: &Target, retry: &'a Retry) -> Result<Self, TableFault> {
+    pub(crate) fn of_retry(
+        target: &Target,
+        forms: &[KeyForm],
+        retry: &'a Retry,
+    ) -> Result<Self, TableFault> {
         let letters = retry.letters.iter().enumerate();
         let parts = letters.map(|(at, letter)| (at, &letter.lane, &letter.part));
-        Self::new(target, parts, retry.generation, u64::MAX)
+        Self::new((target, forms), parts, retry.generation, u64::MAX)
     }
 
     fn new(
-        target: &Target,
+        (target, forms): (&Target, &[KeyForm]),
         parts: impl Iterator<Item = (usize, &'a Lane, &'a UnitPart)>,
         generation: Digest,
         refusals_max: u64,
@@ -45,7 +54,7 @@ impl<'a> RowsToWrite<'a> {
         let parts: Vec<_> =
             parts.map(|part| RowPart::of(target, part)).collect::<Result<_, _>>()?;
         let parts: Vec<_> = parts.into_iter().flatten().collect();
-        let candidates = Candidates::new(target, &parts);
+        let candidates = Candidates::new(target, forms, &parts);
         let generation = generation.to_string();
         let lanes = RowLanes::default();
         Ok(Self { parts, candidates, generation, lanes, refusals_max })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::{Schema, SchemaGenerator};
+use uuid::Uuid;
 
 use super::check::check;
 use super::{KafkaSource, KafkaSourceConfig};
@@ -87,5 +88,14 @@ impl SourceConfig for KafkaSourceConfig {
 
     async fn open(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
         Ok(Arc::new(KafkaSource::open(self, options)?))
+    }
+
+    /// In a group of its own, which is gone when nobody is left in it: partitions stay with those that
+    /// have them.
+    async fn open_aside(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
+        let id = Uuid::new_v4().simple().to_string();
+        let group = format!("{}.look-{}", self.group(&options.pipeline), &id[..8]);
+        let aside = Self { group: Some(group), instance: None, ..self.clone() };
+        Ok(Arc::new(KafkaSource::open(&aside, options)?))
     }
 }

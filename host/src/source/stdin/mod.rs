@@ -221,17 +221,11 @@ impl Kept {
             fault: frame.fault.clone(),
             ..RawRecord::value(Position::number(at), frame.value.range())
         };
-        RawBatch {
-            bytes: Bytes::clone(&self.framed.bytes),
-            records: (from..).zip(frames).map(record).collect(),
-            headers: Vec::new(),
-            columns: None,
-            topic: None,
-            partition: None,
-            from: Position::number(from),
-            to: Position::number(from + frames.len() as u64),
-            past: None,
-        }
+        RawBatch::new(
+            Bytes::clone(&self.framed.bytes),
+            (from..).zip(frames).map(record).collect(),
+            (Position::number(from), Position::number(from + frames.len() as u64)),
+        )
     }
 }
 

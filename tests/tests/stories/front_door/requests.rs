@@ -126,7 +126,7 @@ fn streams_are_answered_as_kinesis_does() {
             r#"{"stream-name": "x", "records": {"value": {"ind": 1}}}"#,
             "this is a body for /topics/",
         ),
-        ("{\"Data\": ", "at byte 8"),
+        ("{\"Data\": ", "at byte 9"),
     ] {
         let answer = put("/streams/posts/record", body);
         let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();

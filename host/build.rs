@@ -39,16 +39,45 @@ fn main() {
     }
     fs::write(out.join("standard_plugins.rs"), source + "]").expect("OUT_DIR can be written");
 
+    let manuals =
+        names.iter().map(|name| (name.clone(), root.join("plugins").join(name).join("README.md")));
+    fs::write(out.join("plugin_pages.rs"), texts(manuals)).expect("OUT_DIR can be written");
+    fs::write(out.join("pages.rs"), texts(pages(&host.join("pages"))))
+        .expect("OUT_DIR can be written");
+
     let mut files = Vec::new();
     files.push(root.join("plugins/sdk/Cargo.toml"));
     files_below(&root.join("plugins/sdk/src"), &mut files);
     files_below(&root.join("wit"), &mut files);
-    let mut source = String::from("&[\n");
-    for file in &files {
+    let kit = files.into_iter().map(|file| {
         let name = file.strip_prefix(&root).expect("below the root").display().to_string();
+        (name, file)
+    });
+    fs::write(out.join("plugin_kit.rs"), texts(kit)).expect("OUT_DIR can be written");
+}
+
+/// Names and the texts of files, as an array of Rust.
+fn texts(files: impl Iterator<Item = (String, PathBuf)>) -> String {
+    let mut source = String::from("&[\n");
+    for (name, file) in files {
         writeln!(source, "({name:?}, include_str!({file:?})),").expect("a String takes all");
     }
-    fs::write(out.join("plugin_kit.rs"), source + "]").expect("OUT_DIR can be written");
+    source + "]"
+}
+
+/// The pages of the manual by their names.
+fn pages(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let entries = fs::read_dir(folder).expect("the folder of pages");
+    let mut pages: Vec<_> = entries
+        .map(|entry| entry.expect("an entry of it").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .map(|path| {
+            (path.file_stem().expect("a name").to_str().expect("in ASCII").to_owned(), path)
+        })
+        .collect();
+    pages.sort();
+    pages.into_iter()
 }
 
 /// The crates beside the SDK.

@@ -1,5 +1,6 @@
 //! Something between a client and an HTTP server that loses requests, and answers.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -18,6 +19,15 @@ pub enum Fate {
     Cut,
     /// The server never sees it; the client is told this: a status, and JSON.
     Answered(u16, &'static str),
+}
+
+/// A number below 100 that tells what happens to a request: another one for each, and the same in every run.
+/// Neighbours have nothing in common, so that nobody who tries again falls into step with it. (Generators that
+/// are seeded with one number after the other begin alike.)
+pub fn lot(request: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    request.hash(&mut hasher);
+    hasher.finish() % 100
 }
 
 /// Stands in for a server until the process ends.

@@ -43,8 +43,8 @@ struct MoveArgs {
     #[command(flatten)]
     which: Which,
     lane: String,
-    /// The next record to read, as `pinhost lanes` shows positions; or `earliest` or `latest`, if the
-    /// source knows what that is.
+    /// The next record to read, as `pinhost lanes` shows positions; or `earliest`, `latest` or a time like
+    /// 2026-01-31T00:00:00Z, if the source knows what that is.
     #[arg(long, value_name = "POSITION")]
     to: Position,
     /// Records in between are not read by this pipeline, or are read twice. That stands in the lineage.
@@ -149,11 +149,21 @@ async fn resolved(
         let error = format!("`{to}` is no position of lane {lane}, which stands at {at}");
         CliError::input(error)
     };
-    let (Position::Start(Start::Earliest | Start::Latest) | Position::End) = to else {
+    let (Position::Start(_) | Position::End) = to else {
         return Err(other());
     };
     let options = pipeline.source_options(true);
-    let source = pipeline.source.open(&options).await.map_err(sinks::told)?;
+    let source = pipeline.source.open_aside(&options).await.map_err(sinks::told)?;
+    if let Position::Start(Start::Time(time)) = to {
+        let found = source.at_time(lane, time).await.map_err(sinks::told)?;
+        return found.ok_or_else(|| {
+            let kind = pipeline.source.kind();
+            CliError::input(format!(
+                "where lane {lane} stood at {time} is not known: {kind} cannot tell"
+            ))
+            .help("name a position, as `pinhost lanes` shows them")
+        });
+    }
     let bounds = source.bounds(&known.lane).await.map_err(sinks::told)?;
     let (bound, name) = match to {
         Position::Start(Start::Earliest) => (bounds.earliest, "begins"),

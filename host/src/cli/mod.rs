@@ -7,17 +7,22 @@ mod check;
 mod completions;
 mod dead_letters;
 mod diff;
+mod emulate;
+mod ends;
 mod error;
+mod explain;
 mod history;
 mod lanes;
 mod lineage;
 mod log;
+mod looked;
 #[cfg(target_env = "gnu")]
 mod memory;
 mod new;
 mod output;
 mod pipe;
 mod plugin;
+mod preview;
 mod replay;
 mod run;
 mod schema;
@@ -27,6 +32,7 @@ mod summary;
 mod swap;
 mod test;
 mod threads;
+mod versions;
 mod which;
 
 use std::env;
@@ -50,8 +56,7 @@ use crate::plugin::v1;
     after_help = AFTER_HELP,
     max_term_width = 100,
     subcommand_required = true,
-    arg_required_else_help = true,
-    disable_help_subcommand = true
+    arg_required_else_help = true
 )]
 struct Cli {
     #[command(subcommand)]
@@ -66,6 +71,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show, export and retry records that could not be cleaned or stored.
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Print a page of the manual: of a source or a sink, a plugin, or a word like lane.
+    Explain(explain::ExplainArgs),
     /// Show which generations of its rule a pipeline has run, and how they did.
     Generations(swap::GenerationsArgs),
     /// Show how far a pipeline has come; move a lane.
@@ -74,6 +81,8 @@ enum Command {
     Lineage(lineage::LineageArgs),
     /// Clean records between the standard input and the standard output.
     Pipe(pipe::PipeArgs),
+    /// Show what becomes of records, without writing anything.
+    Preview(preview::PreviewArgs),
     /// Run pipelines.
     ///
     /// A run ends when its sources do. Ctrl-C commits what was read and ends it; a second one ends it at
@@ -97,7 +106,12 @@ enum Command {
     /// Each record is cleaned by both, and what comes out is compared, column by column. No sink is opened,
     /// and nothing is written.
     Diff(diff::DiffArgs),
-    /// Write a pipeline and its rule, to be filled in.
+    /// Post made-up posts to an HTTP source, as the emulators of pipelines do it.
+    ///
+    /// Each post is three requests, one after the other: pin, geo, user. Exit code 1 if one of them is
+    /// not answered by a 2xx.
+    Emulate(emulate::EmulateArgs),
+    /// Write a pipeline and its rule: from a sample of records, or to be filled in.
     New(new::NewArgs),
     /// Run the tests of rules: records in, rows and rejects out.
     ///
@@ -108,6 +122,11 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Print what a shell needs to complete commands.
     Completions(completions::CompletionsArgs),
+    /// Make anew what tells which row of a key is newer.
+    Versions {
+        #[command(subcommand)]
+        command: versions::VersionsCommand,
+    },
     /// Write, build and try cleaning plugins.
     Plugin {
         #[command(subcommand)]
@@ -154,11 +173,14 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> Exit {
     let done = log::start(&cli.log).and_then(|()| match cli.command {
         Command::Check(args) => check::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Generations(args) => swap::generations(&args),
         Command::Lanes(args) => lanes::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Emulate(args) => emulate::run(&args),
         Command::Lineage(args) => lineage::run(&args),
         Command::Pipe(args) => pipe::run(&args),
+        Command::Preview(args) => preview::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Swap(args) => swap::swap(&args),
@@ -167,6 +189,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Test(args) => test::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Versions { command } => command.run(),
         Command::Plugin { command } => command.run(),
     });
     done.unwrap_or_else(|error| {

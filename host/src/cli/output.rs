@@ -106,6 +106,19 @@ pub(super) fn unwrapped<const N: usize>(rows: impl IntoIterator<Item = [String; 
     table
 }
 
+/// The same for as many columns as there are.
+pub(super) fn grid(rows: impl IntoIterator<Item = Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    for row in rows {
+        table.add_row(row.into_iter().map(Cell::new));
+    }
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
+    table
+}
+
 /// Shows numbers of a column one below the other.
 pub(super) fn align_right(table: &mut Table, column: usize) {
     if let Some(column) = table.column_mut(column) {

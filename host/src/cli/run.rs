@@ -53,7 +53,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
 
 fn load(files: &[PathBuf], sandbox: &Sandbox) -> Result<Vec<Arc<Pipeline>>, CliError> {
     let mut names = BTreeSet::new();
-    files
+    let loaded: Result<Vec<_>, CliError> = files
         .iter()
         .map(|file| {
             let pipeline = Pipeline::load(file, sandbox)?;
@@ -66,7 +66,10 @@ fn load(files: &[PathBuf], sandbox: &Sandbox) -> Result<Vec<Arc<Pipeline>>, CliE
             }
             Ok(Arc::new(pipeline))
         })
-        .collect()
+        .collect();
+    let pipelines = loaded?;
+    Pipeline::distinct(pipelines.iter().map(|pipeline| &**pipeline))?;
+    Ok(pipelines)
 }
 
 /// One pipeline with its figures.
@@ -156,9 +159,13 @@ async fn listen(address: &str, running: &[Running]) -> Result<Server, CliError> 
         pipeline: Arc::clone(&running.pipeline.name),
         stats: Arc::clone(&running.stats),
     });
-    let server = Server::start(address, observed.collect()).await.map_err(|error| {
-        CliError::environment("").because(&error).help("an address is written like 127.0.0.1:9090")
-    })?;
+    const WRITTEN: &str = "an address is written like 127.0.0.1:9090";
+    if !address.contains(':') {
+        return Err(CliError::input(format!("`{address}` is no address")).help(WRITTEN));
+    }
+    let server = Server::start(address, observed.collect())
+        .await
+        .map_err(|error| CliError::environment("").because(&error).help(WRITTEN))?;
     tracing::info!("metrics are served at {server}");
     Ok(server)
 }

@@ -15,6 +15,7 @@ mod sink;
 mod sink_kind;
 mod source_kind;
 
+pub use crate::ledger::{CommitOutcome, RetriedLetter, Retry, Stored};
 pub use config::{AnyConfig, ConfigFile};
 pub use facts::{
     ColumnRole, Commits, Ends, GroupShare, NamedColumns, NotWithRule, Positions, SinkFacts,
@@ -22,6 +23,6 @@ pub use facts::{
 };
 pub use ledger_kind::{LedgerConfig, LedgerKind, LedgerStore, PipelineLedger, WriteLeave};
 pub use names::{DatabaseNames, NameFault};
-pub use sink::{CommitOutcome, RetriedLetter, Retry, Sink, SinkContext, Stored, Writer};
+pub use sink::{Rebased, Sink, SinkContext, Writer};
 pub use sink_kind::{PipelineSink, SinkConfig, SinkKind};
 pub use source_kind::{PipelineSource, SourceConfig, SourceKind};

@@ -45,6 +45,11 @@ pub trait SourceConfig: AnyConfig {
     fn complete(&mut self, file: &ConfigFile<'_>);
 
     async fn open(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError>;
+
+    /// The same for somebody who only looks: whoever runs the pipeline meanwhile notices nothing.
+    async fn open_aside(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
+        self.open(options).await
+    }
 }
 
 /// The source of a pipeline: a kind, and what was written of it.
@@ -90,6 +95,14 @@ impl PipelineSource {
 
     pub async fn open(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
         self.config.open(options).await
+    }
+
+    /// The same for somebody who only looks.
+    pub async fn open_aside(
+        &self,
+        options: &SourceOptions,
+    ) -> Result<Arc<dyn Source>, ConnectorError> {
+        self.config.open_aside(options).await
     }
 }
 

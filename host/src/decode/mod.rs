@@ -17,6 +17,7 @@ mod cursor;
 mod declare;
 mod envelope;
 mod intake;
+mod likeness;
 mod number;
 mod reject;
 mod row;
@@ -36,12 +37,13 @@ use column::Column;
 use cursor::Cursor;
 pub use declare::{DeclarationError, DeclaredField, FieldPath, Origin, check};
 pub use intake::{Intake, IntakeFault, TakenIn};
+pub use likeness::{Likeness, likeness};
 pub use reject::Reject;
 use row::Row;
 use shape::Shape;
 
 /// Raised when the same fields make something else of the same record: it is part of a generation.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a single record may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +127,11 @@ impl Decoder {
     /// If there is no [room](Self::has_room) for the record: a bug of ours, as batches are cut long
     /// before.
     pub fn push(&mut self, record: &Record<'_>) -> Result<(), Reject> {
+        let pushed = self.push_value(record);
+        pushed.map_err(|reject| likeness::explained(reject, record.value, &self.declared))
+    }
+
+    fn push_value(&mut self, record: &Record<'_>) -> Result<(), Reject> {
         let mut text = reject::readable(record.value, self.limits.record_bytes_max)?;
         assert!(self.has_room(record), "a batch stays below 2 GiB");
         if let Some(member) = &self.unwrap {

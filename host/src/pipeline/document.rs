@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::written::{Templates, below, is_text};
+use crate::written::{Templates, below, quoted};
 
 /// Values in the order of their types' fields.
 #[derive(Debug)]
@@ -58,10 +58,10 @@ impl Document {
                 for (key, value) in entries {
                     match value.in_line(indent + key.len()) {
                         Some(line) => {
-                            let _ = writeln!(to, "{margin}{}: {line}", text(key));
+                            let _ = writeln!(to, "{margin}{}: {line}", quoted(key));
                         }
                         None => {
-                            let _ = writeln!(to, "{margin}{}:", text(key));
+                            let _ = writeln!(to, "{margin}{}:", quoted(key));
                             value.write(to, indent + 2);
                         }
                     }
@@ -124,7 +124,7 @@ impl Document {
                             }
                             value => value.scalar_or_renamed()?,
                         };
-                        Some(format!("{}: {value}", text(key)))
+                        Some(format!("{}: {value}", quoted(key)))
                     })
                     .collect::<Option<Vec<_>>>()?;
                 format!("{{ {} }}", entries.join(", "))
@@ -139,7 +139,7 @@ impl Document {
             Self::Scalar(value) => Some(scalar(value)),
             Self::Map(entries) => match &entries[..] {
                 [(key, Self::Scalar(value))] => {
-                    Some(format!("{{ {}: {} }}", text(key), scalar(value)))
+                    Some(format!("{{ {}: {} }}", quoted(key), scalar(value)))
                 }
                 _ => None,
             },
@@ -150,22 +150,9 @@ impl Document {
 
 fn scalar(value: &Value) -> String {
     match value {
-        Value::String(written) => text(written),
+        Value::String(written) => quoted(written),
         other => other.to_string(),
     }
-}
-
-/// In quotes unless it is text without them, wherever it stands.
-fn text(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./$ ".contains(c);
-    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_./$".contains(c));
-    if begins && text.chars().all(is_plain) && !text.ends_with(' ') && is_text(text) {
-        return text.to_owned();
-    }
-    if text.contains('"') && !text.contains('\'') && !text.contains(char::is_control) {
-        return format!("'{text}'");
-    }
-    Value::from(text).to_string()
 }
 
 impl<'de> Deserialize<'de> for Document {

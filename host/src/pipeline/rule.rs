@@ -69,6 +69,12 @@ impl Rule {
         Ok(Self { steps, ..self.clone() })
     }
 
+    /// The same without what is done to rows: they are what records say.
+    pub fn without_steps(&self) -> Self {
+        let output = Projection::all(&self.input());
+        Self { steps: Vec::new(), output, ..self.clone() }
+    }
+
     /// The files that it is made of.
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         let folder = self.path.parent().unwrap_or(Path::new(""));

@@ -7,6 +7,9 @@ static PLUGINS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/standard_
 /// The sources of the SDK and the contract, by their paths in the repository.
 pub static KIT: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/plugin_kit.rs"));
 
+/// Their manuals, by their names.
+pub static PAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/plugin_pages.rs"));
+
 /// The names of the plugins that come with pinhost.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PLUGINS.iter().map(|(name, _)| *name)

@@ -157,6 +157,21 @@ impl RawRecord {
 }
 
 impl RawBatch {
+    /// Records between two positions, which are all that most sources know.
+    pub fn new(bytes: Bytes, records: Vec<RawRecord>, (from, to): (Position, Position)) -> Self {
+        Self {
+            bytes,
+            records,
+            headers: Vec::new(),
+            columns: None,
+            topic: None,
+            partition: None,
+            from,
+            to,
+            past: None,
+        }
+    }
+
     pub fn bytes_of(&self, span: Span) -> &[u8] {
         &self.bytes[span.range()]
     }

@@ -378,15 +378,14 @@ mod tests {
 
     use async_trait::async_trait;
     use bytes::Bytes;
-    use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::connect::{CommitOutcome, Retry, Sink as _, SinkContext, Writer};
+    use crate::connect::{CommitOutcome, Retry, Writer};
     use crate::ledger::Claim;
     use crate::pipeline::Pipeline;
     use crate::plugin::{CacheFolder, Sandbox};
     use crate::record::{ConnectorError, Digest, Position, RawRecord, Span, Unit, ndjson};
-    use crate::sink::stdout::{StdoutSink, StdoutSinkConfig};
+    use crate::sink::stdout::StdoutSink;
 
     /// Of a rule with these lines, a sink with these.
     fn live(rule: &str, sink: &str) -> Arc<Live> {
@@ -399,21 +398,10 @@ mod tests {
         fs::write(&path, pipeline).unwrap();
         let sandbox = Sandbox::new(&CacheFolder::Off).unwrap();
         let pipeline = Pipeline::load(&path, &sandbox).unwrap();
-        let context = SinkContext {
-            pipeline: "a".into(),
-            source: None,
-            has_rule: true,
-            keep_dead_letters: None,
-            replaces: false,
-            replay_into: None,
-        };
-        let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
-        let writer: Arc<dyn Writer> = if pipeline.sink.facts().positions.are_kept() {
-            Arc::new(ColumnWriter)
-        } else {
-            sink.writer(None, false).now_or_never().unwrap().unwrap()
-        };
-        Arc::new(Live::new(&pipeline, Digest::of(b"test"), (Arc::new(sink), writer), 0))
+        let (sink, writer) = StdoutSink::of_tests();
+        let has_columns = pipeline.sink.facts().positions.are_kept();
+        let writer: Arc<dyn Writer> = if has_columns { Arc::new(ColumnWriter) } else { writer };
+        Arc::new(Live::new(&pipeline, Digest::of(b"test"), (sink, writer), 0))
     }
 
     /// Takes rows as they are, and is not asked to write them.
@@ -448,15 +436,9 @@ mod tests {
         let records: Vec<_> = records.collect();
         let to = Position::number(given.len() as u64);
         Arc::new(RawBatch {
-            bytes: Bytes::from(bytes),
-            records,
-            headers: Vec::new(),
-            columns: None,
             topic: Some("posts".into()),
             partition: Some(0),
-            from: Position::number(0),
-            to,
-            past: None,
+            ..RawBatch::new(Bytes::from(bytes), records, (Position::number(0), to))
         })
     }
 

@@ -13,6 +13,7 @@ mod function;
 mod halt;
 mod lane;
 mod live;
+mod look;
 mod news;
 mod outcome;
 mod patience;
@@ -37,7 +38,8 @@ pub use function::{
 };
 pub use halt::{CommonReason, CommonReasons, Halt};
 pub use live::{GenerationEvent, Generations, Live};
-pub use news::{LaneHealth, Listener, News, Phase, SwapResult, UnitFigures};
+pub use look::{Look, Looked, LookedEnd, LookedValue};
+pub use news::{LaneHealth, LaneStep, Listener, News, Phase, SwapResult, UnitFigures};
 pub use outcome::{Difference, Named, RowOutcome, kept, rejected, row_differences};
 pub use pool::{Pool, Uncleanable};
 pub use retry::{Retried, retry};

@@ -65,6 +65,12 @@ impl<'a> RuleTests<'a> {
         Ok(found)
     }
 
+    /// What becomes of a record by itself.
+    pub fn end_of(&self, record: &str) -> Result<RowOutcome, RuleTestError> {
+        let ends = self.clean(&mut Chain::new(&self.quiet), &[record])?;
+        Ok(ends.into_iter().next().expect("an end for each record"))
+    }
+
     /// What becomes of each record.
     fn clean(&self, chain: &mut Chain, records: &[&str]) -> Result<Vec<RowOutcome>, RuleTestError> {
         let mut decoder = Decoder::new(&self.rule.fields, self.limits);

@@ -4,6 +4,7 @@
 pub(crate) mod columns;
 #[cfg(test)]
 mod conformance;
+pub mod kafka;
 pub mod kinesis;
 pub mod objects;
 pub mod postgres;
@@ -16,8 +17,14 @@ pub use self::trace::{Trace, TracedRow, trace};
 use crate::connect::{LedgerKind, SinkKind};
 
 /// The kinds of sinks that there are: a new one is a folder, its `mod` and its line here.
-pub static SINKS: &[&dyn SinkKind] =
-    &[&postgres::Postgres, &sqlite::Sqlite, &objects::Objects, &kinesis::Kinesis, &stdout::Stdout];
+pub static SINKS: &[&dyn SinkKind] = &[
+    &postgres::Postgres,
+    &sqlite::Sqlite,
+    &objects::Objects,
+    &kafka::Kafka,
+    &kinesis::Kinesis,
+    &stdout::Stdout,
+];
 
 /// The kinds of ledgers that a pipeline can name for a sink that has none.
 pub static LEDGERS: &[&dyn LedgerKind] = &[&postgres::LedgerInPostgres, &sqlite::LedgerInSqlite];

@@ -167,6 +167,10 @@ impl Source for SharedSource {
             self.has_ended.notify_one();
         }
     }
+
+    async fn close(&self) {
+        self.source.close().await;
+    }
 }
 
 /// Notes when there is nothing more to read.

@@ -6,6 +6,7 @@
 
 mod finding;
 pub mod nearest;
+mod quoted;
 pub mod secrets;
 mod tree;
 mod values;
@@ -13,7 +14,9 @@ mod variables;
 
 pub(crate) use finding::{ERROR, HELP};
 pub use finding::{Finding, Findings, Gate, Place, Severity};
+pub(crate) use quoted::quoted;
+use tree::is_text;
 pub use tree::{Cursor, ReadError, Written, positive};
-pub(crate) use tree::{Templates, Tree, below, is_text, read, read_kind};
+pub(crate) use tree::{Templates, Tree, below, read, read_kind};
 pub use values::{Duration, Size};
 pub(crate) use variables::Variables;

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::ready;
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use tokio::sync::Semaphore;
@@ -12,17 +10,18 @@ use tokio::task::spawn_blocking;
 
 use super::report::{Read, Sampled};
 use super::sample::Sample;
+use crate::cli::looked::Forgetful;
 use crate::cli::{CliError, sinks};
 use crate::connect::Stored;
 use crate::diff::Diff;
 use crate::observe::{Progress, Stats};
 use crate::pipeline::Pipeline;
-use crate::record::{ConnectorError, Lane, Past, Position, RawBatch};
+use crate::record::{Lane, Past, Position, RawBatch};
 use crate::run::{BATCH, Beside, BesideError, Compared, Listener as _, News, UnitFigures, Which};
 use crate::source::objects::{
     Meant, ObjectPosition, ObjectsSource, ObjectsSourceConfig, ObjectsSourceError, ReplayPlan,
 };
-use crate::source::{Journal, LaneChange, Source as _};
+use crate::source::{LaneChange, Source as _};
 
 /// What records of the past there are, and which of them are looked at.
 pub(super) struct History {
@@ -57,21 +56,6 @@ struct ComparedBatch {
     /// The first record's time and the last one's.
     times: Option<(i64, i64)>,
     to: Position,
-}
-
-/// Nobody goes on from where this has come.
-#[derive(Debug)]
-struct Forgetful;
-
-#[async_trait]
-impl Journal for Forgetful {
-    async fn entries(&self) -> Result<Vec<Bytes>, ConnectorError> {
-        Ok(Vec::new())
-    }
-
-    async fn append(&self, _number: u64, _entry: Bytes) -> Result<(), ConnectorError> {
-        Ok(())
-    }
 }
 
 type Batches = BoxStream<'static, Result<RawBatch, CliError>>;
@@ -127,7 +111,8 @@ impl History {
                 let mut figures = UnitFigures { records: diff.records, ..UnitFigures::default() };
                 figures.dead_letters.insert("rejected".to_owned(), diff.new.rejected);
                 let (lane, stored) = (lane.clone(), Stored::default());
-                stats.hear(News::Committed { lane, to, figures, stored });
+                let took = Duration::ZERO;
+                stats.hear(News::Committed { lane, to, figures, stored, took });
                 sum.diff.add(diff, examples_max);
                 sum.old_took += old_took;
                 sum.new_took += new_took;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::Value;
 
-use super::subject;
+use super::{subject, test};
 use crate::cli::{CliError, Exit, output};
 use crate::guest_build::{self, FOREIGN, TARGET};
-use crate::plugin::{Origin, PluginFile};
+use crate::plugin::{Origin, Plugin, PluginFile};
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
@@ -23,12 +23,19 @@ pub(crate) struct BuildArgs {
     /// Where to write the component [default: NAME.wasm in the folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write it without running the golden cases that lie in its folder.
+    #[arg(long)]
+    untested: bool,
 }
 
 pub(super) fn run(args: &BuildArgs) -> Result<Exit, CliError> {
     let built = build(&args.folder)?;
     // A file that is written is one that can be loaded.
     let plugin = subject::load(&subject::sandbox()?, built.file.clone())?;
+    let cases = args.folder.join("cases");
+    if !args.untested && cases.is_dir() {
+        refuse_failing(&plugin, &cases)?;
+    }
     let path = args.output.clone().unwrap_or_else(|| {
         let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let name = Some(plugin.name()).filter(|name| name.chars().all(is_safe));
@@ -48,7 +55,16 @@ pub(super) fn run(args: &BuildArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn compiled(plugin: &crate::plugin::Plugin) -> String {
+/// A pipeline may be watching for the file: what its author knows to be wrong is not put there.
+fn refuse_failing(plugin: &Plugin, cases: &Path) -> Result<(), CliError> {
+    let Some(failed) = test::failed(plugin, cases)? else { return Ok(()) };
+    Err(CliError::failed(format!("{} does not pass its golden cases\n{failed}", plugin.name())).help(
+        "mend it; where what comes out is right, `pinhost plugin test --update` writes it into the cases; \
+         --untested builds it all the same",
+    ))
+}
+
+fn compiled(plugin: &Plugin) -> String {
     let compiled = plugin.compiled();
     let from = if compiled.from_cache { " (from the cache)" } else { "" };
     format!("{}{from}", output::time(compiled.took))

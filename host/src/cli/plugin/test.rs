@@ -1,7 +1,7 @@
 //! `pinhost plugin test`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -78,6 +78,17 @@ pub(super) fn run(args: &TestArgs) -> Result<Exit, CliError> {
     }
     let passed = tested.iter().all(Tested::passed);
     Ok(if passed { Exit::Done } else { Exit::Failed })
+}
+
+/// What is wrong with a plugin by the cases in this folder; none if all of them pass.
+pub(super) fn failed(plugin: &Plugin, cases: &Path) -> Result<Option<String>, CliError> {
+    let files: Vec<CaseFile> =
+        file::find(cases)?.iter().map(|path| file::read(path)).collect::<Result<_, _>>()?;
+    let all = files.iter().flat_map(|file| {
+        file.cases.iter().enumerate().map(move |(at, case)| test(plugin, file, at, case))
+    });
+    let failed: Vec<_> = all.filter(|tested| !tested.passed()).collect();
+    Ok((!failed.is_empty()).then(|| told(&failed, None)))
 }
 
 fn case_files(subject: &Subject, given: Option<&PathBuf>) -> Result<Vec<CaseFile>, CliError> {

@@ -89,8 +89,32 @@ fn a_record_is_an_object() {
         assert_eq!(reject.reason, "record is not a JSON object");
         assert_eq!(reject.detail.as_deref(), Some(what));
     }
-    for json in ["nul", "hello", "[1", "}", "1 2", "index,title", "<html>"] {
+    for json in ["nul", "hello", "[1", "}", "1 2"] {
         assert_eq!(reject(&title(), json).reason, "record is not valid JSON", "{json}");
+    }
+}
+
+#[test]
+fn what_a_record_looks_like_that_is_none_is_part_of_the_reason() {
+    for (json, likeness) in [
+        (&b"index,title"[..], "record is not valid JSON: it looks like CSV"),
+        (b"1,Oak,3", "record is not valid JSON: it looks like CSV"),
+        (b"<html>", "record is not valid JSON: it looks like XML or HTML"),
+        (b"{\0\"\0t\0\"\0:\0", "record is not valid JSON: it looks like UTF-16"),
+        (b"\xff\xfe{\0", "record is not valid UTF-8: it looks like UTF-16"),
+    ] {
+        let mut decoder = decoder(&title());
+        assert_eq!(decoder.push(&record(json)).unwrap_err().reason, likeness);
+    }
+    let fields = [required("title", Kind::Text)];
+    let missing = "required field title is missing";
+    for (json, likeness) in [
+        (r#"{"data": [{"title": "t"}]}"#, ": it looks like a {data: […]} wrapper"),
+        (r#"{"page": 1, "pins": [{"title": "t"}]}"#, ": it looks like a {…: […]} wrapper"),
+        (r#"{"data": [{"name": "t"}]}"#, ""),
+        (r#"{"data": {"title": "t"}}"#, ""),
+    ] {
+        assert_eq!(reject(&fields, json).reason, format!("{missing}{likeness}"), "{json}");
     }
 }
 
@@ -112,7 +136,7 @@ fn bytes_that_are_not_utf_8_are_told_with_their_place() {
         (&b"{\"title\":\"\xff\"}"[..], "byte 0xff at byte 10", 10),
         (b"{\"x\":\"caf\xe9\"}", "byte 0xe9 at byte 9", 9),
         (b"{\"x\":\"\xed\xa0\x80\"}", "byte 0xed at byte 6", 6),
-        (b"\xff\xfe{\0", "byte 0xff at byte 0", 0),
+        (b"\xff{\0", "byte 0xff at byte 0", 0),
         (b"{\"title\":\"t\"}\xc3", "byte 0xc3 at byte 13", 13),
     ] {
         let reject = reject(&title(), json);

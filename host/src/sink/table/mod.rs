@@ -8,11 +8,13 @@ pub(crate) mod commit;
 pub(crate) mod ddl;
 mod fault;
 mod forget;
+pub(crate) mod key;
 pub(crate) mod lanes;
+pub(crate) mod meaning;
 pub(crate) mod rows;
 mod search;
 mod target;
-mod version;
+pub(crate) mod version;
 pub(crate) mod writer;
 mod written;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::{Schema, SchemaGenerator};
+use uuid::Uuid;
 
 use super::check::check;
 use super::{KafkaSource, KafkaSourceConfig};
@@ -54,12 +55,16 @@ impl SourceConfig for KafkaSourceConfig {
                 always: &[Key, Timestamp, Offset, Topic, Partition, Headers],
                 in_archives: &[],
             },
+            reopens: true,
+            is_awaited: false,
             has_tombstones: true,
             ends: Ends::Never,
             spread: Spread::ByGroup,
             group: Some(GroupShare {
                 cluster: self.brokers.to_string(),
                 group: self.group.clone().unwrap_or_default(),
+                told: "in the same group",
+                help: "each would get a part of the records only; give one of them another `group:`",
                 shared: self.topics.iter().map(|topic| format!("topic {topic}")).collect(),
             }),
             unwrap: self.unwrap.clone(),
@@ -83,5 +88,14 @@ impl SourceConfig for KafkaSourceConfig {
 
     async fn open(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
         Ok(Arc::new(KafkaSource::open(self, options)?))
+    }
+
+    /// In a group of its own, which is gone when nobody is left in it: partitions stay with those that
+    /// have them.
+    async fn open_aside(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
+        let id = Uuid::new_v4().simple().to_string();
+        let group = format!("{}.look-{}", self.group(&options.pipeline), &id[..8]);
+        let aside = Self { group: Some(group), instance: None, ..self.clone() };
+        Ok(Arc::new(KafkaSource::open(&aside, options)?))
     }
 }

@@ -14,7 +14,7 @@ use crate::connect::{
 use crate::objects::{ObjectSet, check_s3, check_url};
 use crate::record::ConnectorError;
 use crate::source::{Source, SourceOptions};
-use crate::written::{Cursor, Finding, ReadError, Written, positive};
+use crate::written::{Cursor, Duration, Finding, ReadError, Written, positive};
 
 #[derive(Debug)]
 pub struct Objects;
@@ -58,6 +58,8 @@ impl SourceConfig for ObjectsSourceConfig {
                 // The place of a row of any other object is no single number.
                 in_archives: &[Timestamp, Offset, Topic, Partition, Sequence, Shard],
             },
+            reopens: true,
+            is_awaited: false,
             has_tombstones: false,
             ends: Ends::Never,
             spread: Spread::Nobody,
@@ -96,5 +98,11 @@ impl SourceConfig for ObjectsSourceConfig {
 
     async fn open(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
         Ok(Arc::new(ObjectsSource::open(self, options).await?))
+    }
+
+    /// Files that may still be written can be looked at, too.
+    async fn open_aside(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
+        let aside = Self { settle: Duration::secs(0), ..self.clone() };
+        aside.open(options).await
     }
 }

@@ -241,6 +241,7 @@ mod tests {
         ) -> Result<CommitOutcome, ConnectorError> {
             match self.0.store.leave(claim, unit).await? {
                 WriteLeave::Fenced => return Ok(CommitOutcome::Fenced),
+                WriteLeave::Condemned => return Ok(CommitOutcome::Condemned),
                 WriteLeave::Write => unit.parts.iter().for_each(|part| self.0.put(&part.rows)),
                 WriteLeave::Committed => {}
             }

@@ -90,7 +90,7 @@ impl KafkaLedger {
                 let offset = self.transact(&producer, entries, lane).await?;
                 self.let_producer_go(producer);
                 access.reader.reach(offset, self.longest_wait()).await?;
-                Ok(answer)
+                Ok::<_, KafkaSinkError>(answer)
             };
             match done.await {
                 Err(KafkaSinkError::Contended { .. }) if tried < TRIES => tried += 1,

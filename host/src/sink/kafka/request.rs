@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::KafkaSinkError;
 use super::entry::{AnswerEntry, Entry, EntryKey, LaneEntry, RangeEntry, RequestEntry, Wanted};
+use super::image::PipelineImage;
 use super::lane::{Held, LaneView};
 use super::ledger::{Access, KafkaLedger};
 use crate::ledger::model;
@@ -154,7 +155,8 @@ impl KafkaLedger {
     pub(super) async fn serve(&self) {
         let Ok(access) = self.access().await else { return };
         let pipeline = &*self.context.pipeline;
-        let asked = access.reader.look(|image| image.pipeline(pipeline).map(|it| it.requests()));
+        let asked =
+            access.reader.look(|image| image.pipeline(pipeline).map(PipelineImage::requests));
         for (id, request) in asked.unwrap_or_default() {
             if let Err(error) = self.serve_one(&access, id, &request).await {
                 tracing::debug!("what was asked of lane {} is not done yet: {error}", request.lane);

@@ -6,14 +6,16 @@
 //! |---|---|
 //! | [`cli`] | a file for each command |
 //! | [`swap`] | another rule takes over while a pipeline runs, or the one before takes over again |
+//! | [`observe`] | figures of what runs, for people and for Prometheus; it listens, and steers nothing |
 //! | [`run`] | lanes, cleaning threads, units; what becomes of calls that fail |
-//! | [`observe`] | figures of what runs, for people and for Prometheus |
 //! | [`pipeline`] | what was written becomes what will run; it knows no connector by name |
 //! | [`source`] | where records come from: a folder for each kind, and their list |
 //! | [`sink`] | where rows go: a folder for each kind, and their list |
 //! | [`connect`] | what a kind of source or sink is, and the facts that others may know of it |
 //! | [`ledger`] | what a pipeline knows of itself: claims, lineage, dead letters, members |
+//! | [`kinesis`] | a stream and its service, for whoever reads or writes one |
 //! | [`objects`] | folders and buckets behind one kind of URL |
+//! | [`kafka`] | clusters, as a source and a sink reach them |
 //! | [`written`] | YAML with places, variables and secrets; findings with line, column and advice |
 //! | [`sample`] | what a handful of records says about all the others: names, types, keys, plugins |
 //! | [`plugin`] | the sandbox: engine, limits, the contract with plugins, and the checks on both sides |
@@ -22,9 +24,10 @@
 //! | [`record`] | records, lanes, columns, batches and units: plain values |
 //!
 //! A room looks only into those below it:
-//! `cli → swap → run → pipeline → source, sink → connect → ledger → objects, sample → written, plugin,
-//! decode, diff → record`.
-//! `record`, `diff`, `sample`, and the decisions in `run`, are pure functions of plain values.
+//! `cli → swap, observe → run → pipeline → source, sink → connect → ledger → objects, kafka, sample,
+//! written, plugin, decode, diff → record`.
+//! `record`, `diff`, `sample`, what a lane's state is in `ledger`, and the decisions in `run` and `swap`, are
+//! pure functions of plain values.
 //!
 //! A connector is a folder in `source` or `sink`, with its `mod` and its line in the list there. The folder
 //! holds its configuration, which is its manual (`config`), what others ask of it (`kind`), its template,
@@ -52,6 +55,8 @@ pub mod connect;
 pub mod decode;
 pub mod diff;
 pub mod guest_build;
+pub mod kafka;
+pub mod kinesis;
 pub mod ledger;
 pub mod objects;
 pub mod observe;

@@ -5,6 +5,7 @@
 # DATA_DIR : new one by default; an old one restarts with its ports and data.
 # One listener is plain; another wants TLS and SCRAM (user pins, password pins-secret).
 # KAFKA_IAM=1 adds a third, which wants what Amazon MSK wants: iam/MskIam.java, for which javac has to be there.
+# KAFKA_PROXIED="PORT ADVERTISED" adds a plain one at PORT that tells clients to come to ADVERTISED, where a proxy is.
 # Prints shell assignments. Stop: kill -TERM $KAFKA_PID (or kill -9 for crash tests).
 set -euo pipefail
 VERSION=${KAFKA_VERSION:-4.3.1}
@@ -35,7 +36,7 @@ node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:$3
 listeners=BROKER://127.0.0.1:$2,SECURE://127.0.0.1:$4,CONTROLLER://127.0.0.1:$3
 advertised.listeners=BROKER://127.0.0.1:$2,SECURE://127.0.0.1:$4
-listener.security.protocol.map=BROKER:PLAINTEXT,SECURE:SASL_SSL,IAM:SASL_SSL,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=BROKER:PLAINTEXT,SECURE:SASL_SSL,IAM:SASL_SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.secure.ssl.keystore.type=PKCS12
@@ -100,6 +101,11 @@ listener.name.iam.ssl.keystore.type=PKCS12
 listener.name.iam.ssl.keystore.location=$1/broker.p12
 listener.name.iam.ssl.keystore.password=keystore
 P
+}
+
+# Whoever connects here is told to come back by way of somebody else's port.
+add_proxied() { # dir port advertised
+  sed -i "s#^listeners=.*#&,PROXIED://127.0.0.1:$2#; s#^advertised.listeners=.*#&,PROXIED://127.0.0.1:$3#" "$1/server.properties"
 }
 
 # Built once for what it is built from.
@@ -179,6 +185,7 @@ T0=$(now)
 if [ ! -e "$DATA/server.properties" ]; then
   write_conf "$DATA" "${PORT:-$(free_port)}" "$(free_port)" "$(free_port)"
   if [ -n "${KAFKA_IAM:-}" ]; then add_iam "$DATA" "$(free_port)"; fi
+  if [ -n "${KAFKA_PROXIED:-}" ]; then add_proxied "$DATA" $KAFKA_PROXIED; fi
 fi
 if [ -n "${KAFKA_IAM:-}" ]; then
   # Behind what the archive of classes was made with.

@@ -16,6 +16,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pinhost::guest_build::{self, FOREIGN, TARGET};
 use serde::Serialize;
@@ -115,9 +116,11 @@ fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }
 
-/// Puts the file there in one step, as another process may be reading it.
+/// Puts the file there in one step: other threads and processes read it, or put the same file there.
 fn write(path: &Path, bytes: impl AsRef<[u8]>) {
-    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
+    static DRAFTS: AtomicU64 = AtomicU64::new(0);
+    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = path.with_extension(format!("{}-{draft}.tmp", std::process::id()));
     fs::write(&draft, bytes).expect("target can be written");
     fs::rename(&draft, path).expect("target can be written");
 }

@@ -1,5 +1,6 @@
 //! Something between a client and an HTTP server that loses requests, and answers.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -16,6 +17,17 @@ pub enum Fate {
     Denied,
     /// The server does what it says; the client is told nothing.
     Cut,
+    /// The server never sees it; the client is told this: a status, and JSON.
+    Answered(u16, &'static str),
+}
+
+/// A number below 100 that tells what happens to a request: another one for each, and the same in every run.
+/// Neighbours have nothing in common, so that nobody who tries again falls into step with it. (Generators that
+/// are seeded with one number after the other begin alike.)
+pub fn lot(request: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    request.hash(&mut hasher);
+    hasher.finish() % 100
 }
 
 /// Stands in for a server until the process ends.
@@ -83,7 +95,7 @@ fn exchange(client: &TcpStream, server: &str, fate: impl Fn(&str) -> Fate) -> io
     reader.read_exact(&mut body)?;
     let fate = fate(&head);
     let mut answer = Vec::new();
-    if fate != Fate::Refused {
+    if !matches!(fate, Fate::Refused | Fate::Answered(..)) {
         let mut server = TcpStream::connect(server)?;
         let head = head.trim_end();
         write!(server, "{head}\r\nConnection: close\r\n\r\n")?;
@@ -99,5 +111,13 @@ fn exchange(client: &TcpStream, server: &str, fate: impl Fn(&str) -> Fate) -> io
         Fate::Refused => client.write_all(said("503 Slow Down").as_bytes()),
         Fate::Denied => client.write_all(said("500 Internal Server Error").as_bytes()),
         Fate::Cut => Ok(()),
+        Fate::Answered(status, body) => {
+            let length = body.len();
+            write!(
+                client,
+                "HTTP/1.1 {status} Told\r\nContent-Type: application/x-amz-json-1.1\r\n\
+                 Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            )
+        }
     }
 }

@@ -14,6 +14,8 @@ use pinhost::source::{Journal, LaneChange, LaneReader, Most, Source, SourceOptio
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
@@ -26,6 +28,14 @@ const TIME: Duration = Duration::from_secs(20);
 pub const RECORD_BYTES_MAX: usize = 32 << 10;
 
 pub const MOST: Most = Most { records: 1000, bytes: 1 << 20 };
+
+/// A message that somebody reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub partition: i32,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+}
 
 /// A topic of its own for a test.
 #[derive(Debug, Clone)]
@@ -163,6 +173,55 @@ impl Topic {
             });
             end.await.expect("no panic").expect("its end");
         }
+    }
+
+    /// Where its partitions end for readers of committed messages, in all.
+    pub fn ends(&self) -> i64 {
+        let reader = self.reader("read_committed");
+        let ends =
+            |partition| reader.fetch_watermarks(&self.name, partition, TIME).expect("ends").1;
+        (0..self.partitions(&reader)).map(ends).sum()
+    }
+
+    fn reader(&self, isolation: &str) -> BaseConsumer {
+        self.client()
+            .set("group.id", format!("reader-{:016x}", fastrand::u64(..)))
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", isolation)
+            .create()
+            .expect("a client")
+    }
+
+    fn partitions(&self, reader: &BaseConsumer) -> i32 {
+        let known = reader.fetch_metadata(Some(&self.name), TIME).expect("metadata");
+        known.topics()[0].partitions().len() as i32
+    }
+
+    /// All messages that are committed, as a reader sees them: each partition in its order.
+    ///
+    /// # Panics
+    /// If they do not come in time.
+    pub fn read_committed(&self) -> Vec<Message> {
+        let reader = self.reader("read_committed");
+        let mut all = TopicPartitionList::new();
+        for partition in 0..self.partitions(&reader) {
+            all.add_partition_offset(&self.name, partition, Offset::Beginning).expect("an offset");
+        }
+        reader.assign(&all).expect("an assignment");
+        let (mut messages, mut left) = (Vec::new(), all.count());
+        while left > 0 {
+            match reader.poll(TIME).expect("messages in time") {
+                Ok(message) => messages.push(Message {
+                    partition: message.partition(),
+                    key: message.key().map(<[u8]>::to_vec),
+                    value: message.payload().map(<[u8]>::to_vec),
+                }),
+                Err(KafkaError::PartitionEOF(_)) => left -= 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        messages
     }
 
     fn member(&self, group: &str) -> BaseConsumer {

@@ -131,6 +131,17 @@ impl Running {
         address.split('/').next().expect("an address").to_owned()
     }
 
+    /// The address at which it takes requests, as it says.
+    #[track_caller]
+    pub fn takes_requests_at(&self) -> String {
+        const SAID: &str = "requests are taken at http";
+        self.says(SAID, Duration::from_secs(30));
+        let log = self.log();
+        let (_, address) = log.rsplit_once(SAID).expect("it says so");
+        let (_, address) = address.split_once("://").expect("a URL");
+        address.split_whitespace().next().expect("an address").to_owned()
+    }
+
     pub fn resident_bytes(&self) -> u64 {
         let pages = fs::read_to_string(format!("/proc/{}/statm", self.child.id())).expect("Linux");
         let pages: u64 =

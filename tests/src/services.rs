@@ -63,6 +63,14 @@ impl Turn {
         self.owned(&ServerKind::KAFKA_WITH_IAM)
     }
 
+    /// A Kafka broker with a listener at `port` that tells clients to come to `advertised`, where a proxy is.
+    pub fn kafka_behind(&self, port: u16, advertised: u16) -> Server {
+        let proxied = [("KAFKA_PROXIED", format!("{port} {advertised}"))];
+        let mut server = Server::start_with(&ServerKind::KAFKA, None, &proxied);
+        server.owner = Some(self.clone());
+        server
+    }
+
     fn owned(&self, kind: &'static ServerKind) -> Server {
         let mut server = Server::start(kind);
         server.owner = Some(self.clone());
@@ -83,6 +91,9 @@ impl ServerKind {
     const KAFKA: Self = Self { script: "start-kafka.sh", prefix: "KAFKA", environment: &[] };
     const KAFKA_WITH_IAM: Self = Self { environment: &[("KAFKA_IAM", "1")], ..Self::KAFKA };
     const S3: Self = Self { script: "start-s3.sh", prefix: "S3", environment: &[] };
+    const KINESIS: Self = Self { script: "start-kinesis.sh", prefix: "KINESIS", environment: &[] };
+    const KINESALITE: Self =
+        Self { environment: &[("KINESIS_SERVER", "kinesalite")], ..Self::KINESIS };
 }
 
 /// A server that ends with this process, however that ends; or with the test that owns it.
@@ -104,6 +115,14 @@ impl Server {
 
     /// With data that are there already, and under the address that it had; or anew.
     fn start_in(kind: &'static ServerKind, data: Option<&str>) -> Self {
+        Self::start_with(kind, data, &[])
+    }
+
+    fn start_with(
+        kind: &'static ServerKind,
+        data: Option<&str>,
+        more: &[(&'static str, String)],
+    ) -> Self {
         let ServerKind { script, prefix, environment } = kind;
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("services");
         let output = Command::new("bash")
@@ -111,6 +130,7 @@ impl Server {
             .arg(folder())
             .args(data)
             .envs(environment.iter().copied())
+            .envs(more.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
@@ -212,7 +232,7 @@ pub fn signal(process: u32, name: &str) {
 }
 
 /// Where servers are kept between test runs: `target/services`.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let test = env::current_exe().expect("a test is a file");
     let target = test.ancestors().nth(3).expect("a folder of cargo's target folder");
     let folder = target.join("services");
@@ -270,6 +290,19 @@ impl S3 {
     }
 }
 
+/// Kinesis as far as it is there without AWS, shared by the tests of one process: where it is. It does nearly
+/// all that Kinesis does, some hundred records a second.
+pub fn kinesis() -> &'static str {
+    static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(&ServerKind::KINESIS));
+    SHARED.said("KINESIS_URL")
+}
+
+/// Another one that knows less, and is quicker.
+pub fn kinesalite() -> &'static str {
+    static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(&ServerKind::KINESALITE));
+    SHARED.said("KINESIS_URL")
+}
+
 /// A Kafka broker that the tests of one process share.
 #[derive(Debug)]
 pub struct Kafka {
@@ -287,4 +320,25 @@ pub fn kafka() -> Kafka {
         secure: SHARED.said("KAFKA_SECURE"),
         ca: SHARED.said("KAFKA_CA"),
     }
+}
+
+/// Prometheus's tool that checks metrics and tries rules.
+///
+/// # Panics
+/// If it is not there and cannot be fetched: its script says why on stderr.
+pub fn promtool() -> &'static Path {
+    static TOOL: LazyLock<PathBuf> = LazyLock::new(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("services/promtool.sh");
+        let output = Command::new("bash")
+            .arg(script)
+            .arg(folder())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("bash can be started");
+        assert!(output.status.success(), "promtool.sh failed: see above");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        said.trim().strip_prefix("PROMTOOL=").expect("a path").into()
+    });
+    &TOOL
 }

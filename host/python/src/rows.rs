@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use pinhost::record::RawBatch;
 use pinhost::run::{FunctionInput, FunctionReject, FunctionRows};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
@@ -54,7 +54,20 @@ struct Tally {
 enum Fault {
     Input(ArrowError),
     Halted(String),
-    Interrupted(PyErr),
+    /// Ctrl-C, or what the input raised.
+    Raised(PyErr),
+}
+
+impl From<ArrowError> for Fault {
+    fn from(error: ArrowError) -> Self {
+        match error {
+            ArrowError::ExternalError(cause) => match cause.downcast::<PyErr>() {
+                Ok(raised) => Self::Raised(*raised),
+                Err(cause) => Self::Input(ArrowError::ExternalError(cause)),
+            },
+            error => Self::Input(error),
+        }
+    }
 }
 
 /// The stream itself, for one consumer.
@@ -130,7 +143,7 @@ impl Cleaning {
         interrupted: &dyn Fn() -> Option<PyErr>,
     ) -> Option<Result<FunctionRows, Fault>> {
         if let Some(interrupt) = interrupted() {
-            return Some(Err(Fault::Interrupted(interrupt)));
+            return Some(Err(Fault::Raised(interrupt)));
         }
         if let Err(fault) = self.hand_out() {
             return Some(Err(fault));
@@ -149,7 +162,7 @@ impl Cleaning {
             Err(interrupt) => {
                 // Its answer is still to come, so nobody else can use the thread.
                 thread.waiting += 1;
-                Some(Err(Fault::Interrupted(interrupt)))
+                Some(Err(Fault::Raised(interrupt)))
             }
         }
     }
@@ -194,7 +207,7 @@ impl Cleaning {
                     self.is_over = true;
                     return Ok(None);
                 }
-                Some(Err(error)) => return Err(Fault::Input(error)),
+                Some(Err(error)) => return Err(error.into()),
                 Some(Ok(batch)) => {
                     let rows_at_once = self.reads.rows_at_once(&batch);
                     self.current = Some(Current { batch, row: 0, rows_at_once });
@@ -263,11 +276,13 @@ impl Iterator for Exported {
             rows.map_err(|fault| match fault {
                 Fault::Input(error) => error,
                 Fault::Halted(why) => ArrowError::ComputeError(why),
-                Fault::Interrupted(error) => {
-                    // Python raises it again as soon as the consumer returns to it.
+                Fault::Raised(error) => {
+                    // The consumer hides it, but Python interrupts itself as soon as it is back.
                     Python::attach(|py| {
-                        let thread = py.import("_thread");
-                        let _ = thread.and_then(|thread| thread.call_method0("interrupt_main"));
+                        if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                            let thread = py.import("_thread");
+                            let _ = thread.and_then(|thread| thread.call_method0("interrupt_main"));
+                        }
                     });
                     ArrowError::ExternalError(Box::new(error))
                 }
@@ -371,14 +386,8 @@ impl Rows {
         match rows.map_err(|()| already_taken())? {
             None => Ok(None),
             Some(Ok(rows)) => Ok(Some(Batch(rows))),
-            Some(Err(Fault::Interrupted(error))) => Err(error),
+            Some(Err(Fault::Raised(error))) => Err(error),
             Some(Err(Fault::Halted(why))) => Err(CleaningError::new_err(why)),
-            Some(Err(Fault::Input(ArrowError::ExternalError(error)))) => {
-                Err(match error.downcast::<PyErr>() {
-                    Ok(error) => *error,
-                    Err(error) => CleaningError::new_err(error.to_string()),
-                })
-            }
             Some(Err(Fault::Input(error))) => {
                 Err(CleaningError::new_err(format!("the input fails: {error}")))
             }

@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod dead_letters;
 mod diff;
+mod emulate;
 mod ends;
 mod error;
 mod explain;
@@ -31,6 +32,7 @@ mod summary;
 mod swap;
 mod test;
 mod threads;
+mod versions;
 mod which;
 
 use std::env;
@@ -104,6 +106,11 @@ enum Command {
     /// Each record is cleaned by both, and what comes out is compared, column by column. No sink is opened,
     /// and nothing is written.
     Diff(diff::DiffArgs),
+    /// Post made-up posts to an HTTP source, as the emulators of pipelines do it.
+    ///
+    /// Each post is three requests, one after the other: pin, geo, user. Exit code 1 if one of them is
+    /// not answered by a 2xx.
+    Emulate(emulate::EmulateArgs),
     /// Write a pipeline and its rule: from a sample of records, or to be filled in.
     New(new::NewArgs),
     /// Run the tests of rules: records in, rows and rejects out.
@@ -115,6 +122,11 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Print what a shell needs to complete commands.
     Completions(completions::CompletionsArgs),
+    /// Make anew what tells which row of a key is newer.
+    Versions {
+        #[command(subcommand)]
+        command: versions::VersionsCommand,
+    },
     /// Write, build and try cleaning plugins.
     Plugin {
         #[command(subcommand)]
@@ -165,6 +177,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Generations(args) => swap::generations(&args),
         Command::Lanes(args) => lanes::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Emulate(args) => emulate::run(&args),
         Command::Lineage(args) => lineage::run(&args),
         Command::Pipe(args) => pipe::run(&args),
         Command::Preview(args) => preview::run(&args),
@@ -176,6 +189,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Test(args) => test::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Versions { command } => command.run(),
         Command::Plugin { command } => command.run(),
     });
     done.unwrap_or_else(|error| {

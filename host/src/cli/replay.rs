@@ -1,5 +1,6 @@
 //! `pinhost replay`: a pipeline's rule over objects, into its sink or another.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,14 +12,15 @@ use super::run::{Running, told};
 use super::signals::drain_on_signal;
 use super::summary::Summary;
 use super::{CliError, Exit, output, sinks, threads};
-use crate::connect::PipelineSource;
+use crate::connect::{PipelineSource, Surrounding};
+use crate::ledger::Ledger;
 use crate::observe::Progress;
 use crate::pipeline::{Pipeline, PluginSwap};
 use crate::plugin::{CacheFolder, Sandbox};
 use crate::record::Digest;
 use crate::run::{Listener, PipelineRun};
 use crate::source::objects::{
-    Meant, MeantRange, Objects, ObjectsSource, ObjectsSourceConfig, ReplayPlan,
+    Meant, MeantRange, Objects, ObjectsSource, ObjectsSourceConfig, ReplayPlan, StreamLanes,
 };
 
 #[derive(Debug, Args)]
@@ -108,9 +110,14 @@ async fn replay(
     ranges: Option<Arc<[MeantRange]>>,
 ) -> Result<Exit, CliError> {
     let options = pipeline.source_options(true);
-    let meant = Meant { times: args.history.times(), ranges };
+    let stream = match args.replace {
+        true => stream_of(sink_of.as_ref().unwrap_or(&pipeline)).await?,
+        false => None,
+    };
+    let meant = Meant { times: args.history.times(), ranges, stream: stream.clone() };
     let opened = ObjectsSource::replay(config, &options, meant, args.overwrite).await;
     let (source, plan) = opened.map_err(history::told)?;
+    check_surroundings(&pipeline, &plan, &args.from)?;
     if let Some(other) = &sink_of {
         pipeline.sink = other.sink.clone();
     }
@@ -160,8 +167,29 @@ async fn replay(
             told.exit()
         }
     };
-    Summary::new(&running, drain.is_cancelled()).undated(is_undated).tell();
+    let left = stream.map_or(0, |stream| stream.left());
+    Summary::new(&running, drain.is_cancelled()).undated(is_undated).left(left).tell();
     Ok(signalled.exit().unwrap_or(exit))
+}
+
+/// How far the stream has come into whose rows a replay writes, if both append: what the stream has still to
+/// read would be there twice. Rows with a key are one row, whoever writes them.
+async fn stream_of(into: &Pipeline) -> Result<Option<Arc<StreamLanes>>, CliError> {
+    if !into.sink.facts().appends {
+        return Ok(None);
+    }
+    let sink = sinks::open(into).await?;
+    let Ledger { claims, archive, .. } = sink.ledger();
+    let lanes = claims.lanes().await.map_err(sinks::told)?;
+    if lanes.is_empty() {
+        tracing::warn!(
+            "pipeline {} has not run here yet: what is replayed now it would append once more",
+            into.name
+        );
+        return Ok(None);
+    }
+    let lineage = archive.lineage().await.map_err(sinks::told)?;
+    Ok(Some(Arc::new(StreamLanes::new(lanes, &lineage))))
 }
 
 /// What a generation has cleaned, as the pipeline's own sink knows it.
@@ -181,6 +209,39 @@ fn cleaned_by(pipeline: &Pipeline, digest: &str) -> Result<Arc<[MeantRange]>, Cl
             .help(format!("`pinhost generations {}` lists them", pipeline.path.display())));
     }
     Ok(ranges)
+}
+
+/// Objects without an index say little of their records. Where a rule cannot do without the rest, each of them
+/// would be a dead letter.
+fn check_surroundings(pipeline: &Pipeline, plan: &ReplayPlan, from: &str) -> Result<(), CliError> {
+    const HELP: &str = "`--archive URL` names the archive that they are a part of";
+    if plan.objects() == 0 || plan.is_archive() {
+        return Ok(());
+    }
+    let has_pairs = plan.has_pairs();
+    let is_unknown = |surrounding: &Surrounding| match surrounding {
+        // Kafka Connect keeps these beside its objects.
+        Surrounding::Key | Surrounding::Headers => !has_pairs,
+        _ => true,
+    };
+    let mut lacking = BTreeMap::<_, bool>::new();
+    for (_, name, is_required) in pipeline.surroundings().filter(|(what, ..)| is_unknown(what)) {
+        *lacking.entry(name).or_default() |= is_required;
+    }
+    let names = |is_meant: fn(bool) -> bool| {
+        let names = lacking.iter().filter(|(_, is_required)| is_meant(**is_required));
+        names.map(|(name, _)| &**name).collect::<Vec<_>>().join(", ")
+    };
+    let (required, all) = (names(|is_required| is_required), names(|_| true));
+    if !required.is_empty() {
+        let error =
+            format!("the objects of {from} have no index, and the rule requires {required}");
+        return Err(CliError::input(error).help(HELP));
+    }
+    if !all.is_empty() {
+        tracing::warn!("the objects of {from} have no index: {all} will be null; {HELP}");
+    }
+    Ok(())
 }
 
 /// What is deleted has to be known.

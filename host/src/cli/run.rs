@@ -53,7 +53,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
 
 fn load(files: &[PathBuf], sandbox: &Sandbox) -> Result<Vec<Arc<Pipeline>>, CliError> {
     let mut names = BTreeSet::new();
-    files
+    let loaded: Result<Vec<_>, CliError> = files
         .iter()
         .map(|file| {
             let pipeline = Pipeline::load(file, sandbox)?;
@@ -66,7 +66,10 @@ fn load(files: &[PathBuf], sandbox: &Sandbox) -> Result<Vec<Arc<Pipeline>>, CliE
             }
             Ok(Arc::new(pipeline))
         })
-        .collect()
+        .collect();
+    let pipelines = loaded?;
+    Pipeline::distinct(pipelines.iter().map(|pipeline| &**pipeline))?;
+    Ok(pipelines)
 }
 
 /// One pipeline with its figures.

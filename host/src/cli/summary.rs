@@ -17,22 +17,31 @@ const EXAMPLES_MAX: usize = 6;
 const UNDATED: &str =
     "the row was there, and nobody knows which is newer; `--overwrite` replaces it";
 
+const LEFT: &str = "the pipeline has not read them yet, and will write them; then a replay with another `--run-id` takes them in";
+
 pub(super) struct Summary<'a> {
     running: &'a Running,
     /// Somebody asked it to end.
     is_drained: bool,
     /// Nobody knows when its records were made: rows that are there stay as they are.
     is_undated: bool,
+    /// Records that a replay has left to the stream.
+    left: u64,
 }
 
 impl<'a> Summary<'a> {
     pub(super) fn new(running: &'a Running, is_drained: bool) -> Self {
-        Self { running, is_drained, is_undated: false }
+        Self { running, is_drained, is_undated: false, left: 0 }
     }
 
     /// Of a replay whose records take no row's place.
     pub(super) fn undated(self, is_undated: bool) -> Self {
         Self { is_undated, ..self }
+    }
+
+    /// Of a replay that replaces, and leaves these records to the stream.
+    pub(super) fn left(self, left: u64) -> Self {
+        Self { left, ..self }
     }
 
     /// Rows that did not take the place of another: because that one is newer, or because nobody knows
@@ -61,6 +70,7 @@ impl<'a> Summary<'a> {
             rows = totals.rows,
             superseded,
             undated,
+            left = self.left,
             dropped = totals.dropped(),
             dead_letters = totals.dead(),
             seconds = stats.elapsed().as_secs_f64(),
@@ -86,7 +96,11 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "\n  {BAD}halted:{BAD:#} {lane}: {reason}")?;
         }
         if totals.records == 0 {
-            return self.nothing(f, &totals);
+            self.nothing(f, &totals)?;
+            return match self.left {
+                0 => Ok(()),
+                left => write!(f, "\n  {} records are left: {LEFT}", output::number(left)),
+            };
         }
         let NotStored { superseded, undated } = self.not_stored(&totals);
         let rate = (totals.records as f64 / stats.elapsed().as_secs_f64()) as u64;
@@ -95,6 +109,7 @@ impl fmt::Display for Summary<'_> {
             ("rows stored", totals.rows, pipeline.sink.facts().place),
             ("superseded", superseded, "a newer version of the row was there".to_owned()),
             ("undated", undated, UNDATED.to_owned()),
+            ("left", self.left, LEFT.to_owned()),
             ("dropped", totals.dropped(), named(&totals)),
             ("dead letters", totals.dead(), String::new()),
         ];

@@ -15,6 +15,11 @@ pub struct SourceFacts {
     pub positions: Positions,
     /// Which names with a `$` mean something for its records.
     pub surroundings: Surroundings,
+    /// Whether it can be opened anew while it runs, with other settings: what was read is not lost then.
+    pub reopens: bool,
+    /// Whether somebody waits for what becomes of each record: units are cut soon then, the source is given
+    /// receipts, and records that are dead letters are no reason to halt.
+    pub is_awaited: bool,
     /// Whether a record may have no value: it deletes the row with its key then.
     pub has_tombstones: bool,
     pub ends: Ends,
@@ -85,6 +90,10 @@ pub enum Surrounding {
     Offset,
     Topic,
     Partition,
+    /// The sequence number of Kinesis.
+    Sequence,
+    /// The shard of a Kinesis stream.
+    Shard,
     Headers,
 }
 
@@ -112,8 +121,8 @@ pub enum Ends {
 pub enum Spread {
     /// Somebody outside, for all that read in one group.
     ByGroup,
-    /// The processes themselves, in the ledger.
-    ByMembers,
+    /// The processes themselves, in the ledger. One that is silent for as long is taken for dead.
+    ByMembers { session: Duration },
     /// Nobody: whoever claims a lane has it.
     Nobody,
 }
@@ -123,6 +132,10 @@ pub enum Spread {
 pub struct GroupShare {
     pub cluster: String,
     pub group: String,
+    /// How it is told: `reads topic posts` and then `in the same group`.
+    pub told: &'static str,
+    /// What to do about it.
+    pub help: &'static str,
     /// What is shared out, for people: `topic posts`.
     pub shared: Vec<String>,
 }
@@ -167,6 +180,8 @@ pub enum ColumnRole {
     Newest,
     /// It names a folder, and is not written in the row.
     Partition,
+    /// It is written beside the row, as text.
+    Header,
 }
 
 /// A setting that means nothing where there is a rule.

@@ -9,17 +9,20 @@
 
 mod config;
 mod facts;
+mod ledger_kind;
 mod names;
 mod sink;
 mod sink_kind;
 mod source_kind;
 
+pub use crate::ledger::{CommitOutcome, RetriedLetter, Retry, Stored};
 pub use config::{AnyConfig, ConfigFile};
 pub use facts::{
     ColumnRole, Commits, Ends, GroupShare, NamedColumns, NotWithRule, Positions, SinkFacts,
     SourceFacts, Spread, Surrounding, Surroundings, Upsert, WantedColumns,
 };
+pub use ledger_kind::{LedgerConfig, LedgerKind, LedgerStore, PipelineLedger, WriteLeave};
 pub use names::{DatabaseNames, NameFault};
-pub use sink::{CommitOutcome, RetriedLetter, Retry, Sink, SinkContext, Stored, Writer};
+pub use sink::{Rebased, Sink, SinkContext, Writer};
 pub use sink_kind::{PipelineSink, SinkConfig, SinkKind};
 pub use source_kind::{PipelineSource, SourceConfig, SourceKind};

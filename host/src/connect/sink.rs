@@ -1,15 +1,14 @@
 //! A sink is two things: a ledger, which is what a pipeline knows of itself, and writers, which take rows
 //! of given columns into the target. Both are committed in one atomic step where the system has one.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::ledger::{Claim, Ledger, RowOrigin};
-use crate::record::{Batch, ConnectorError, Digest, Field, Lane, Rows, SourceId, Unit, UnitPart};
+use crate::ledger::{Claim, CommitOutcome, Ledger, Retry, RowOrigin};
+use crate::record::{Batch, ConnectorError, Field, Rows, SourceId, Unit};
 
 /// What a sink is opened for.
 #[derive(Debug, Clone)]
@@ -55,6 +54,13 @@ pub trait Sink: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Makes the versions of all rows anew, by what the pipeline says of them now; none if rows of this sink
+    /// have no versions.
+    async fn rebase(&self, columns: Arc<[Field]>) -> Result<Option<Rebased>, ConnectorError> {
+        let _ = columns;
+        Ok(None)
+    }
+
     /// Asked last, when everything that was to be committed is. What a sink leaves behind without it is
     /// sound, but may be untidy.
     async fn close(&self) -> Result<(), ConnectorError> {
@@ -81,39 +87,12 @@ pub trait Writer: Debug + Send + Sync {
     async fn commit_retry(&self, retry: &Retry) -> Result<CommitOutcome, ConnectorError>;
 }
 
+/// Rows whose versions were made anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommitOutcome {
-    Done(Stored),
-    /// Another owner has the lane, or this claim is older than what is stored.
-    Fenced,
-    /// More rows are refused than the unit allows, by reason as far as that was looked into. Nothing of the
-    /// unit is committed.
-    Refused(BTreeMap<String, u64>),
-}
-
-/// What became of a unit's rows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stored {
+pub struct Rebased {
     pub rows: u64,
-    /// Rows that did not take the place of a newer one of the same key.
-    pub superseded: u64,
-    /// Rows that the sink refused, by reason: they are dead letters.
-    pub refused: BTreeMap<String, u64>,
-}
-
-/// Dead letters that went through the rule again.
-#[derive(Debug, Clone)]
-pub struct Retry {
-    pub generation: Digest,
-    pub letters: Vec<RetriedLetter>,
-}
-
-#[derive(Debug, Clone)]
-pub struct RetriedLetter {
-    pub id: String,
-    /// What `attempts` was when it was read.
-    pub attempts: u32,
-    pub lane: Lane,
-    /// Its single record, and what became of it.
-    pub part: UnitPart,
+    /// Deletes that are forgotten: nobody knows any more how new they were.
+    pub deletes: u64,
+    /// What versions mean now.
+    pub meaning: String,
 }

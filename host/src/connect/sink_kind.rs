@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use schemars::{Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
-use super::{AnyConfig, ConfigFile, Sink, SinkContext, SinkFacts};
-use crate::record::ConnectorError;
+use super::{AnyConfig, ConfigFile, LedgerStore, PipelineLedger, Sink, SinkContext, SinkFacts};
+use crate::record::{ConnectorError, ErrorClass};
 use crate::written::{Cursor, Finding, ReadError, Written};
 
 /// A kind of sink.
@@ -44,6 +44,22 @@ pub trait SinkConfig: AnyConfig {
     fn complete(&mut self, file: &ConfigFile<'_>);
 
     async fn open(&self, context: SinkContext) -> Result<Arc<dyn Sink>, ConnectorError>;
+
+    /// What rows go to, for a sink that has nothing to keep a ledger in: the pipeline names one then, which
+    /// keeps its positions under this name.
+    fn wants_ledger(&self) -> Option<String> {
+        None
+    }
+
+    /// With the ledger that it wants.
+    async fn open_with(
+        &self,
+        context: SinkContext,
+        ledger: Arc<dyn LedgerStore>,
+    ) -> Result<Arc<dyn Sink>, ConnectorError> {
+        let _ = ledger;
+        self.open(context).await
+    }
 }
 
 /// The sink of a pipeline: a kind, and what was written of it.
@@ -51,15 +67,17 @@ pub trait SinkConfig: AnyConfig {
 pub struct PipelineSink {
     kind: &'static dyn SinkKind,
     config: Arc<dyn SinkConfig>,
+    /// For a sink that has none.
+    ledger: Option<PipelineLedger>,
 }
 
 impl PipelineSink {
     pub fn new(kind: &'static dyn SinkKind, config: impl SinkConfig) -> Self {
-        Self { kind, config: Arc::new(config) }
+        Self { kind, config: Arc::new(config), ledger: None }
     }
 
     pub fn read(kind: &'static dyn SinkKind, written: Written<'_>) -> Result<Self, ReadError> {
-        Ok(Self { kind, config: kind.read(written)?.into() })
+        Ok(Self { kind, config: kind.read(written)?.into(), ledger: None })
     }
 
     /// The key of its kind.
@@ -82,8 +100,25 @@ impl PipelineSink {
         config.complete(file);
     }
 
+    /// Whether the pipeline has to name a ledger for it.
+    pub fn wants_ledger(&self) -> bool {
+        self.config.wants_ledger().is_some()
+    }
+
+    #[must_use]
+    pub fn with_ledger(self, ledger: Option<PipelineLedger>) -> Self {
+        Self { ledger, ..self }
+    }
+
     pub async fn open(&self, context: SinkContext) -> Result<Arc<dyn Sink>, ConnectorError> {
-        self.config.open(context).await
+        let Some(target) = self.config.wants_ledger() else {
+            return self.config.open(context).await;
+        };
+        let Some(ledger) = &self.ledger else {
+            return Err(ConnectorError::new(ErrorClass::Fatal, "the pipeline names no `ledger:`"));
+        };
+        let ledger = ledger.open(&context, &target)?;
+        self.config.open_with(context, ledger).await
     }
 }
 
@@ -96,7 +131,9 @@ impl Debug for PipelineSink {
 
 impl PartialEq for PipelineSink {
     fn eq(&self, other: &Self) -> bool {
-        self.kind() == other.kind() && self.config.equals(&*other.config)
+        self.kind() == other.kind()
+            && self.config.equals(&*other.config)
+            && self.ledger == other.ledger
     }
 }
 

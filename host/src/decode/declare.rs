@@ -45,6 +45,10 @@ pub enum Origin {
     Offset,
     /// `$timestamp`, a timestamp.
     Timestamp,
+    /// `$sequence`, the sequence number of Kinesis as text.
+    Sequence,
+    /// `$shard`, the id of a shard as text.
+    Shard,
     /// `$headers.NAME`.
     Header(String),
 }
@@ -56,6 +60,7 @@ impl Origin {
             Self::Rest => kind == Kind::Text,
             Self::Partition | Self::Offset => kind == Kind::Integer,
             Self::Timestamp => kind == Kind::Timestamp,
+            Self::Sequence | Self::Shard => kind == Kind::Text,
             Self::Key | Self::Topic | Self::Header(_) => match kind {
                 Kind::Text | Kind::Timestamp => true,
                 Kind::Boolean | Kind::Integer | Kind::Float => coerce,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::record::Record;
+use crate::record::{Position, Record};
 
 use super::column::{Column, Values};
 use super::cursor::Cursor;
@@ -245,6 +245,14 @@ impl Row<'_> {
                 Origin::Partition => self.number_around(index, record.partition)?,
                 Origin::Offset => self.number_around(index, record.offset)?,
                 Origin::Timestamp => self.number_around(index, record.timestamp_micros)?,
+                Origin::Sequence => {
+                    let sequence = record.position.as_ref().and_then(sequence);
+                    self.text_around(index, sequence.as_deref().map(str::as_bytes))?;
+                }
+                Origin::Shard => {
+                    let shard = record.partition.map(|number| format!("shardId-{number:012}"));
+                    self.text_around(index, shard.as_deref().map(str::as_bytes))?;
+                }
             }
         }
         Ok(())
@@ -278,6 +286,13 @@ impl Row<'_> {
             _ => unreachable!("checked fields take integers from the surroundings as such"),
         }
     }
+}
+
+/// A sequence number; of records that were put together, all but the first have theirs with a number behind.
+fn sequence(position: &Position) -> Option<String> {
+    let sequence = position.sequence()?;
+    let is_further = matches!(position, Position::At(place) if place.words().get(3) > Some(&0));
+    Some(if is_further { position.place().to_string() } else { sequence.to_string() })
 }
 
 fn push_missing(column: &mut Column, field: &DeclaredField, row: usize) -> Result<()> {

@@ -8,8 +8,10 @@ mod fault;
 mod lane;
 pub(crate) mod letter;
 mod lineage;
+pub(crate) mod log;
 mod members;
 pub mod model;
+mod outcome;
 mod share;
 pub(crate) mod sql;
 mod verdict;
@@ -25,6 +27,7 @@ pub use self::lane::{Claim, FirstRun, LaneState};
 pub use self::letter::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 pub use self::lineage::{LineageRange, LineageSums, RowOrigin};
 pub use self::members::{Member, Members};
+pub use self::outcome::{CommitOutcome, RetriedLetter, Retry, Stored};
 pub use self::share::{Pace, Roster, Shift, share};
 pub use self::verdict::{Judgement, Verdict, VerdictError, judgement_of};
 use crate::record::{ConnectorError, Digest, Generation, Lane, Position};
@@ -76,6 +79,13 @@ pub trait Claims: Debug + Send + Sync {
     /// with the lane until units use it up. Whoever has the lane keeps it; false if there is no such lane.
     async fn accept_rejects(&self, lane: &Lane, records: u64) -> Result<bool, ConnectorError>;
 
+    /// Fails if lanes are known here under the pipeline's name that were read from another source, or stand
+    /// for another target: no lane could be claimed. Nothing is made. A ledger that leaves it out tells at the
+    /// first claim.
+    async fn meet(&self) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
     /// Notes why the lane does not go on, until its position moves. Only for people: a ledger may leave it
     /// out.
     async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
@@ -111,6 +121,12 @@ pub trait Archive: Debug + Send + Sync {
     /// The lineage of the pipeline: neighbouring units of one generation as one range.
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError>;
 
+    /// Whether any unit of the pipeline was ever committed. Asked at each start: the whole lineage need not
+    /// be read for it.
+    async fn has_committed(&self) -> Result<bool, ConnectorError> {
+        Ok(self.lineage().await?.iter().any(|range| range.generation.is_some()))
+    }
+
     /// The lane's journal, oldest entry first.
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError>;
 
@@ -131,6 +147,17 @@ pub trait Letters: Debug + Send + Sync {
 
     /// How many there are, without loading them. A limit does not count.
     async fn count(&self, which: &DeadLetterFilter) -> Result<u64, ConnectorError>;
+
+    /// Keeps a warning about letters until somebody has looked at them; none, once somebody has.
+    async fn keep_warning(&self, warning: Option<&str>) -> Result<(), ConnectorError> {
+        let _ = warning;
+        Ok(())
+    }
+
+    /// The warning that is kept.
+    async fn warning(&self) -> Result<Option<String>, ConnectorError> {
+        Ok(None)
+    }
 
     /// How many are worth asking for at a time; none if each question takes reading them all.
     fn at_a_time(&self) -> Option<u64> {

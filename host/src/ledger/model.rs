@@ -204,18 +204,15 @@ mod tests {
             next: Position::number(*next),
         };
         let raw = RawBatch {
-            bytes: Bytes::new(),
-            records: (0..).zip(places).map(|(row, _)| RawRecord::value(at(row), 0..0)).collect(),
-            headers: Vec::new(),
-            columns: None,
-            topic: None,
-            partition: None,
-            from: at(0),
-            to: at(100),
             past: Some(Past::Archived {
                 lane: Some(Lane::new(lane)),
                 places: places.iter().map(archived).collect(),
             }),
+            ..RawBatch::new(
+                Bytes::new(),
+                (0..).zip(places).map(|(row, _)| RawRecord::value(at(row), 0..0)).collect(),
+                (at(0), at(100)),
+            )
         };
         UnitPart {
             raw: Arc::new(raw),
@@ -236,6 +233,7 @@ mod tests {
             parts,
             accepted_rejects: 0,
             refusals_max: 0,
+            wants_receipts: false,
         };
         let told = replayed_ranges(&unit).into_iter();
         told.map(|it| (it.lane.to_string(), it.from.to_string(), it.to.to_string())).collect()

@@ -23,21 +23,15 @@ pub struct Pace {
 }
 
 impl Pace {
-    pub const DATABASE: Self = Self {
-        beat: Duration::from_secs(3),
-        dead: Duration::from_secs(12),
-        rest: Duration::from_secs(15),
-    };
-
-    /// Where a beat is an object.
-    pub const OBJECTS: Self = Self {
-        beat: Duration::from_secs(5),
-        dead: Duration::from_secs(20),
-        rest: Duration::from_secs(15),
-    };
+    /// Of members that are dead after a silence of `session`, in a ledger for which a unit is so much work.
+    pub fn new(session: Duration, unit_floor: Duration) -> Self {
+        let beat = (session / 4).max(unit_floor * 5);
+        Self { beat, dead: beat * 4, rest: beat * 5 }
+    }
 }
 
-/// So many beats make a member that lanes are given to: one that dies while it starts gets none.
+/// So many beats make a member that lanes are given to, if there are others: one that dies while it starts
+/// gets none.
 const BEATS_MIN: u64 = 2;
 
 /// Rendezvous hashing: each lane wants the member that weighs most with it, and no member has more than its
@@ -75,13 +69,18 @@ fn weight(member: Uuid, lane: &Lane) -> u64 {
 pub struct Roster {
     own: Uuid,
     pace: Pace,
-    /// Those that lanes were given to, and whose each is.
-    members: BTreeSet<Uuid>,
+    /// Whose each lane is.
     given: BTreeMap<Lane, Uuid>,
     /// When lanes were given last.
     shared_at: Option<Duration>,
     beats: u64,
+    /// All lanes are this process's, so that it sees with its own eyes that they were read to their end.
+    sweeps: bool,
 }
+
+/// What a member says of a run that is to end, beside how often it has beaten.
+const DONE: &str = "done";
+const SWEEPS: &str = "sweeps";
 
 /// What became ours, and what is no longer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -92,35 +91,40 @@ pub struct Shift {
 
 impl Roster {
     pub fn new(own: Uuid, pace: Pace) -> Self {
-        let (members, given) = (BTreeSet::new(), BTreeMap::new());
-        Self { own, pace, members, given, shared_at: None, beats: 0 }
+        Self { own, pace, given: BTreeMap::new(), shared_at: None, beats: 0, sweeps: false }
     }
 
     pub fn pace(&self) -> Pace {
         self.pace
     }
 
-    /// What the next beat tells the others: how many there were.
-    pub fn note(&mut self) -> String {
+    /// What the next beat tells the others: how many there were; and, of a run that is to end, whether all
+    /// lanes of this process were read to where they ended when it began.
+    pub fn note(&mut self, is_done: bool) -> String {
         self.beats += 1;
-        self.beats.to_string()
+        let said = match (self.sweeps, is_done && self.shared_at.is_some()) {
+            (true, _) => SWEEPS,
+            (false, true) => DONE,
+            (false, false) => "",
+        };
+        format!("{} {said}", self.beats).trim_end().to_owned()
     }
 
     /// Whose lanes are, `at` a time since whenever, by what the ledger says and by which lanes may be read.
     pub fn look(&mut self, at: Duration, seen: &[Member], lanes: &BTreeSet<Lane>) -> Shift {
-        let live = seen.iter().filter(|member| self.counts(member)).map(|member| member.id);
-        let live: BTreeSet<Uuid> = live.collect();
+        let live = self.live(seen);
         let before = self.ours();
         self.given.retain(|lane, _| lanes.contains(lane));
         // A lane that nobody has is read by nobody.
         let is_orphan =
             |lane: &Lane| self.given.get(lane).is_none_or(|owner| !live.contains(owner));
         let has_rested = self.shared_at.is_none_or(|then| at >= then + self.pace.rest);
-        let has_changed = live != self.members;
-        if lanes.iter().any(is_orphan) || has_changed && has_rested {
-            self.given = share(&live, lanes);
+        let wanted = share(&live, lanes);
+        // Not only when members come and go: others that have looked at another time would hold on to
+        // another view for ever, in which a lane may be nobody's.
+        if lanes.iter().any(is_orphan) || has_rested && wanted != self.given {
+            self.given = wanted;
             self.shared_at = Some(at);
-            self.members = live;
         }
         let after = self.ours();
         Shift {
@@ -129,12 +133,33 @@ impl Roster {
         }
     }
 
-    fn counts(&self, member: &Member) -> bool {
-        let beats = member.note.parse().unwrap_or(0);
-        member.age < self.pace.dead && beats >= BEATS_MIN
+    fn live(&mut self, seen: &[Member]) -> BTreeSet<Uuid> {
+        let beats = |member: &Member| {
+            let beats = member.note.split(' ').next().and_then(|beats| beats.parse().ok());
+            beats.unwrap_or(0_u64)
+        };
+        let alive = seen.iter().filter(|member| member.age < self.pace.dead);
+        let (settled, new): (Vec<_>, Vec<_>) = alive.partition(|member| beats(member) >= BEATS_MIN);
+        // Where nobody was before, nobody has to wait.
+        let live = if settled.is_empty() { new } else { settled };
+        self.sweeper(&live)
+            .map_or_else(|| live.iter().map(|member| member.id).collect(), |id| [id].into())
     }
 
-    fn ours(&self) -> BTreeSet<Lane> {
+    /// Where all have read their lanes to the end, and wait for each other: one after the other looks for
+    /// itself, and has all lanes meanwhile.
+    fn sweeper(&mut self, live: &[&Member]) -> Option<Uuid> {
+        let says = |member: &&&Member, what: &str| member.note.ends_with(what);
+        let is_done = !live.is_empty() && live.iter().all(|member| says(&member, DONE));
+        let first = live.iter().map(|member| member.id).min();
+        self.sweeps |= is_done && first == Some(self.own);
+        if self.sweeps {
+            return Some(self.own);
+        }
+        live.iter().filter(|member| says(member, SWEEPS)).map(|member| member.id).min()
+    }
+
+    pub fn ours(&self) -> BTreeSet<Lane> {
         let ours = self.given.iter().filter(|(_, owner)| **owner == self.own);
         ours.map(|(lane, _)| lane.clone()).collect()
     }
@@ -199,24 +224,81 @@ mod tests {
         Member { id, age, note: beats.to_string() }
     }
 
+    fn pace() -> Pace {
+        Pace::new(Duration::from_secs(12), Duration::ZERO)
+    }
+
     #[test]
-    fn a_process_alone_has_all_lanes_after_two_beats() {
-        let mut roster = Roster::new(Uuid::from_u128(1), Pace::DATABASE);
-        assert_eq!((roster.note(), roster.note()), ("1".to_owned(), "2".to_owned()));
+    fn a_beat_that_is_dear_is_rare() {
+        let [three, twelve, fifteen] = [3, 12, 15].map(Duration::from_secs);
+        assert_eq!(pace(), Pace { beat: three, dead: twelve, rest: fifteen });
+        let objects = Pace::new(twelve, Duration::from_secs(1));
+        assert_eq!((objects.beat, objects.dead), (Duration::from_secs(5), Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_process_alone_has_all_lanes_at_once() {
+        let mut roster = Roster::new(Uuid::from_u128(1), pace());
+        assert_eq!((roster.note(true), roster.note(false)), ("1".to_owned(), "2".to_owned()));
         let lanes = lanes(3);
         let shift = roster.look(Duration::ZERO, &[member(1, 0, 1)], &lanes);
-        assert_eq!(shift, Shift::default());
-        let shift = roster.look(Duration::from_secs(3), &[member(1, 0, 2)], &lanes);
         assert_eq!(shift.gained, lanes.iter().cloned().collect::<Vec<_>>());
+        // One that joins has none before its second beat.
+        let mut other = Roster::new(Uuid::from_u128(2), pace());
+        let both = [member(1, 0, 2), member(2, 0, 1)];
+        assert_eq!(other.look(Duration::ZERO, &both, &lanes), Shift::default());
         // One that ends for good is let go.
         let fewer = lanes.iter().skip(1).cloned().collect();
         let shift = roster.look(Duration::from_secs(6), &[member(1, 0, 3)], &fewer);
         assert_eq!((shift.gained.len(), shift.lost.len()), (0, 1));
     }
 
+    /// Two processes that have looked at other times, and seen other lanes, come to the same.
+    #[test]
+    fn views_that_differ_become_one() {
+        let both = [member(1, 0, 9), member(2, 0, 9)];
+        let at = Duration::from_secs;
+        for count in 2..40 {
+            let [mut one, mut other] = [1, 2].map(|id| Roster::new(Uuid::from_u128(id), pace()));
+            let all = lanes(count);
+            one.look(at(0), &both, &all);
+            // The other process looks when one of the lanes has ended.
+            let fewer: BTreeSet<Lane> = all.iter().skip(1).cloned().collect();
+            other.look(at(1), &both, &fewer);
+            one.look(at(3), &both, &fewer);
+            one.look(at(16), &both, &fewer);
+            other.look(at(17), &both, &fewer);
+            let (ours, theirs) = (one.ours(), other.ours());
+            assert!(ours.is_disjoint(&theirs), "{count} lanes");
+            assert_eq!(ours.union(&theirs).count(), count - 1);
+        }
+    }
+
+    /// Nobody can tell where a shard ends but by reading it: each sees for itself, one after the other.
+    #[test]
+    fn those_who_wait_for_each_other_look_for_themselves() {
+        let lanes = lanes(4);
+        let said = |id: u128, note: &str| Member { note: note.to_owned(), ..member(id, 0, 9) };
+        let at = Duration::from_secs;
+        let [mut one, mut other] = [1, 2].map(|id| Roster::new(Uuid::from_u128(id), pace()));
+        let both = [said(1, "9"), said(2, "9 done")];
+        let (ours, theirs) = (one.look(at(0), &both, &lanes), other.look(at(0), &both, &lanes));
+        assert_eq!(ours.gained.len() + theirs.gained.len(), 4);
+        assert_eq!(one.note(true), "1 done");
+        let both = [said(1, "10 done"), said(2, "10 done")];
+        one.look(at(16), &both, &lanes);
+        assert_eq!((one.ours(), one.note(false)), (lanes.clone(), "2 sweeps".to_owned()));
+        let both = [said(1, "11 sweeps"), said(2, "11 done")];
+        other.look(at(16), &both, &lanes);
+        assert_eq!(other.ours(), BTreeSet::new());
+        // The first one has seen enough, and has left.
+        other.look(at(32), &[said(2, "12 done")], &lanes);
+        assert_eq!(other.ours(), lanes);
+    }
+
     #[test]
     fn a_dead_members_lanes_move_at_once_and_a_joiner_waits_for_the_next_round() {
-        let (mut roster, lanes) = (Roster::new(Uuid::from_u128(1), Pace::DATABASE), lanes(8));
+        let (mut roster, lanes) = (Roster::new(Uuid::from_u128(1), pace()), lanes(8));
         let both = [member(1, 0, 9), member(2, 0, 9)];
         let at = Duration::from_secs;
         assert_eq!(roster.look(at(0), &both, &lanes).gained.len(), 4);
@@ -234,7 +316,7 @@ mod tests {
     /// A process whose own beat is old, as it was stopped, has nothing: others have taken its lanes.
     #[test]
     fn one_that_was_stopped_lets_go_of_its_lanes() {
-        let (mut roster, lanes) = (Roster::new(Uuid::from_u128(1), Pace::DATABASE), lanes(4));
+        let (mut roster, lanes) = (Roster::new(Uuid::from_u128(1), pace()), lanes(4));
         let both = |age| [member(1, age, 9), member(2, 0, 9)];
         assert_eq!(roster.look(Duration::ZERO, &both(0), &lanes).gained.len(), 2);
         assert_eq!(roster.look(Duration::from_secs(3), &both(60), &lanes).lost.len(), 2);

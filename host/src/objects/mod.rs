@@ -2,7 +2,7 @@
 //! them here, and learn here what a store's errors mean.
 
 pub(crate) mod as_text;
-mod base64;
+pub(crate) mod base64;
 mod config;
 mod data;
 pub(crate) mod index;

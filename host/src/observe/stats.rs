@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::Histogram;
 use crate::connect::Stored;
-use crate::record::{Digest, Lane, Position};
-use crate::run::{Example, LaneHealth, Listener, News, Phase, SwapResult, UnitFigures};
+use crate::record::{Digest, ErrorClass, Lane, Position};
+use crate::run::{Example, LaneHealth, LaneStep, Listener, News, Phase, SwapResult, UnitFigures};
 
 #[derive(Debug)]
 pub struct Stats {
@@ -27,6 +28,8 @@ pub struct Totals {
     pub dropped: BTreeMap<String, u64>,
     /// By reason. There are few: a reason is the same for all records with a fault.
     pub dead_letters: BTreeMap<String, u64>,
+    /// Dead letters that steps have made, by the step's id.
+    pub rejected: BTreeMap<String, u64>,
     /// By step and what it counts.
     pub tallies: BTreeMap<(String, String), u64>,
     pub units: u64,
@@ -37,6 +40,24 @@ pub struct Totals {
     /// The generation that cleans.
     pub generation: Option<Digest>,
     pub swaps: BTreeMap<SwapResult, u64>,
+    pub failures: BTreeMap<(LaneStep, ErrorClass), u64>,
+    pub claims: u64,
+    pub fences: u64,
+    /// Lanes that the source gave to another process.
+    pub given_away: u64,
+    /// What records hold that are on their way, and what they may.
+    pub memory_bytes: u64,
+    pub memory_most: u64,
+    /// What commits took.
+    pub commits: Histogram,
+    /// What batches took to be cleaned.
+    pub batches: Histogram,
+    /// From the time of each unit's latest record to its commit.
+    pub ends: Histogram,
+    /// Rows and deletes that sinks were given.
+    given: u64,
+    /// Of those, the ones that sinks refused.
+    refused: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +66,12 @@ pub struct LaneStatus {
     /// Where the lane stood when it was claimed.
     pub claimed_at: Option<Position>,
     pub position: Option<Position>,
+    /// Records that are not committed, if the source knows.
+    pub behind: Option<u64>,
+    /// When it was committed last, in seconds since 1970.
+    pub committed_at: Option<f64>,
+    /// The time of the record committed last.
+    pub latest_micros: Option<i64>,
 }
 
 /// Reasons of one pipeline that are told apart; a plugin that makes up new ones for each row must not fill
@@ -71,8 +98,28 @@ impl Stats {
         self.lock().phase = phase;
     }
 
-    fn committed(&self, lane: &Lane, to: Position, unit: UnitFigures, stored: &Stored) {
+    fn committed(
+        &self,
+        lane: &Lane,
+        to: Position,
+        unit: UnitFigures,
+        stored: &Stored,
+        took: Duration,
+    ) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut totals = self.lock();
+        totals.commits.note(took);
+        for took in unit.batch_times {
+            totals.batches.note(took);
+        }
+        if let Some(micros) = unit.latest_micros.and_then(|micros| u64::try_from(micros).ok()) {
+            totals.ends.note(now.saturating_sub(Duration::from_micros(micros)));
+        }
+        totals.given += unit.rows;
+        totals.refused += stored.refused.values().sum::<u64>();
+        for (step, rows) in unit.rejected {
+            *totals.rejected.entry(step).or_default() += rows;
+        }
         totals.records += unit.records;
         totals.bytes += unit.bytes;
         totals.rows += stored.rows;
@@ -100,10 +147,13 @@ impl Stats {
         let status = totals.lane(lane);
         status.position = Some(to);
         status.health = LaneHealth::Running;
+        status.committed_at = Some(now.as_secs_f64());
+        status.latest_micros = unit.latest_micros.or(status.latest_micros);
     }
 
     fn claimed(&self, lane: &Lane, at: Position) {
         let mut totals = self.lock();
+        totals.claims += 1;
         let status = totals.lane(lane);
         status.claimed_at.get_or_insert(at);
         status.position = Some(at);
@@ -124,12 +174,23 @@ impl Listener for Stats {
         match news {
             News::Phase(phase) => self.phase(phase),
             News::Claimed { lane, at } => self.claimed(&lane, at),
-            News::Committed { lane, to, figures, stored } => {
-                self.committed(&lane, to, figures, &stored);
+            News::Committed { lane, to, figures, stored, took } => {
+                self.committed(&lane, to, figures, &stored, took);
             }
             News::Health { lane, health } => self.lock().lane(&lane).health = health,
+            News::Behind { lane, records } => self.lock().lane(&lane).behind = Some(records),
+            News::Failed { step, class, .. } => {
+                *self.lock().failures.entry((step, class)).or_default() += 1;
+            }
+            News::Fenced(_) => self.lock().fences += 1,
+            News::Memory { bytes, most } => {
+                let mut totals = self.lock();
+                (totals.memory_bytes, totals.memory_most) = (bytes, most);
+            }
             News::Gone(lane) => {
-                self.lock().lanes.remove(&lane);
+                let mut totals = self.lock();
+                totals.given_away += 1;
+                totals.lanes.remove(&lane);
             }
             News::Generation(live) => self.lock().generation = Some(live),
             News::Swapped { result, live } => {
@@ -141,13 +202,34 @@ impl Listener for Stats {
     }
 }
 
+impl LaneStatus {
+    /// How old the record is that was committed last, in seconds; nothing is late if nothing is behind it.
+    pub fn lag_seconds(&self, now: f64) -> Option<f64> {
+        if self.behind == Some(0) {
+            return Some(0.0);
+        }
+        self.latest_micros.map(|micros| (now - micros as f64 / 1e6).max(0.0))
+    }
+}
+
 impl Totals {
     fn lane(&mut self, lane: &Lane) -> &mut LaneStatus {
         self.lanes.entry(lane.clone()).or_insert(LaneStatus {
             health: LaneHealth::Starting,
             claimed_at: None,
             position: None,
+            behind: None,
+            committed_at: None,
+            latest_micros: None,
         })
+    }
+
+    /// Committed records of which nobody knows how they ended: none, or the law that each record ends in one
+    /// place is broken.
+    pub fn unaccounted(&self) -> u64 {
+        let cleaned = self.given + self.dropped() + self.dead() - self.refused;
+        let stored = self.rows + self.superseded + self.refused;
+        self.records.abs_diff(cleaned) + self.given.abs_diff(stored)
     }
 
     pub fn dead(&self) -> u64 {

@@ -151,7 +151,7 @@ fn wrong_kind(field: &DeclaredField, kind: Kind) -> Finding {
     Finding::new(format!("{written} cannot be {kind}")).help(match field.from {
         Origin::Partition | Origin::Offset => "it is integer",
         Origin::Timestamp => "it is timestamp",
-        Origin::Rest | Origin::Value(_) => "it is text",
+        Origin::Rest | Origin::Value(_) | Origin::Sequence | Origin::Shard => "it is text",
         Origin::Key | Origin::Topic | Origin::Header(_) => {
             "it is text or timestamp; with `coerce: true` also boolean, integer or float"
         }

@@ -12,10 +12,10 @@ use super::config::{
 use super::fit;
 use super::rule::{self, Resolved, Rule, Workshop};
 use super::step::{self, PluginSwap};
-use crate::connect::{ConfigFile, PipelineSink, PipelineSource};
+use crate::connect::{ConfigFile, PipelineLedger, PipelineSink, PipelineSource};
 use crate::decode::DecodeLimits;
 use crate::plugin::{PluginLimits, Sandbox};
-use crate::sink::{SINK_EXAMPLE, SINKS};
+use crate::sink::{LEDGERS, SINK_EXAMPLE, SINKS};
 use crate::source::{SOURCE_EXAMPLE, SOURCES};
 use crate::written::{
     self, Cursor, Finding, Findings, Templates, Tree, Variables, Written, nearest, secrets,
@@ -153,6 +153,7 @@ fn load_pipeline(
     let mut config: PipelineConfig = written::read(&mut tree, found)?;
     config.source = read_source(&mut tree, found);
     config.sink = read_sink(&mut tree, found);
+    config.ledger = read_ledger(&mut tree, found);
     let at = tree.root();
     for key in ["name", "source", "sink"] {
         if !at.has(key) {
@@ -176,6 +177,11 @@ fn load_pipeline(
         sink.check(at.key("sink").key(sink.kind()), found);
         sink.complete(&file);
         fit::unit_time(config.unit.time, &sink.facts(), at, found);
+        fit::ledger(sink, at, found);
+    }
+    if let Some(ledger) = &mut config.ledger {
+        ledger.check(at.key("ledger").key(ledger.kind()), found);
+        ledger.complete(&file);
     }
     let rule = resolve_rule(&config, &tree, workshop, found);
     if let Some(sink) = &config.sink {
@@ -195,7 +201,7 @@ fn load_pipeline(
         path: tree.path().to_owned(),
         replay: None,
         source: config.source.clone()?,
-        sink: config.sink.clone()?,
+        sink: config.sink.clone()?.with_ledger(config.ledger.clone()),
         rule: rule?.map(|resolved| Arc::new(resolved.rule)),
         unit: config.unit.clone(),
         limits: config.limits.clone(),
@@ -218,6 +224,15 @@ fn read_sink(tree: &mut Tree, found: &mut Vec<Finding>) -> Option<PipelineSink> 
     let kinds: Vec<_> = SINKS.iter().map(|kind| kind.key()).collect();
     let read = |kind: usize, written: Written<'_>| PipelineSink::read(SINKS[kind], written);
     written::read_kind(tree, "sink", &kinds, read, found)
+}
+
+fn read_ledger(tree: &mut Tree, found: &mut Vec<Finding>) -> Option<PipelineLedger> {
+    if !tree.root().has("ledger") {
+        return None;
+    }
+    let kinds: Vec<_> = LEDGERS.iter().map(|kind| kind.key()).collect();
+    let read = |kind: usize, written: Written<'_>| PipelineLedger::read(LEDGERS[kind], written);
+    written::read_kind(tree, "ledger", &kinds, read, found)
 }
 
 /// What is read as a number is no secret, wherever it came from.

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use config::{DeadLettersConfig, LimitsConfig, PipelineConfig, UnitConfig, WatchConfig};
 
-use crate::connect::{PipelineSink, PipelineSource};
+use crate::connect::{PipelineSink, PipelineSource, Surrounding};
 use crate::record::lift::{PipelineArgs, ReplayOf};
 use crate::source::SourceOptions;
 use crate::written::{Finding, Findings, Place, Templates};
@@ -113,11 +113,9 @@ impl Pipeline {
                 None => {
                     let rival =
                         known.iter().find_map(|known| Some((known, known.rivalry(pipeline)?)));
-                    if let Some((other, shared)) = rival {
+                    if let Some((other, (shared, help))) = rival {
                         let told = Finding::new(format!("pipeline {} {shared}", other.name));
-                        found.push(told.at(pipeline.name_place.clone()).help(
-                            "each would get a part of the records only; give one of them another `group:`",
-                        ));
+                        found.push(told.at(pipeline.name_place.clone()).help(help));
                     }
                     known.push(pipeline);
                 }
@@ -129,13 +127,22 @@ impl Pipeline {
         }
     }
 
-    /// What both of them read in one group, if there is something.
-    fn rivalry(&self, other: &Self) -> Option<String> {
+    /// What both of them read in one group, if there is something, and what to do about it.
+    fn rivalry(&self, other: &Self) -> Option<(String, &'static str)> {
         let (one, another) = (self.source.facts().group?, other.source.facts().group?);
         let shared = one.shared.iter().find(|shared| another.shared.contains(shared))?;
         let group = &one.group;
         ((&one.cluster, group) == (&another.cluster, &another.group))
-            .then(|| format!("reads {shared} in the same group, `{group}`"))
+            .then(|| (format!("reads {shared} {}, `{group}`", one.told), one.help))
+    }
+
+    /// What the rule's fields are taken from besides a record's own bytes, and whether the field is required.
+    pub fn surroundings(&self) -> impl Iterator<Item = (Surrounding, String, bool)> {
+        let fields = self.rule.iter().flat_map(|rule| &rule.fields);
+        fields.filter_map(|field| {
+            let written = surroundings::written(&field.from)?;
+            Some((surroundings::of(&field.from)?, written, field.required))
+        })
     }
 
     /// What a run of it asks of its source.

@@ -4,8 +4,17 @@ use crate::connect::Surrounding;
 use crate::decode::Origin;
 
 /// What may stand in `from:`; a header's name follows the last one.
-pub(super) const NAMES: [&str; 7] =
-    ["$key", "$topic", "$partition", "$offset", "$timestamp", "$rest", "$headers."];
+pub(super) const NAMES: [&str; 9] = [
+    "$key",
+    "$topic",
+    "$partition",
+    "$offset",
+    "$timestamp",
+    "$sequence",
+    "$shard",
+    "$rest",
+    "$headers.",
+];
 
 pub(super) fn read(from: &str) -> Option<Origin> {
     Some(match from {
@@ -14,6 +23,8 @@ pub(super) fn read(from: &str) -> Option<Origin> {
         "$partition" => Origin::Partition,
         "$offset" => Origin::Offset,
         "$timestamp" => Origin::Timestamp,
+        "$sequence" => Origin::Sequence,
+        "$shard" => Origin::Shard,
         "$rest" => Origin::Rest,
         other => {
             let header = other.strip_prefix("$headers.").filter(|name| !name.is_empty())?;
@@ -32,6 +43,8 @@ pub(super) fn written(origin: &Origin) -> Option<String> {
         Origin::Partition => "$partition".to_owned(),
         Origin::Offset => "$offset".to_owned(),
         Origin::Timestamp => "$timestamp".to_owned(),
+        Origin::Sequence => "$sequence".to_owned(),
+        Origin::Shard => "$shard".to_owned(),
         Origin::Header(name) => format!("$headers.{name}"),
     })
 }
@@ -45,6 +58,8 @@ pub(super) fn of(origin: &Origin) -> Option<Surrounding> {
         Origin::Partition => Surrounding::Partition,
         Origin::Offset => Surrounding::Offset,
         Origin::Timestamp => Surrounding::Timestamp,
+        Origin::Sequence => Surrounding::Sequence,
+        Origin::Shard => Surrounding::Shard,
         Origin::Header(_) => Surrounding::Headers,
     })
 }

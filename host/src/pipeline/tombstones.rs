@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Rule, RuleStep};
-use crate::connect::{PipelineSink, Upsert};
+use crate::connect::{ColumnRole, PipelineSink};
 use crate::decode::{DeclaredField, Origin};
 use crate::record::Field;
 
@@ -46,9 +46,14 @@ impl fmt::Display for Tombstones {
 impl Deleted {
     fn of(rule: &Rule, sink: &PipelineSink) -> Result<Self, String> {
         let facts = sink.facts();
-        let Some(Upsert { key, newest }) = facts.upsert else {
-            return Err(format!("{} has no `key:` to delete a row by", sink.kind()));
+        let of = |role| {
+            let named = facts.columns.named.iter().filter(move |named| named.role == role);
+            named.flat_map(|named| named.names.iter().cloned()).collect::<Vec<_>>()
         };
+        let (key, newest) = (of(ColumnRole::Key), of(ColumnRole::Newest).pop());
+        if key.is_empty() {
+            return Err(format!("{} has no `key:` to delete a row by", sink.kind()));
+        }
         if !facts.deletes {
             return Err(format!("{} deletes no rows", sink.kind()));
         }

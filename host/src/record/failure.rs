@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 /// What the runtime does about an error of a source or a sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorClass {
     /// It passes: tried again for ever, with back-off.
     Transient,
@@ -15,6 +15,17 @@ pub enum ErrorClass {
     Fenced,
     /// A promise is broken: the pipeline stops.
     Fatal,
+}
+
+impl ErrorClass {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Systemic => "systemic",
+            Self::Fenced => "fenced",
+            Self::Fatal => "fatal",
+        }
+    }
 }
 
 /// Why a source or a sink could not do its work.

@@ -1,5 +1,7 @@
 //! A record as a source hands it over: borrowed bytes and where they came from.
 
+use super::Position;
+
 /// One message of a source.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Record<'a> {
@@ -10,6 +12,8 @@ pub struct Record<'a> {
     pub topic: Option<&'a str>,
     pub partition: Option<i64>,
     pub offset: Option<i64>,
+    /// Where it stood when it was read first.
+    pub position: Option<Position>,
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub timestamp_micros: Option<i64>,
     pub headers: &'a [Header<'a>],

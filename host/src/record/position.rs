@@ -146,6 +146,20 @@ impl Position {
         }
     }
 
+    /// The sequence number of Kinesis that the place begins with, if it does: without what tells the records
+    /// that were put under one number apart, and without its mark.
+    pub fn sequence(&self) -> Option<Self> {
+        match self {
+            Self::At(place) => match place.words() {
+                [high, middle, low, ..] if sequence::is_one(*high) => {
+                    Some(Self::at(&[*high, *middle, *low]))
+                }
+                _ => None,
+            },
+            Self::Start(_) | Self::End => None,
+        }
+    }
+
     pub fn mark(&self) -> Option<Mark> {
         match self {
             Self::At(place) => place.mark,

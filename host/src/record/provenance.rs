@@ -42,6 +42,15 @@ impl LaneSources {
         positions.iter().filter_map(source_of).all(|source| self.0.contains(&source))
     }
 
+    /// Whether the source of `one` is known to have come before that of `other`.
+    pub fn is_before(&self, one: &Position, other: &Position) -> bool {
+        let at = |position| {
+            let source = source_of(position)?;
+            self.0.iter().position(|known| *known == source)
+        };
+        at(one).zip(at(other)).is_some_and(|(one, other)| one < other)
+    }
+
     /// A lane as rows name it: `pins/pin/0`, and `pins/pin/0#2` for the second source of that name. A
     /// source that the lane was never read from is named by the beginning of its id.
     pub fn lane_name(&self, pipeline: &str, lane: &str, position: &Position) -> String {
@@ -65,6 +74,20 @@ pub fn is_name_of(name: &str, lane: &str) -> bool {
     let of = |name: &str| name.strip_suffix(lane).is_some_and(|rest| rest.ends_with('/'));
     // Rows used to have the lane alone.
     name == lane || of(name) || name.rsplit_once('#').is_some_and(|(name, _)| of(name))
+}
+
+/// The lane itself in the name that rows give it.
+pub fn lane_in(name: &str) -> &str {
+    // No pipeline's name has a slash.
+    let lane = name.split_once('/').map_or(name, |(_, lane)| lane);
+    let is_source = |mark: &str| {
+        let is_id = mark.len() == 8 && mark.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id || !mark.is_empty() && mark.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    match lane.rsplit_once('#') {
+        Some((lane, mark)) if is_source(mark) => lane,
+        Some(_) | None => lane,
+    }
 }
 
 /// A lane under the pipeline that rows name it by.
@@ -182,15 +205,12 @@ mod tests {
         let places = vec![place(7, 41), place(7, 43), place(8, 0)];
         let at = Position::number;
         let records = RawBatch {
-            bytes: Bytes::new(),
-            records: (0..3).map(|row| RawRecord::value(at(row), 0..0)).collect(),
-            headers: Vec::new(),
-            columns: None,
-            topic: None,
-            partition: None,
-            from: at(0),
-            to: at(3),
             past: Some(Past::Archived { lane: Some(Lane::new("pin/0")), places }),
+            ..RawBatch::new(
+                Bytes::new(),
+                (0..3).map(|row| RawRecord::value(at(row), 0..0)).collect(),
+                (at(0), at(3)),
+            )
         };
         let rows = serde_json::from_value::<Vec<json::JsonRow>>(json!([{"a": 1}, {"a": 2}]));
         let rows = json::batch(&rows.unwrap(), &[Field::new("a", Kind::Integer)].into()).unwrap();

@@ -80,7 +80,8 @@ pub struct RawRecord {
     pub timestamp_micros: Option<i64>,
     /// Of `RawBatch::headers`.
     pub headers: Span,
-    /// Why this is a dead letter whatever the rule says: what `value` holds is then all that is kept.
+    /// Why this is a dead letter whatever the rule says, or passed by: what `value` holds is then all that is
+    /// kept.
     pub fault: Option<Box<RawFault>>,
 }
 
@@ -102,6 +103,17 @@ impl RawFault {
     pub const TOO_LARGE: &str = "record is larger than limits.record";
     pub const TOO_MANY_HEADERS: &str = "record has more than 1000 headers";
     pub const UNENDED: &str = "the array of records does not end";
+
+    /// Not a fault of the record: its source was told to pass it by, and it is counted as dropped.
+    const PASSED_BY: &str = "passed by, as `only` says";
+
+    pub fn passed_by() -> Box<Self> {
+        Box::new(Self { reason: Self::PASSED_BY.to_owned(), detail: None })
+    }
+
+    pub fn is_passed_by(&self) -> bool {
+        self.reason == Self::PASSED_BY
+    }
 
     /// Whether a dead letter with this reason holds only a part of its record, so that trying it again
     /// would take that part for the record.
@@ -145,6 +157,21 @@ impl RawRecord {
 }
 
 impl RawBatch {
+    /// Records between two positions, which are all that most sources know.
+    pub fn new(bytes: Bytes, records: Vec<RawRecord>, (from, to): (Position, Position)) -> Self {
+        Self {
+            bytes,
+            records,
+            headers: Vec::new(),
+            columns: None,
+            topic: None,
+            partition: None,
+            from,
+            to,
+            past: None,
+        }
+    }
+
     pub fn bytes_of(&self, span: Span) -> &[u8] {
         &self.bytes[span.range()]
     }
@@ -211,6 +238,7 @@ impl RawBatch {
             topic: self.topic.as_deref(),
             partition: self.partition,
             offset: self.position(at).as_number().and_then(|number| i64::try_from(number).ok()),
+            position: Some(self.position(at)),
             timestamp_micros: record.timestamp_micros,
             headers: &headers,
         })
@@ -269,6 +297,12 @@ impl RawBatch {
             past: self.past.as_ref().map(|past| past.pick(records)),
             ..*self
         }
+    }
+
+    /// How many of its records the source was told to pass by.
+    pub fn passed_by(&self) -> u64 {
+        let faults = self.records.iter().filter_map(|record| record.fault.as_ref());
+        faults.filter(|fault| fault.is_passed_by()).count() as u64
     }
 
     /// What it takes to keep it.

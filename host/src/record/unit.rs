@@ -20,6 +20,8 @@ pub struct Unit {
     pub accepted_rejects: u64,
     /// So many of its rows may be refused by the sink. If there are more, the records are not at fault.
     pub refusals_max: u64,
+    /// Somebody waits for what becomes of each record.
+    pub wants_receipts: bool,
 }
 
 /// What became of one batch.

@@ -70,9 +70,13 @@ impl Budget {
         self.0.waiting.load(Ordering::Acquire) > 0
     }
 
-    #[cfg(test)]
     pub(super) fn held_bytes(&self) -> u64 {
         (self.0.grains as usize - self.0.free.available_permits()) as u64 * GRAIN as u64
+    }
+
+    /// All that may be held.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::from(self.0.grains) * GRAIN as u64
     }
 }
 

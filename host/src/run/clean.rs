@@ -198,7 +198,7 @@ impl ByRule {
         raw: &RawBatch,
         examples: &Examples,
     ) -> Result<CleanRows, Box<ChainHalted>> {
-        let Decoded { batch: before, records: decoded, deleted, mut dead_letters } =
+        let Decoded { batch: before, records: decoded, deleted, passed_by, mut dead_letters } =
             match &raw.columns {
                 Some(columns) => as_given(raw, columns),
                 None => self.decode(raw),
@@ -210,7 +210,7 @@ impl ByRule {
             record: decoded[dropped.row as usize],
             step: Arc::clone(&steps[dropped.step].id),
         });
-        let dropped = dropped.collect();
+        let dropped = passed_by.into_iter().chain(dropped).collect();
         dead_letters.extend(chained.rejected.into_iter().map(|rejected| DeadLetter {
             record: decoded[rejected.row as usize],
             step: Some(Arc::clone(&steps[rejected.step].id)),
@@ -239,12 +239,20 @@ impl ByRule {
     fn decode(&mut self, raw: &RawBatch) -> Decoded {
         let mut records = Vec::with_capacity(raw.records.len());
         let mut deleted = Vec::new();
+        let mut passed_by = Vec::new();
         let mut dead_letters = Vec::new();
         for (at, record) in raw.records.iter().enumerate() {
             let at = at as u32;
-            if let Some(fault) = &record.fault {
-                dead_letters.push(faulty(at, fault));
-                continue;
+            match &record.fault {
+                Some(fault) if fault.is_passed_by() => {
+                    passed_by.push(left_out(at));
+                    continue;
+                }
+                Some(fault) => {
+                    dead_letters.push(faulty(at, fault));
+                    continue;
+                }
+                None => {}
             }
             if record.value.is_none() {
                 match raw.read(at as usize, |record| self.without_value.push(record)) {
@@ -264,7 +272,7 @@ impl ByRule {
                 }
             }
         }
-        Decoded { batch: self.decoder.finish(), records, deleted, dead_letters }
+        Decoded { batch: self.decoder.finish(), records, deleted, passed_by, dead_letters }
     }
 }
 
@@ -308,30 +316,40 @@ struct Decoded {
     records: Vec<u32>,
     /// The records whose rows are to go.
     deleted: Vec<u32>,
+    /// The records that the source was told to pass by.
+    passed_by: Vec<DroppedRecord>,
     dead_letters: Vec<DeadLetter>,
+}
+
+/// What passes records by: a setting of the source.
+pub(super) const ONLY: &str = "only";
+
+fn left_out(record: u32) -> DroppedRecord {
+    DroppedRecord { record, step: ONLY.into() }
 }
 
 /// Records that came as columns.
 fn as_given(raw: &RawBatch, columns: &Batch) -> Decoded {
-    let (records, dead_letters) = without_faults(raw);
-    let batch = if dead_letters.is_empty() {
+    let (records, passed_by, dead_letters) = without_faults(raw);
+    let batch = if dead_letters.is_empty() && passed_by.is_empty() {
         columns.clone()
     } else {
         only(columns, raw.records.iter().map(|record| record.fault.is_none()).collect())
     };
-    Decoded { batch, records, deleted: Vec::new(), dead_letters }
+    Decoded { batch, records, deleted: Vec::new(), passed_by, dead_letters }
 }
 
-fn without_faults(raw: &RawBatch) -> (Vec<u32>, Vec<DeadLetter>) {
+fn without_faults(raw: &RawBatch) -> (Vec<u32>, Vec<DroppedRecord>, Vec<DeadLetter>) {
     let mut records = Vec::with_capacity(raw.records.len());
-    let mut dead_letters = Vec::new();
+    let (mut passed_by, mut dead_letters) = (Vec::new(), Vec::new());
     for (at, record) in raw.records.iter().enumerate() {
         match &record.fault {
+            Some(fault) if fault.is_passed_by() => passed_by.push(left_out(at as u32)),
             Some(fault) => dead_letters.push(faulty(at as u32, fault)),
             None => records.push(at as u32),
         }
     }
-    (records, dead_letters)
+    (records, passed_by, dead_letters)
 }
 
 fn faulty(record: u32, fault: &RawFault) -> DeadLetter {
@@ -341,12 +359,12 @@ fn faulty(record: u32, fault: &RawFault) -> DeadLetter {
 
 /// Records as they came, without a rule.
 fn passed_on(raw: &RawBatch) -> CleanRows {
-    let (origins, dead_letters) = without_faults(raw);
+    let (origins, dropped, dead_letters) = without_faults(raw);
     CleanRows {
         rows: None,
         origins,
         deletes: None,
-        dropped: Vec::new(),
+        dropped,
         dead_letters,
         failed_calls: 0,
         tallies: Vec::new(),
@@ -360,15 +378,14 @@ mod tests {
 
     use async_trait::async_trait;
     use bytes::Bytes;
-    use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::connect::{CommitOutcome, Retry, Sink as _, SinkContext, Writer};
+    use crate::connect::{CommitOutcome, Retry, Writer};
     use crate::ledger::Claim;
     use crate::pipeline::Pipeline;
     use crate::plugin::{CacheFolder, Sandbox};
     use crate::record::{ConnectorError, Digest, Position, RawRecord, Span, Unit, ndjson};
-    use crate::sink::stdout::{StdoutSink, StdoutSinkConfig};
+    use crate::sink::stdout::StdoutSink;
 
     /// Of a rule with these lines, a sink with these.
     fn live(rule: &str, sink: &str) -> Arc<Live> {
@@ -381,21 +398,10 @@ mod tests {
         fs::write(&path, pipeline).unwrap();
         let sandbox = Sandbox::new(&CacheFolder::Off).unwrap();
         let pipeline = Pipeline::load(&path, &sandbox).unwrap();
-        let context = SinkContext {
-            pipeline: "a".into(),
-            source: None,
-            has_rule: true,
-            keep_dead_letters: None,
-            replaces: false,
-            replay_into: None,
-        };
-        let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
-        let writer: Arc<dyn Writer> = if pipeline.sink.facts().positions.are_kept() {
-            Arc::new(ColumnWriter)
-        } else {
-            sink.writer(None, false).now_or_never().unwrap().unwrap()
-        };
-        Arc::new(Live::new(&pipeline, Digest::of(b"test"), (Arc::new(sink), writer), 0))
+        let (sink, writer) = StdoutSink::of_tests();
+        let has_columns = pipeline.sink.facts().positions.are_kept();
+        let writer: Arc<dyn Writer> = if has_columns { Arc::new(ColumnWriter) } else { writer };
+        Arc::new(Live::new(&pipeline, Digest::of(b"test"), (sink, writer), 0))
     }
 
     /// Takes rows as they are, and is not asked to write them.
@@ -430,15 +436,9 @@ mod tests {
         let records: Vec<_> = records.collect();
         let to = Position::number(given.len() as u64);
         Arc::new(RawBatch {
-            bytes: Bytes::from(bytes),
-            records,
-            headers: Vec::new(),
-            columns: None,
             topic: Some("posts".into()),
             partition: Some(0),
-            from: Position::number(0),
-            to,
-            past: None,
+            ..RawBatch::new(Bytes::from(bytes), records, (Position::number(0), to))
         })
     }
 

@@ -1,14 +1,14 @@
-//! Generations at work: which one cleans, the one before beside it while it is on probation, and how it
-//! comes that another one cleans.
+//! Generations at work: the one that cleans, the previous ones kept beside it while it is on
+//! probation, and how one replaces another.
 //!
-//! Lanes look at [`Generations`] between two batches and nowhere else. What was cleaned by a generation
-//! that was rolled back is condemned: a lane that still has some of it cleans it again, from the source
-//! bytes that are kept until they are committed.
+//! Lanes look at [`Generations`] between two batches and nowhere else. Whatever a rolled-back
+//! generation has cleaned is condemned: a lane that still holds some of it cleans those records
+//! again, from the source bytes, which are kept until they are committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{mpsc, watch};
 
@@ -26,7 +26,7 @@ use crate::record::{ConnectorError, Digest, Field, Generation, Lane, Position};
 /// A generation at work: a rule as it is, for a sink.
 #[derive(Debug)]
 pub struct Live {
-    /// None passes records on as they came.
+    /// Without one, records are passed on unchanged.
     pub rule: Option<Arc<Rule>>,
     /// What becomes of records without a value, where there is a rule.
     pub tombstones: Option<Tombstones>,
@@ -41,7 +41,7 @@ pub struct Live {
     life: Life,
 }
 
-/// How many generations behind the one that cleans are kept, as long as none of them is known to be good.
+/// How many previous generations are kept while the current one is on probation.
 const BEFORE_MAX: usize = 3;
 
 /// What became of a generation so far.
@@ -57,15 +57,15 @@ struct Life {
     began: Mutex<BTreeMap<Lane, Position>>,
 }
 
-/// What watches a generation that has just taken over. That goes on when the next one takes over from it:
-/// batches that were given to it before are still to come.
+/// Watches a generation that has just taken over. It stays in force when the next one takes over,
+/// because batches handed to this one may still be in flight.
 #[derive(Debug)]
 struct Probation {
-    /// It is known to be good, or to be bad.
+    /// A verdict is known.
     is_over: AtomicBool,
-    /// What takes over again if need be.
+    /// Takes over again if this one turns out bad.
     before: Mutex<Option<Arc<Live>>>,
-    /// How that one did, though it be gone.
+    /// How that one did; outlives it.
     account_before: Arc<Account>,
     watched: Mutex<Watched>,
 }
@@ -91,7 +91,7 @@ impl Live {
         }
     }
 
-    /// Passes records on as they came: for tests of what happens around it.
+    /// Passes records on unchanged: for tests of everything around a rule.
     #[cfg(test)]
     pub(crate) fn bare(
         generation: Digest,
@@ -117,8 +117,8 @@ impl Live {
         self
     }
 
-    /// Has the sink store what it is made of. That comes before the first unit that names it, and holds
-    /// nothing up before.
+    /// Has the sink store what it is made of, no earlier than needed: before the first unit that
+    /// names it.
     pub(super) async fn keep(&self) -> Result<(), ConnectorError> {
         let mut to_keep = self.life.to_keep.lock().await;
         if let Some(generation) = &*to_keep {
@@ -140,7 +140,7 @@ impl Live {
         self
     }
 
-    /// The same apart from what is running: nobody hears what its plugins say, and nothing is counted.
+    /// A copy for trials: its plugins' logs go nowhere, and nothing it does is counted.
     pub fn apart(&self) -> Result<Arc<Self>, ConfigureError> {
         let rule = self.rule.as_ref().map(|rule| rule.quiet()).transpose()?;
         Ok(Arc::new(Self {
@@ -161,38 +161,38 @@ impl Live {
         self.rule.as_ref().map(|rule| rule.columns())
     }
 
-    /// What it did so far, in this process and as far as it is known from before.
+    /// What it has done so far, including what is remembered from earlier runs.
     pub fn conduct(&self) -> Conduct {
         self.life.account.sum()
     }
 
-    /// What is known of it from before.
+    /// Adds what is known of it from earlier runs.
     pub fn remember(&self, conduct: &Conduct) {
         self.life.account.add(conduct);
     }
 
-    /// Nothing more of it is to be committed.
+    /// Nothing more that it cleaned may be committed.
     pub fn is_condemned(&self) -> bool {
         self.life.is_condemned.load(Ordering::Acquire)
     }
 
-    /// Nothing is cleaned with it any more.
+    /// Nothing more is cleaned with it.
     pub(super) fn is_retired(&self) -> bool {
         self.life.is_retired.load(Ordering::Acquire)
     }
 
-    /// The one that takes over again, while this one is on probation.
+    /// The previous one, which takes over again if this one fails its probation.
     pub fn before(&self) -> Option<Arc<Self>> {
         locked(&self.life.probation.as_ref()?.before).clone()
     }
 
-    /// Those before it that are kept, the last first. The first of all is known to be good, the others are on
-    /// probation themselves.
+    /// The previous ones that are kept, latest first. The oldest is known to be good; the others
+    /// are on probation themselves.
     pub fn all_before(&self) -> impl Iterator<Item = Arc<Self>> + use<> {
         iter::successors(self.before(), |live| live.before())
     }
 
-    /// It did well enough: those before are let go.
+    /// It did well enough: the previous ones are let go.
     fn end_probation(&self) {
         if let Some(probation) = &self.life.probation {
             probation.is_over.store(true, Ordering::Release);
@@ -207,7 +207,7 @@ impl Live {
         locked(&probation.watched).trouble(batch, &before, self.patience())
     }
 
-    /// How many times longer it may take than it would if all of it were compiled well.
+    /// How many times longer it may take than well-compiled plugins would.
     pub fn patience(&self) -> u32 {
         let steps = self.rule.iter().flat_map(|rule| &rule.steps);
         steps.map(|step| step.step.plugin().patience()).max().unwrap_or(1)
@@ -256,13 +256,13 @@ impl Live {
         probation.is_some_and(|it| !it.is_over.swap(true, Ordering::AcqRel))
     }
 
-    /// Has another one take over if need be.
+    /// Sets which one takes over again if this one turns out bad.
     fn replace_before(&self, before: Option<Arc<Self>>) -> Option<Arc<Self>> {
         let probation = self.life.probation.as_ref()?;
         std::mem::replace(&mut *locked(&probation.before), before)
     }
 
-    /// Nothing goes back to those before any more.
+    /// There is no way back to the previous ones any more.
     fn forget_before(&self) {
         let mut last = self.replace_before(None);
         while let Some(live) = last {
@@ -282,10 +282,10 @@ pub enum GenerationEvent {
     RolledBack {
         bad: Arc<Live>,
         why: Trouble,
-        /// The record from which on it cleans no more, if a lane found that out.
+        /// The record from which it no longer cleans, if a lane found that out.
         at: Option<(Lane, Position)>,
     },
-    /// Another process found it to be bad, and there is none before it in this one.
+    /// Another process found it to be bad, and this one keeps no previous generation.
     Unwanted { bad: Arc<Live>, why: String },
 }
 
@@ -293,14 +293,50 @@ pub enum GenerationEvent {
 #[derive(Debug)]
 pub struct Generations {
     live: watch::Sender<Arc<Live>>,
+    /// Taken only while `live` is being modified.
+    known: Mutex<KnownLives>,
     ring: Ring,
     events: mpsc::UnboundedSender<GenerationEvent>,
+}
+
+/// A verdict binds every `Live` of its generation: a rule that is edited back and forth takes over
+/// repeatedly.
+#[derive(Debug, Default)]
+struct KnownLives {
+    all: Vec<Weak<Live>>,
+    bad: BTreeSet<Digest>,
+}
+
+impl KnownLives {
+    fn add(&mut self, live: &Arc<Live>) {
+        self.all.retain(|known| known.strong_count() > 0);
+        self.all.push(Arc::downgrade(live));
+    }
+
+    /// Nothing more that a generation cleaned may be committed.
+    fn condemn(&mut self, generation: Digest) {
+        self.bad.insert(generation);
+        let of_it = |live: &Arc<Live>| live.generation == generation;
+        for live in self.all.iter().filter_map(Weak::upgrade).filter(of_it) {
+            live.is_found_bad();
+            live.replace_before(None);
+            live.condemn();
+        }
+    }
 }
 
 impl Generations {
     pub fn new(first: Arc<Live>) -> (Arc<Self>, mpsc::UnboundedReceiver<GenerationEvent>) {
         let (events, told) = mpsc::unbounded_channel();
-        let generations = Self { live: watch::Sender::new(first), ring: Ring::default(), events };
+        let mut known = KnownLives::default();
+        first.all_before().for_each(|live| known.add(&live));
+        known.add(&first);
+        let generations = Self {
+            live: watch::Sender::new(first),
+            known: known.into(),
+            ring: Ring::default(),
+            events,
+        };
         (Arc::new(generations), told)
     }
 
@@ -308,7 +344,7 @@ impl Generations {
         Arc::clone(&self.live.borrow())
     }
 
-    /// Tells about changes since now.
+    /// Tells of changes from now on.
     pub(crate) fn follow(&self) -> watch::Receiver<Arc<Live>> {
         self.live.subscribe()
     }
@@ -317,13 +353,12 @@ impl Generations {
         &self.ring
     }
 
-    /// The next batch of every lane is cleaned by another generation, which is watched beside the one that
-    /// cleans now.
-    pub fn take_over(&self, next: Live, limits: &ProbationConfig) -> Arc<Live> {
-        // Whichever that is by now.
-        self.live.send_modify(|live| {
-            *live = Arc::new(next.on_probation(Arc::clone(live), limits));
-            let before: Vec<_> = live.all_before().collect();
+    /// The next batch of every lane is cleaned by `next`, which is on probation beside the current
+    /// one. None if this process has found its generation to be bad.
+    pub fn take_over(&self, next: Live, limits: &ProbationConfig) -> Option<Arc<Live>> {
+        self.replace(next, |next, live| {
+            let next = Arc::new(next.on_probation(Arc::clone(live), limits));
+            let before: Vec<_> = next.all_before().collect();
             if let [.., last_kept, oldest, first] = &before[..]
                 && before.len() > BEFORE_MAX
             {
@@ -332,66 +367,83 @@ impl Generations {
                 oldest.replace_before(None);
                 oldest.retire();
             }
-        });
-        self.current()
+            next
+        })
     }
 
-    /// One that was good before takes over again, and is not watched. What was not committed of the bad one
-    /// is cleaned again.
-    pub fn go_back(&self, good: Live, bad: &Arc<Live>) -> Arc<Live> {
-        self.live.send_modify(|live| {
+    /// One that did well before takes over again, without probation. What the bad one cleaned and
+    /// is not yet committed is cleaned again. None if this process has found the good one to be
+    /// bad.
+    pub fn go_back(&self, good: Live, bad: &Live) -> Option<Arc<Live>> {
+        self.replace(good, |good, live| {
             live.forget_before();
-            *live = Arc::new(good);
-            bad.condemn();
-        });
-        self.current()
+            locked(&self.known).condemn(bad.generation);
+            Arc::new(good)
+        })
     }
 
-    /// Has the one before take over again; or, if another has taken over from the bad one meanwhile, nobody
-    /// goes back to that. False if there is none before, or if it was done already.
+    /// Replaces whichever cleans by now, unless `next` was found to be bad.
+    fn replace(
+        &self,
+        next: Live,
+        replaced: impl FnOnce(Live, &Arc<Live>) -> Arc<Live>,
+    ) -> Option<Arc<Live>> {
+        let mut new = None;
+        self.live.send_if_modified(|live| {
+            if locked(&self.known).bad.contains(&next.generation) {
+                return false;
+            }
+            *live = replaced(next, live);
+            locked(&self.known).add(live);
+            new = Some(Arc::clone(live));
+            true
+        });
+        new
+    }
+
+    /// Hands over to the previous generation. If another one has taken over from the bad one
+    /// meanwhile, that one stays, and the bad one is no longer a way back. False if there is no
+    /// other generation, or if somebody did it before.
     pub fn roll_back(&self, bad: &Arc<Live>, why: Trouble, at: Option<(&Lane, Position)>) -> bool {
         let mut is_done = false;
         self.live.send_if_modified(|live| {
-            let is_current = Arc::ptr_eq(live, bad);
-            if (is_current && bad.before().is_none()) || !bad.is_found_bad() {
+            let chain = iter::once(Arc::clone(live)).chain(live.all_before());
+            let others: Vec<_> = chain.filter(|it| it.generation != bad.generation).collect();
+            let Some(first) = others.first() else { return false };
+            if !bad.is_found_bad() {
                 return false;
             }
             is_done = true;
-            let before = bad.replace_before(None);
-            bad.condemn();
-            match before {
-                Some(before) if is_current => *live = before,
-                before => {
-                    let is_next =
-                        |it: &Arc<Live>| it.before().is_some_and(|it| Arc::ptr_eq(&it, bad));
-                    let mut chain = iter::once(Arc::clone(live)).chain(live.all_before());
-                    if let Some(next) = chain.find(is_next) {
-                        next.replace_before(before);
-                    }
-                }
+            locked(&self.known).condemn(bad.generation);
+            for (at, other) in others.iter().enumerate() {
+                let mut before = others[at + 1..].iter();
+                // One is no way back from another of its own generation.
+                let before = before.find(|it| it.generation != other.generation);
+                other.replace_before(before.cloned());
             }
-            // Lanes that have some of it at hand hear of it, whether it cleaned last or not.
+            *live = Arc::clone(first);
+            // Lanes may hold batches of it even if it was not the current one.
             true
         });
         if is_done {
             let at = at.map(|(lane, position)| (lane.clone(), position));
-            // Nobody may listen: then the run ends.
+            // If nobody listens, the run is ending.
             let _ = self.events.send(GenerationEvent::RolledBack { bad: Arc::clone(bad), why, at });
         }
         is_done
     }
 
-    /// It did well enough, and stays.
+    /// It did well enough and stays.
     pub fn end_probation(&self, live: &Live) {
-        // Nobody rolls back meanwhile.
+        // Under the lock, so that nobody rolls back at the same time.
         self.live.send_if_modified(|_| {
             live.end_probation();
             false
         });
     }
 
-    /// Gives the generation that cleans up if another process found it to be bad; says whether it did.
-    pub fn heed(&self, live: &Arc<Live>, judgements: &[Judgement]) -> bool {
+    /// Gives up the current generation if another process found it to be bad; says whether one did.
+    pub fn obey(&self, live: &Arc<Live>, judgements: &[Judgement]) -> bool {
         let known = judgement_of(live.generation, judgements);
         let Some(bad) = known.filter(|known| known.verdict == Verdict::RolledBack) else {
             return false;
@@ -406,24 +458,16 @@ impl Generations {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-
     use super::*;
-    use crate::connect::SinkContext;
-    use crate::sink::stdout::{StdoutSink, StdoutSinkConfig};
+    use crate::sink::stdout::StdoutSink;
 
     fn live(name: &str) -> Live {
-        let context = SinkContext {
-            pipeline: "a".into(),
-            source: None,
-            has_rule: false,
-            keep_dead_letters: None,
-            replaces: false,
-            replay_into: None,
-        };
-        let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
-        let writer = sink.writer(None, false).now_or_never().unwrap().unwrap();
-        Live::bare(Digest::of(name.as_bytes()), (Arc::new(sink), writer))
+        Live::bare(Digest::of(name.as_bytes()), StdoutSink::of_tests())
+    }
+
+    fn take_over(generations: &Generations, name: &str) -> Arc<Live> {
+        let taken = generations.take_over(live(name), &ProbationConfig::default());
+        taken.expect("nobody found it to be bad")
     }
 
     fn is_current(generations: &Generations, name: &str) -> bool {
@@ -435,7 +479,7 @@ mod tests {
         let (generations, mut events) = Generations::new(Arc::new(live("one")));
         let one = generations.current();
         assert!(!generations.roll_back(&one, Trouble::Asked, None), "there is none before it");
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
         assert!(is_current(&generations, "two"));
         assert!(generations.roll_back(&two, Trouble::Asked, None));
         assert!(is_current(&generations, "one"));
@@ -450,13 +494,13 @@ mod tests {
     fn those_before_are_let_go_once_one_is_good_or_when_they_are_many() {
         let (generations, _events) = Generations::new(Arc::new(live("one")));
         let one = generations.current();
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
-        let three = generations.take_over(live("three"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
+        let three = take_over(&generations, "three");
         assert!(two.before().is_some_and(|before| Arc::ptr_eq(&before, &one)));
         assert!(three.before().is_some_and(|before| Arc::ptr_eq(&before, &two)));
-        generations.take_over(live("four"), &ProbationConfig::default());
+        take_over(&generations, "four");
         assert!(!one.is_retired());
-        let five = generations.take_over(live("five"), &ProbationConfig::default());
+        let five = take_over(&generations, "five");
         assert!(two.is_retired() && !one.is_retired(), "the first one is known to be good");
         assert!(three.before().is_some_and(|before| Arc::ptr_eq(&before, &one)));
         let failed = Conduct { batches: 1, records: 10, failed_calls: 1, ..Conduct::default() };
@@ -469,8 +513,8 @@ mod tests {
     #[test]
     fn whoever_turns_out_bad_after_another_took_over_is_not_gone_back_to() {
         let (generations, mut events) = Generations::new(Arc::new(live("one")));
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
-        let three = generations.take_over(live("three"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
+        let three = take_over(&generations, "three");
         let failed = Conduct { batches: 1, records: 10, failed_calls: 1, ..Conduct::default() };
         assert!(matches!(two.trouble(&failed), Some(Trouble::Traps { .. })), "it is still watched");
         assert!(generations.roll_back(&two, Trouble::Asked, None));
@@ -485,12 +529,43 @@ mod tests {
     #[test]
     fn whoever_has_come_back_is_watched_as_before() {
         let (generations, _events) = Generations::new(Arc::new(live("one")));
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
-        let three = generations.take_over(live("three"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
+        let three = take_over(&generations, "three");
         assert!(generations.roll_back(&three, Trouble::Asked, None));
         assert!(is_current(&generations, "two"));
         assert!(generations.roll_back(&two, Trouble::Asked, None));
         assert!(is_current(&generations, "one"));
+    }
+
+    #[test]
+    fn a_verdict_binds_all_that_is_of_its_generation() {
+        let (generations, _events) = Generations::new(Arc::new(live("one")));
+        let two = take_over(&generations, "two");
+        let three = take_over(&generations, "three");
+        let two_again = take_over(&generations, "two");
+        assert!(generations.roll_back(&two_again, Trouble::Asked, None));
+        assert!(two.is_condemned(), "what it still has at hand is cleaned again");
+        assert!(is_current(&generations, "three"));
+        assert!(generations.roll_back(&three, Trouble::Asked, None));
+        assert!(is_current(&generations, "one"), "and not the first two");
+        let limits = ProbationConfig::default();
+        assert!(generations.take_over(live("two"), &limits).is_none());
+        let one = generations.current();
+        assert!(generations.go_back(live("three"), &one).is_none());
+        let four = generations.go_back(live("four"), &one).expect("it is not known to be bad");
+        assert!(generations.take_over(live("one"), &limits).is_none(), "it was given up");
+        assert!(Arc::ptr_eq(&four, &generations.current()) && one.is_condemned());
+    }
+
+    #[test]
+    fn whoever_cleans_is_not_rolled_back_for_itself() {
+        let (generations, _events) = Generations::new(Arc::new(live("one")));
+        let two = take_over(&generations, "two");
+        let one_again = take_over(&generations, "one");
+        assert!(generations.roll_back(&two, Trouble::Asked, None));
+        assert!(one_again.before().is_none());
+        assert!(!generations.roll_back(&one_again, Trouble::Asked, None), "it would be itself");
+        assert!(is_current(&generations, "one") && !one_again.is_condemned());
     }
 
     #[test]
@@ -500,7 +575,7 @@ mod tests {
         let good = Conduct { batches: 1, records: 1_000, ..Conduct::default() };
         one.note(good);
         assert_eq!(one.trouble(&Conduct { rejects: 1_000, ..good }), None, "nobody watches it");
-        let two = generations.take_over(live("two"), &ProbationConfig::default());
+        let two = take_over(&generations, "two");
         assert_eq!(two.trouble(&Conduct { rejects: 10, ..good }), None);
         let bad = two.trouble(&Conduct { rejects: 11, ..good });
         assert!(matches!(bad, Some(Trouble::Rejects { rejects: 11, .. })), "{bad:?}");

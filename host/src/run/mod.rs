@@ -39,7 +39,7 @@ pub use function::{
 pub use halt::{CommonReason, CommonReasons, Halt};
 pub use live::{GenerationEvent, Generations, Live};
 pub use look::{Look, Looked, LookedEnd, LookedValue};
-pub use news::{LaneHealth, Listener, News, Phase, SwapResult, UnitFigures};
+pub use news::{LaneHealth, LaneStep, Listener, News, Phase, SwapResult, UnitFigures};
 pub use outcome::{Difference, Named, RowOutcome, kept, rejected, row_differences};
 pub use pool::{Pool, Uncleanable};
 pub use retry::{Retried, retry};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::examples::Example;
 use crate::connect::Stored;
-use crate::record::{Digest, Lane, Position};
+use crate::record::{Digest, ErrorClass, Lane, Position};
 
 /// Hears what a run tells. Called where records flow: it must not wait.
 pub trait Listener: Debug + Send + Sync {
@@ -26,6 +26,26 @@ pub enum News {
         to: Position,
         figures: UnitFigures,
         stored: Stored,
+        /// From when the sink was first asked.
+        took: Duration,
+    },
+    /// So many records of the lane are there that are not committed, as far as its source knows.
+    Behind {
+        lane: Lane,
+        records: u64,
+    },
+    /// Something failed, and is tried again.
+    Failed {
+        lane: Lane,
+        step: LaneStep,
+        class: ErrorClass,
+    },
+    /// Another process has claimed the lane: what was not committed is dropped.
+    Fenced(Lane),
+    /// What the lanes of the pipeline hold in memory, and what they may.
+    Memory {
+        bytes: u64,
+        most: u64,
     },
     Health {
         lane: Lane,
@@ -68,6 +88,26 @@ pub enum LaneHealth {
     Ended,
 }
 
+/// What a lane does over and over, and what can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LaneStep {
+    Claim,
+    Read,
+    Clean,
+    Commit,
+}
+
+impl LaneStep {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Read => "read",
+            Self::Clean => "clean",
+            Self::Commit => "commit",
+        }
+    }
+}
+
 /// How it ended that another generation was to take over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SwapResult {
@@ -91,9 +131,17 @@ impl SwapResult {
 pub struct UnitFigures {
     pub records: u64,
     pub bytes: u64,
+    /// Rows and deletes for the sink.
+    pub rows: u64,
     pub dropped: BTreeMap<String, u64>,
     pub dead_letters: BTreeMap<String, u64>,
+    /// Those that steps have rejected, by the step's id.
+    pub rejected: BTreeMap<String, u64>,
     pub tallies: BTreeMap<(String, String), u64>,
     pub cleaning: Duration,
+    /// Of each batch.
+    pub batch_times: Vec<Duration>,
+    /// The time of its latest record.
+    pub latest_micros: Option<i64>,
     pub examples: Vec<Example>,
 }

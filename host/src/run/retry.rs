@@ -71,7 +71,7 @@ pub async fn retry(
         let retry = Retry { generation: live.generation, letters: again };
         retried += match live.writer.commit_retry(&retry).await.map_err(Halt::Sink)? {
             CommitOutcome::Done(stored) => Retried { stored, dropped, still_dead, missed: 0 },
-            CommitOutcome::Fenced | CommitOutcome::Refused(_) => {
+            CommitOutcome::Fenced | CommitOutcome::Condemned | CommitOutcome::Refused(_) => {
                 Retried { missed: letters.len() as u64, ..Retried::default() }
             }
         };

@@ -50,17 +50,11 @@ mod tests {
     use crate::record::{Position, RawRecord};
 
     fn raw(at: u64, bytes: usize) -> Arc<RawBatch> {
-        Arc::new(RawBatch {
-            bytes: Bytes::from(vec![0; bytes]),
-            records: vec![RawRecord::value(Position::number(at), 0..bytes)],
-            headers: Vec::new(),
-            columns: None,
-            topic: None,
-            partition: None,
-            from: Position::number(at),
-            to: Position::number(at + 1),
-            past: None,
-        })
+        Arc::new(RawBatch::new(
+            Bytes::from(vec![0; bytes]),
+            vec![RawRecord::value(Position::number(at), 0..bytes)],
+            (Position::number(at), Position::number(at + 1)),
+        ))
     }
 
     fn kept(ring: &Ring) -> Vec<Position> {

@@ -205,15 +205,12 @@ impl ArrowReader {
         let records: Vec<_> = (from..).zip(taken.rejects).map(record).collect();
         self.next += records.len() as u64;
         RawBatch {
-            bytes: Bytes::new(),
-            records,
-            headers: Vec::new(),
             columns: Some(taken.batch),
-            topic: None,
-            partition: None,
-            from: Position::number(from),
-            to: Position::number(self.next),
-            past: None,
+            ..RawBatch::new(
+                Bytes::new(),
+                records,
+                (Position::number(from), Position::number(self.next)),
+            )
         }
     }
 }

@@ -5,31 +5,38 @@
 //! and one of them is fenced.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
-use super::{Bounds, Journal, Known, LaneChange, LaneReader, Outset, Receipts, Source};
-use crate::ledger::{Members, Pace, Roster, Shift};
-use crate::record::{ConnectorError, Lane, Position, SourceId};
+use super::{Bounds, Journal, Known, LaneChange, LaneReader, Most, Outset, Receipts, Source};
+use crate::ledger::{Claims, Members, Pace, Roster, Shift};
+use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId};
 
 /// The lanes of `source` that are this process's, by the members of the ledger.
 #[derive(Debug)]
 pub struct SharedSource {
     source: Arc<dyn Source>,
     members: Arc<dyn Members>,
+    claims: Arc<dyn Claims>,
+    /// Lanes end where there is nothing new to read.
+    until_end: bool,
     began: Instant,
     state: Mutex<State>,
+    /// Lanes that were read to the end of this run.
+    through: Arc<SyncMutex<BTreeSet<Lane>>>,
+    /// A lane came to its end for good: others may wait for that.
+    has_ended: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     roster: Roster,
-    /// Those that may be read, and after which others.
-    readable: BTreeMap<Lane, Vec<Lane>>,
+    /// Those that the source has, and after which others each is read.
+    known: BTreeMap<Lane, Vec<Lane>>,
     /// Whether the source may say more.
     has_more: bool,
     beat_at: Instant,
@@ -38,37 +45,60 @@ struct State {
 }
 
 impl SharedSource {
-    pub fn new(source: Arc<dyn Source>, members: Arc<dyn Members>, pace: Pace) -> Self {
-        let state = State {
-            roster: Roster::new(members.own_id(), pace),
-            readable: BTreeMap::new(),
-            has_more: true,
-            beat_at: Instant::now(),
-            changes: VecDeque::new(),
-        };
-        Self { source, members, began: Instant::now(), state: Mutex::new(state) }
+    pub fn new(
+        source: Arc<dyn Source>,
+        members: Arc<dyn Members>,
+        claims: Arc<dyn Claims>,
+        pace: Pace,
+        until_end: bool,
+    ) -> Self {
+        let state = Mutex::new(State::new(Roster::new(members.own_id(), pace)));
+        let (began, through, has_ended) = (Instant::now(), Arc::default(), Notify::new());
+        Self { source, members, claims, until_end, began, state, through, has_ended }
     }
 
-    /// Tells the others that this process ends: they take its lanes over at once.
-    pub async fn leave(&self) -> Result<(), ConnectorError> {
-        self.members.leave().await
+    /// The lanes that may be read now, as the ledger says: all processes have to see the same ones.
+    async fn readable(&self, state: &State) -> Result<BTreeSet<Lane>, ConnectorError> {
+        let lanes = self.claims.lanes().await?.into_iter();
+        let ended = lanes.filter(|state| state.position == Position::End).map(|state| state.lane);
+        let ended: BTreeSet<Lane> = ended.collect();
+        let known = state.known.iter().filter(|(lane, after)| {
+            !ended.contains(*lane) && after.iter().all(|before| ended.contains(before))
+        });
+        Ok(known.map(|(lane, _)| lane.clone()).collect())
     }
 
     /// Beats, and looks who else does. May be dropped while it waits: one beat more or less is no matter.
     async fn beat(&self, state: &mut State) -> Result<(), ConnectorError> {
-        let note = state.roster.note();
+        let is_done = self.until_end && state.roster.ours().is_subset(&lock(&self.through));
+        let note = state.roster.note(is_done);
         self.members.beat(&note).await?;
         let seen = self.members.members().await?;
+        let lanes = self.readable(state).await?;
         state.beat_at = Instant::now() + state.roster.pace().beat;
-        let lanes: BTreeSet<Lane> = state.readable.keys().cloned().collect();
         let Shift { gained, lost } = state.roster.look(self.began.elapsed(), &seen, &lanes);
         // First what goes: nobody has more than a process can carry.
         state.changes.extend(lost.into_iter().map(LaneChange::Revoked));
-        for lane in gained {
-            let after = state.readable.get(&lane).cloned().unwrap_or_default();
-            state.changes.push_back(LaneChange::Assigned { lane, after });
-        }
+        // Those before them are known to have ended.
+        state.changes.extend(gained.into_iter().map(LaneChange::assigned));
         Ok(())
+    }
+}
+
+impl State {
+    fn new(roster: Roster) -> Self {
+        Self {
+            roster,
+            known: BTreeMap::new(),
+            has_more: true,
+            beat_at: Instant::now(),
+            changes: VecDeque::new(),
+        }
+    }
+
+    /// What is new is shared out with the next beat: a source says all that it has at once.
+    fn beat_soon(&mut self) {
+        self.beat_at = self.beat_at.min(Instant::now() + SOON);
     }
 }
 
@@ -81,13 +111,8 @@ impl Source for SharedSource {
     async fn resume(&self, known: &Known) -> Result<Outset, ConnectorError> {
         let mut state = self.state.lock().await;
         let outset = self.source.resume(known).await?;
-        *state = State {
-            roster: Roster::new(self.members.own_id(), state.roster.pace()),
-            readable: BTreeMap::new(),
-            has_more: true,
-            beat_at: Instant::now(),
-            changes: VecDeque::new(),
-        };
+        *state = State::new(Roster::new(self.members.own_id(), state.roster.pace()));
+        lock(&self.through).clear();
         Ok(outset)
     }
 
@@ -101,18 +126,17 @@ impl Source for SharedSource {
             tokio::select! {
                 biased;
                 change = self.source.next_change(), if has_more => match change? {
-                    // The next beat gives it to somebody.
                     Some(LaneChange::Assigned { lane, after }) => {
-                        state.readable.insert(lane, after);
-                        // A source says all that it has at once.
-                        state.beat_at = state.beat_at.min(Instant::now() + SOON);
+                        state.known.insert(lane, after);
+                        state.beat_soon();
                     }
                     Some(LaneChange::Revoked(lane)) => {
-                        state.readable.remove(&lane);
-                        state.beat_at = state.beat_at.min(Instant::now() + SOON);
+                        state.known.remove(&lane);
+                        state.beat_soon();
                     }
                     None => state.has_more = false,
                 },
+                () = self.has_ended.notified() => state.beat_soon(),
                 () = tokio::time::sleep_until(beat_at) => self.beat(&mut state).await?,
             }
         }
@@ -132,24 +156,57 @@ impl Source for SharedSource {
         from: Position,
         journal: Arc<dyn Journal>,
     ) -> Result<Box<dyn LaneReader>, ConnectorError> {
-        self.source.open(lane, from, journal).await
+        let reader = self.source.open(lane, from, journal).await?;
+        let (lane, through) = (lane.clone(), Arc::clone(&self.through));
+        Ok(Box::new(NotedReader { reader, lane, through }))
     }
 
     fn committed(&self, lane: &Lane, to: Position, receipts: Option<&Receipts>) {
         self.source.committed(lane, to, receipts);
+        if to == Position::End {
+            self.has_ended.notify_one();
+        }
     }
+
+    async fn close(&self) {
+        self.source.close().await;
+    }
+}
+
+/// Notes when there is nothing more to read.
+#[derive(Debug)]
+struct NotedReader {
+    reader: Box<dyn LaneReader>,
+    lane: Lane,
+    through: Arc<SyncMutex<BTreeSet<Lane>>>,
+}
+
+#[async_trait]
+impl LaneReader for NotedReader {
+    async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError> {
+        let read = self.reader.read(most).await;
+        if matches!(read, Ok(None)) {
+            lock(&self.through).insert(self.lane.clone());
+        }
+        read
+    }
+}
+
+/// Nothing that is done under it can panic.
+fn lock<T>(mutex: &SyncMutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const SOON: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex as SyncMutex;
+    use std::time::SystemTime;
 
     use uuid::Uuid;
 
     use super::*;
-    use crate::ledger::Member;
+    use crate::ledger::{Claim, FirstRun, LaneState, Member};
     use crate::record::ErrorClass;
 
     /// Heartbeats of all processes, by one clock.
@@ -186,6 +243,53 @@ mod tests {
         async fn leave(&self) -> Result<(), ConnectorError> {
             self.all.0.lock().unwrap().remove(&self.id);
             Ok(())
+        }
+    }
+
+    /// Where lanes stand, for those who only look.
+    #[derive(Debug, Default)]
+    struct Positions(SyncMutex<BTreeMap<Lane, Position>>);
+
+    #[async_trait]
+    impl Claims for Positions {
+        async fn first_run(&self, _: Option<FirstRun>) -> Result<Option<FirstRun>, ConnectorError> {
+            unreachable!("nobody asks")
+        }
+
+        async fn claim(&self, _: &Lane, _: Position) -> Result<Claim, ConnectorError> {
+            unreachable!("nobody claims")
+        }
+
+        async fn move_lane(
+            &self,
+            _: &Lane,
+            _: Position,
+            _: Position,
+        ) -> Result<bool, ConnectorError> {
+            unreachable!("nobody moves")
+        }
+
+        async fn accept_rejects(&self, _: &Lane, _: u64) -> Result<bool, ConnectorError> {
+            unreachable!("nobody accepts")
+        }
+
+        async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
+            let state = |(lane, position): (&Lane, &Position)| LaneState {
+                lane: lane.clone(),
+                source: SourceId::new("folders"),
+                position: *position,
+                owner: Uuid::nil(),
+                member: None,
+                claimed: SystemTime::UNIX_EPOCH,
+                moved: SystemTime::UNIX_EPOCH,
+                accepted_rejects: 0,
+                halted: None,
+            };
+            Ok(self.0.lock().unwrap().iter().map(state).collect())
+        }
+
+        async fn pipelines(&self) -> Result<Vec<String>, ConnectorError> {
+            unreachable!("nobody asks")
         }
     }
 
@@ -239,7 +343,8 @@ mod tests {
         let member = OneOf { id: Uuid::from_u128(id), all: Arc::clone(all) };
         let assigned = (0..folders).map(|number| LaneChange::assigned(lane(number)));
         let source = Folders(SyncMutex::new(assigned.collect()));
-        SharedSource::new(Arc::new(source), Arc::new(member), PACE)
+        let claims = Arc::<Positions>::default();
+        SharedSource::new(Arc::new(source), Arc::new(member), claims, PACE, false)
     }
 
     /// Goes on until the processes have the folders among them: each is somebody's, nobody has more than its
@@ -280,7 +385,7 @@ mod tests {
         ours[2].clear();
         share(&[&one, &two], &mut ours[..2], 12).await;
         // The second one leaves: nobody waits for it.
-        two.leave().await.unwrap();
+        two.members.leave().await.unwrap();
         share(&[&one], &mut ours[..1], 12).await;
     }
 
@@ -295,20 +400,25 @@ mod tests {
         share(&[&one, &two], &mut ours, 6).await;
     }
 
+    /// Only what may be read is shared out, and all processes ask the ledger what that is.
     #[tokio::test]
-    async fn a_lane_is_told_with_those_that_come_before_it() {
+    async fn a_lane_is_ours_once_those_before_it_have_ended() {
         let (all, parent, child) = (Arc::default(), lane(0), lane(1));
-        let after = vec![parent.clone()];
-        let mut only = process(1, &all, 0);
+        let (mut only, positions) = (process(1, &all, 0), Arc::<Positions>::default());
         only.source = Arc::new(Folders(SyncMutex::new(
             [
                 LaneChange::assigned(parent.clone()),
-                LaneChange::Assigned { lane: child.clone(), after: after.clone() },
+                LaneChange::Assigned { lane: child.clone(), after: vec![parent.clone()] },
             ]
             .into(),
         )));
-        assert_eq!(only.next_change().await.unwrap(), Some(LaneChange::assigned(parent)));
-        let change = only.next_change().await.unwrap();
-        assert_eq!(change, Some(LaneChange::Assigned { lane: child, after }));
+        only.claims = Arc::clone(&positions) as _;
+        assert_eq!(only.next_change().await.unwrap(), Some(LaneChange::assigned(parent.clone())));
+        let no_other = tokio::time::timeout(PACE.beat * 5, only.next_change()).await;
+        assert!(no_other.is_err(), "{no_other:?}");
+        positions.0.lock().unwrap().insert(parent.clone(), Position::End);
+        only.committed(&parent, Position::End, None);
+        assert_eq!(only.next_change().await.unwrap(), Some(LaneChange::Revoked(parent)));
+        assert_eq!(only.next_change().await.unwrap(), Some(LaneChange::assigned(child)));
     }
 }

@@ -6,10 +6,13 @@
 pub mod arrow;
 pub mod frame;
 pub mod generate;
+pub mod http;
 mod inflate;
 pub mod kafka;
+pub mod kinesis;
 pub mod members;
 pub mod objects;
+mod run_lane;
 pub mod stdin;
 
 use std::collections::BTreeMap;
@@ -20,15 +23,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::connect::SourceKind;
 use crate::record::lift::PipelineArgs;
-use crate::record::{ConnectorError, Lane, Position, RawBatch, SourceId, Start};
+use crate::record::{ConnectorError, Lane, Position, RawBatch, Receipts, SourceId, Start};
 
 /// The kinds of sources that there are: a new one is a folder, its `mod` and its line here.
-pub static SOURCES: &[&dyn SourceKind] =
-    &[&generate::Generate, &kafka::Kafka, &objects::Objects, &stdin::Stdin];
+pub static SOURCES: &[&dyn SourceKind] = &[
+    &generate::Generate,
+    &http::Http,
+    &kafka::Kafka,
+    &kinesis::Kinesis,
+    &objects::Objects,
+    &stdin::Stdin,
+];
 
 /// How one is written, for those who have left it out.
 pub const SOURCE_EXAMPLE: &str = "source: { objects: { url: ./posts/ } }";
@@ -91,11 +99,16 @@ pub trait Source: Debug + Send + Sync {
     ) -> Result<Box<dyn LaneReader>, ConnectorError>;
 
     /// A promise: everything of the lane before `to` is committed. Called after each commit, in order. An
-    /// acknowledgement to somebody outside may rest on it. Without receipts if nobody asked for them, or if
-    /// it was another process that has committed.
+    /// acknowledgement to somebody outside may rest on it. Without receipts if the source does not ask for
+    /// them ([`SourceFacts::is_awaited`](crate::connect::SourceFacts::is_awaited)), or if only the position
+    /// tells that the unit was committed.
     fn committed(&self, lane: &Lane, to: Position, receipts: Option<&Receipts>) {
         let _ = (lane, to, receipts);
     }
+
+    /// Asked last, when everything that was to be committed is, and nothing is read any more. Whoever still
+    /// waits for an answer is given one.
+    async fn close(&self) {}
 }
 
 /// What the ledger knows of a pipeline's lanes when a run begins.
@@ -114,30 +127,9 @@ pub struct Outset {
     /// processes that ask at the same time, what is stored first counts.
     pub starts: BTreeMap<Lane, Position>,
     /// If lanes are to end: all lanes that there are, and where each ends. The run is over when each of them
-    /// was read up to there.
+    /// was read up to there. Where nobody knows the place of an end, `Start(Latest)` stands for it: then the
+    /// lane's reader says when it has come so far.
     pub ends: BTreeMap<Lane, Position>,
-}
-
-/// What became of the records of a unit: of the attempt that counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipts {
-    /// It is stored with the lane's position.
-    pub attempt: Uuid,
-    /// Of each record, in the order of the lane.
-    pub records: Vec<Receipt>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Receipt {
-    /// Where, if the sink has places for its rows.
-    Stored {
-        at: Option<Position>,
-    },
-    Superseded,
-    Dropped,
-    Dead {
-        reason: String,
-    },
 }
 
 /// Ends of a lane, as far as its source knows them.
@@ -204,6 +196,11 @@ pub trait LaneReader: Debug + Send {
     /// The next records in order, as soon as there is at least one; `None` when the lane has ended. May be
     /// dropped while it waits, and called again: nothing is skipped.
     async fn read(&mut self, most: Most) -> Result<Option<RawBatch>, ConnectorError>;
+
+    /// How many records are there behind those that were read, if that is known without asking.
+    fn ahead(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// How much one batch may hold. A single record may be larger than `bytes`.

@@ -11,7 +11,7 @@ use crate::ledger::{Judgement, Verdict, judgement_of};
 use crate::pipeline::{Change, Pipeline, PluginSwap, Workshop};
 use crate::plugin::Sandbox;
 use crate::record::{ConnectorError, Digest, ErrorClass, Generation};
-use crate::run::{Difference, Generations, Live, LiveMaker, RuleTestError, RuleTests};
+use crate::run::{Difference, Generations, Halt, Live, LiveMaker, RuleTestError, RuleTests};
 use crate::written::Findings;
 
 /// Why what is written does not take over.
@@ -28,6 +28,8 @@ pub enum Refusal {
     Marked { generation: Digest, reason: String },
     #[error("the sink does not take its rows: {}", with_help(.0))]
     Columns(#[source] ConnectorError),
+    #[error("it could not begin: {0}")]
+    Start(Box<Halt>),
     #[error("{} of the rule's {tests} tests fail: {}", failed.len(), list(failed))]
     Tests { tests: usize, failed: Vec<FailedTest> },
     #[error("test `{name}` comes to no answer: {cause}")]
@@ -56,6 +58,7 @@ impl Refusal {
         match self {
             Self::Sink(_) => true,
             Self::Columns(error) => error.class == ErrorClass::Transient,
+            Self::Start(cause) => cause.class() == ErrorClass::Transient,
             _ => false,
         }
     }
@@ -219,6 +222,8 @@ impl Wanted {
             Change::Nothing => return Ok(Passed::Same),
             Change::Restart if matches!(self.what, What::Written) && !self.is_dry => {
                 tests(&pipeline).await?;
+                let could_begin = self.maker.could_begin(&pipeline, &self.running).await;
+                could_begin.map_err(|cause| Refusal::Start(Box::new(cause)))?;
                 return Ok(Passed::Restart(pipeline));
             }
             Change::Restart => return Err(Refusal::NotOnlyTheRule),

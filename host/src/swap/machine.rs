@@ -1,10 +1,10 @@
-//! What becomes of a rule that is changed, as a machine: what happened goes in, what is to be done comes out.
-//! No I/O, and no clock.
+//! What becomes of a changed rule, as a machine: events go in, actions come out. No I/O, and no
+//! clock.
 //!
-//! One change is tried at a time, and verdicts come before anything else. `P` is what a generation is made
-//! of; nothing here looks into it.
+//! One change is tried at a time, and verdicts come first. `P` is what a generation is made of;
+//! nothing here looks into it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,25 +18,25 @@ use crate::pipeline::config::ProbationConfig;
 use crate::record::{ConnectorError, Digest, Lane, Position};
 use crate::run::{GenerationEvent, Generations, Live, News, SwapResult, Trouble};
 
-/// How often is looked what other processes found out.
-const HEED: Duration = Duration::from_secs(5);
+/// How often the verdicts of other processes are read.
+const VERDICTS_EVERY: Duration = Duration::from_secs(5);
 
-/// How often is looked whether there are records.
+/// How often to look for records to try a rule on.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Between two tries to write a verdict.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A run that ends before the probation does has shown what it had to, if it had so many records.
+/// A run that ends before the probation does has proven its rule if it cleaned this many records.
 const PROVEN_RECORDS: u64 = 1_000;
 
-/// Nobody is watched for less.
+/// The shortest probation.
 const SOON: Duration = Duration::from_millis(100);
 
-/// Longer than there is time: for ever, as far as a process is concerned.
+/// For ever, as far as a process is concerned.
 const FAR: Duration = Duration::from_secs(86_400 * 365);
 
-/// What somebody asked for who waits for an answer.
+/// A request of somebody who waits for the answer.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub what: Wanted,
@@ -49,7 +49,7 @@ pub(crate) enum Wanted {
         swap: PluginSwap,
         is_dry: bool,
     },
-    /// Back to the generation before, if this step is another one there.
+    /// Back to the previous generation, if its plugin or configuration for this step differs.
     RollBack {
         step: String,
     },
@@ -65,13 +65,13 @@ pub(crate) struct Gated<P> {
 
 #[derive(Debug)]
 pub(crate) enum Passed<P> {
-    /// Nothing differs.
+    /// It is what runs already.
     Same,
-    /// It passed all gates, and takes over when it is told to.
+    /// It passed all gates and is ready to take over.
     Ready(Box<Ready<P>>),
-    /// It passed, and that was all that was asked.
+    /// It passed a dry run.
     Tried,
-    /// The source or the sink is another one.
+    /// The source or the sink differs.
     Restart(P),
 }
 
@@ -81,13 +81,13 @@ pub(crate) struct Ready<P> {
     pub live: Live,
 }
 
-/// Why it does not take over.
+/// Why something does not take over.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub why: String,
-    /// Another try could end otherwise although nothing was changed.
+    /// A later try may succeed although nothing was changed.
     pub is_passing: bool,
-    /// Its generation is to be judged by it.
+    /// The generation to record as refused.
     pub judges: Option<Digest>,
 }
 
@@ -98,8 +98,8 @@ pub(crate) enum What<P> {
     Written,
     /// The same, with another plugin in a step.
     Plugin(PluginSwap),
-    /// The last generation that did well, for one that is to go. If it is for a step, that has to be another
-    /// one there.
+    /// The last generation that did well, in place of a bad one. If asked for a step, that step has
+    /// to differ.
     LastGood { written: P, bad: Digest, step: Option<String> },
 }
 
@@ -112,10 +112,10 @@ pub(crate) enum SwapEvent<P> {
     Changed,
     Wished(Wish),
     Passed(Gated<P>),
-    /// A verdict was written down, or not.
+    /// Whether a verdict was written.
     Written(Result<(), ConnectorError>),
     /// What other processes found out; none if the ledger does not tell.
-    Heeded(Option<Vec<Judgement>>),
+    VerdictsRead(Option<Vec<Judgement>>),
     Tick,
 }
 
@@ -131,8 +131,8 @@ pub(crate) enum SwapAction<P> {
     /// Writes a verdict down.
     Write(Judgement),
     /// Asks the ledger what other processes found out.
-    Heed,
-    /// Another generation cleans: what it is made of is watched from now on.
+    ReadVerdicts,
+    /// Another generation cleans: its files are watched from now on.
     Follow(P),
     /// Says that a generation took over, once it is known where.
     Announce(Box<TakenOver>),
@@ -146,7 +146,7 @@ pub(crate) enum SwapAction<P> {
     },
     Tell(News),
     Answer(oneshot::Sender<Answer>, Answer),
-    /// The lanes end, and begin anew.
+    /// The lanes end and begin again.
     Restart {
         next: P,
         before: P,
@@ -159,9 +159,9 @@ pub(crate) struct TakenOver {
     pub next: Arc<Live>,
     pub before: Arc<Live>,
     pub took: Duration,
-    /// What there is to tell of it so far.
+    /// What the gates said.
     pub told: Vec<String>,
-    /// How long it is watched.
+    /// How long its probation lasts.
     pub probation: Option<Duration>,
     pub plugin: Option<PluginSwap>,
     pub answer: Option<oneshot::Sender<Answer>>,
@@ -169,13 +169,11 @@ pub(crate) struct TakenOver {
 
 #[derive(Debug)]
 pub(crate) struct SwapMachine<P> {
-    /// As it was written when it was last taken over.
+    /// What was written when a change was last taken over.
     written: P,
     running: P,
-    /// What the generation that cleans was made of, and those that a rollback may lead back to.
+    /// What the current generation is made of, and those that a rollback may lead back to.
     known: Vec<(Digest, P)>,
-    /// What this process has found to be bad, whatever the ledger says by now.
-    bad: BTreeSet<Digest>,
     generations: Arc<Generations>,
     limits: ProbationConfig,
     clock: WallClock,
@@ -186,13 +184,13 @@ pub(crate) struct SwapMachine<P> {
     attempt: Option<Attempt>,
     /// What has to wait until that is over.
     waiting: VecDeque<Wish>,
-    heeds: Heed,
+    verdict_reads: VerdictRead,
     /// Another process found it to be bad, and nothing else is there to run.
     unhappy: Option<Digest>,
     /// Files have changed while something else was on its way.
     has_changed: bool,
-    /// What is written was refused before, and is tried again once there are records to try it on: looked for
-    /// from then on.
+    /// What is written was refused at the start, and is tried again once there are records to try
+    /// it on: the next look for some.
     waits_for_records: Option<Instant>,
     actions: Vec<SwapAction<P>>,
 }
@@ -201,13 +199,13 @@ pub(crate) struct SwapMachine<P> {
 #[derive(Debug)]
 struct Attempt {
     answer: Option<oneshot::Sender<Answer>>,
-    /// What somebody has put into a step.
+    /// The plugin that somebody wants in a step.
     plugin: Option<PluginSwap>,
     began: Instant,
     undoes: Option<Undone>,
 }
 
-/// What is given up for another generation, and why.
+/// The generation that is given up for another one, and why.
 #[derive(Debug)]
 struct Undone {
     bad: Arc<Live>,
@@ -221,7 +219,7 @@ enum Write {
 }
 
 #[derive(Debug)]
-enum Heed {
+enum VerdictRead {
     At(Instant),
     Asked,
     /// Before the probation of this one ends.
@@ -235,15 +233,15 @@ pub(crate) struct Beginning<P> {
     pub running: P,
     /// Those that a rollback may lead back to.
     pub known: Vec<(Digest, P)>,
-    /// To be stored.
+    /// Verdicts to write.
     pub judgements: Vec<Judgement>,
-    /// What is written did not get this far, and may once there are records to try it on.
+    /// What is written was refused for want of records, and is tried once there are some.
     pub is_to_be_tried: bool,
     pub limits: ProbationConfig,
     pub clock: WallClock,
 }
 
-/// Tells the time of day by a clock that only goes on.
+/// Tells the time of day by a monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WallClock {
     pub began: Instant,
@@ -269,7 +267,6 @@ impl<P: Clone> SwapMachine<P> {
             written,
             running,
             known,
-            bad: BTreeSet::new(),
             generations,
             limits,
             clock,
@@ -278,7 +275,7 @@ impl<P: Clone> SwapMachine<P> {
             probation: None,
             attempt: None,
             waiting: VecDeque::new(),
-            heeds: Heed::At(now + HEED),
+            verdict_reads: VerdictRead::At(now + VERDICTS_EVERY),
             unhappy: None,
             has_changed: false,
             waits_for_records: is_to_be_tried.then(|| now + LOOK),
@@ -301,7 +298,7 @@ impl<P: Clone> SwapMachine<P> {
             SwapEvent::Wished(wish) => self.waiting.push_back(wish),
             SwapEvent::Passed(gated) => self.passed(now, gated),
             SwapEvent::Written(written) => self.wrote(now, written),
-            SwapEvent::Heeded(judgements) => self.heeded(now, judgements),
+            SwapEvent::VerdictsRead(judgements) => self.verdicts_read(now, judgements),
             SwapEvent::Tick => {}
         }
         self.go_on(now);
@@ -314,16 +311,16 @@ impl<P: Clone> SwapMachine<P> {
             Write::At(at) if !self.unwritten.is_empty() => Some(at),
             Write::At(_) | Write::Asked => None,
         };
-        let heeds = match self.heeds {
-            Heed::At(at) => Some(at),
-            Heed::Asked | Heed::AskedFor(..) => None,
+        let verdict_reads = match self.verdict_reads {
+            VerdictRead::At(at) => Some(at),
+            VerdictRead::Asked | VerdictRead::AskedFor(..) => None,
         };
         let proven = self.probation.as_ref().map(|(_, until)| *until);
-        let proven = proven.filter(|_| !matches!(self.heeds, Heed::AskedFor(..)));
-        [writes, heeds, proven, self.waits_for_records].into_iter().flatten().min()
+        let proven = proven.filter(|_| !matches!(self.verdict_reads, VerdictRead::AskedFor(..)));
+        [writes, verdict_reads, proven, self.waits_for_records].into_iter().flatten().min()
     }
 
-    /// The lanes have ended: what is left to be written down, in its order.
+    /// The lanes have ended: returns the verdicts that are still to be written, in order.
     pub fn end(
         &mut self,
         now: Instant,
@@ -387,9 +384,9 @@ impl<P: Clone> SwapMachine<P> {
             self.writes = Write::Asked;
             self.act(SwapAction::Write(judgement));
         }
-        if matches!(self.heeds, Heed::At(at) if at <= now) {
-            self.heeds = Heed::Asked;
-            self.act(SwapAction::Heed);
+        if matches!(self.verdict_reads, VerdictRead::At(at) if at <= now) {
+            self.verdict_reads = VerdictRead::Asked;
+            self.act(SwapAction::ReadVerdicts);
         }
         if matches!(&self.probation, Some((_, until)) if *until <= now) {
             self.is_proven(now, "its probation is over");
@@ -430,7 +427,7 @@ impl<P: Clone> SwapMachine<P> {
         }
     }
 
-    /// Back to the generation before, if a step is another one there.
+    /// Goes back to the previous generation, if a step differs there.
     fn roll_back(&mut self, now: Instant, step: String, answer: oneshot::Sender<Answer>) {
         let live = self.generations.current();
         if let Some(before) = live.before()
@@ -474,28 +471,29 @@ impl<P: Clone> SwapMachine<P> {
         }
     }
 
-    /// Its time is over. What other processes found out counts first.
+    /// Its time is over. Verdicts of other processes count first.
     fn is_proven(&mut self, now: Instant, why: &'static str) {
         let Some((live, _)) = &self.probation else { return };
         let live = Arc::clone(live);
         if live.conduct().records == 0 {
-            // Nothing came: nothing is known.
+            // Without a record nothing is proven.
             self.watch_over(&live, now);
-        } else if !matches!(self.heeds, Heed::AskedFor(..)) {
-            if matches!(self.heeds, Heed::At(_)) {
-                self.act(SwapAction::Heed);
+        } else if !matches!(self.verdict_reads, VerdictRead::AskedFor(..)) {
+            if matches!(self.verdict_reads, VerdictRead::At(_)) {
+                self.act(SwapAction::ReadVerdicts);
             }
-            self.heeds = Heed::AskedFor(live, why);
+            self.verdict_reads = VerdictRead::AskedFor(live, why);
         }
     }
 
-    fn heeded(&mut self, now: Instant, judgements: Option<Vec<Judgement>>) {
-        let heeds = std::mem::replace(&mut self.heeds, Heed::At(now + HEED));
+    fn verdicts_read(&mut self, now: Instant, judgements: Option<Vec<Judgement>>) {
+        let verdict_reads =
+            std::mem::replace(&mut self.verdict_reads, VerdictRead::At(now + VERDICTS_EVERY));
         let live = self.generations.current();
-        let is_bad = judgements.map(|judgements| self.generations.heed(&live, &judgements));
-        let Heed::AskedFor(proven, why) = heeds else { return };
+        let is_bad = judgements.map(|judgements| self.generations.obey(&live, &judgements));
+        let VerdictRead::AskedFor(proven, why) = verdict_reads else { return };
         let is_its = self.probation.as_ref().is_some_and(|(it, _)| Arc::ptr_eq(it, &proven));
-        // A lane may have rolled it back meanwhile, which is about to be heard.
+        // A lane may have rolled it back meanwhile; that event is on its way.
         if !is_its || proven.is_condemned() {
             return;
         }
@@ -505,8 +503,8 @@ impl<P: Clone> SwapMachine<P> {
                 self.stays(now, &proven, why);
             }
             Some(true) => self.probation = None,
-            // The next look is soon.
-            None => self.probation = Some((proven, now + HEED)),
+            // The next read comes soon.
+            None => self.probation = Some((proven, now + VERDICTS_EVERY)),
         }
     }
 
@@ -542,8 +540,7 @@ impl<P: Clone> SwapMachine<P> {
         if let Some((_, running)) = self.known.iter().rev().find(of_it) {
             self.running = running.clone();
         }
-        // What it was made of is not run again.
-        self.bad.insert(bad.generation);
+        // It is not run again.
         self.known.retain(|(digest, _)| *digest != bad.generation);
         let place = at.map(|(lane, at)| format!(" at {lane}@{}", at.place()));
         let text = format!(
@@ -563,14 +560,14 @@ impl<P: Clone> SwapMachine<P> {
             self.judge(now, bad.generation, Verdict::RolledBack, reason);
         }
         if live.before().is_some() {
-            // It is what ran last, and is still watched: a restart begins with it.
+            // It ran last and is still on probation: a restart begins with it.
             self.judge(now, live.generation, Verdict::OnProbation, None);
         }
         self.watch_over(&live, now);
         self.act(SwapAction::TellLetters { bad: bad.generation });
     }
 
-    /// Another process found what runs here to be bad, and nothing ran before it here.
+    /// Another process found the current generation to be bad, and this one keeps no previous one.
     fn unwanted(&mut self, now: Instant, bad: &Arc<Live>, why: &str) {
         let is_current = Arc::ptr_eq(&self.generations.current(), bad);
         if !is_current || self.attempt.is_some() || self.unhappy == Some(bad.generation) {
@@ -589,17 +586,11 @@ impl<P: Clone> SwapMachine<P> {
     fn passed(&mut self, now: Instant, Gated { mut told, passed }: Gated<P>) {
         let Some(attempt) = self.attempt.take() else { return };
         let live = self.generations.current().generation;
-        let passed = passed.and_then(|passed| self.is_not_known_to_be_bad(passed));
         match passed {
-            Ok(Passed::Same) => {
-                let text = format!("generation {} runs already", live.short());
-                if attempt.answer.is_some() {
-                    self.say(Level::INFO, text.clone());
-                    told.push(text);
-                } else {
-                    self.say(Level::DEBUG, "what is written is what runs".to_owned());
-                }
-                self.answer(attempt.answer, Answer::Done { told });
+            Ok(Passed::Same) => self.runs_already(live, attempt, told),
+            // A rollback has brought it back meanwhile.
+            Ok(Passed::Ready(ready)) if ready.live.generation == live => {
+                self.runs_already(live, attempt, told);
             }
             Ok(Passed::Tried) => {
                 let text = "this was a dry run: nothing has changed".to_owned();
@@ -613,36 +604,35 @@ impl<P: Clone> SwapMachine<P> {
                 let before = self.running.clone();
                 self.act(SwapAction::Restart { next, before });
             }
-            Err(refused) => {
-                let text =
-                    format!("refused, and generation {} goes on: {}", live.short(), refused.why);
-                self.say(Level::ERROR, text);
-                let result = SwapResult::Refused;
-                self.act(SwapAction::Tell(News::Swapped { result, live }));
-                if let Some(digest) = refused.judges.filter(|_| !refused.is_passing) {
-                    let reason = Some(refused.why.clone());
-                    self.judge(now, digest, Verdict::Refused, reason);
-                }
-                if let Some(Undone { bad, why: Trouble::Elsewhere(_) }) = attempt.undoes
-                    && !refused.is_passing
-                {
-                    self.unhappy = Some(bad.generation);
-                }
-                self.answer(attempt.answer, Answer::Refused { told, why: refused.why });
-            }
+            Err(refused) => self.refused(now, refused, attempt, told),
         }
     }
 
-    /// A read of the ledger may be older than what was found out here.
-    fn is_not_known_to_be_bad(&self, passed: Passed<P>) -> Result<Passed<P>, Refused> {
-        match passed {
-            Passed::Ready(ready) if self.bad.contains(&ready.live.generation) => Err(Refused {
-                why: format!("generation {} was rolled back here", ready.live.generation.short()),
-                is_passing: false,
-                judges: None,
-            }),
-            passed => Ok(passed),
+    fn runs_already(&mut self, live: Digest, attempt: Attempt, mut told: Vec<String>) {
+        let text = format!("generation {} runs already", live.short());
+        if attempt.answer.is_some() {
+            self.say(Level::INFO, text.clone());
+            told.push(text);
+        } else {
+            self.say(Level::DEBUG, "what is written is what runs".to_owned());
         }
+        self.answer(attempt.answer, Answer::Done { told });
+    }
+
+    fn refused(&mut self, now: Instant, refused: Refused, attempt: Attempt, told: Vec<String>) {
+        let live = self.generations.current().generation;
+        let Refused { why, is_passing, judges } = refused;
+        self.say(Level::ERROR, format!("refused, and generation {} goes on: {why}", live.short()));
+        self.act(SwapAction::Tell(News::Swapped { result: SwapResult::Refused, live }));
+        if let Some(digest) = judges.filter(|_| !is_passing) {
+            self.judge(now, digest, Verdict::Refused, Some(why.clone()));
+        }
+        if let Some(Undone { bad, why: Trouble::Elsewhere(_) }) = attempt.undoes
+            && !is_passing
+        {
+            self.unhappy = Some(bad.generation);
+        }
+        self.answer(attempt.answer, Answer::Refused { told, why });
     }
 
     fn answer(&mut self, to: Option<oneshot::Sender<Answer>>, answer: Answer) {
@@ -658,13 +648,19 @@ impl<P: Clone> SwapMachine<P> {
         attempt: Attempt,
         told: Vec<String>,
     ) {
-        let Attempt { answer, plugin, began, undoes } = attempt;
-        let before = self.generations.current();
-        let next = match &undoes {
-            // It was good before, and is not on trial again.
+        let (generation, before) = (live.generation, self.generations.current());
+        let taken = match &attempt.undoes {
+            // It did well before and needs no probation.
             Some(Undone { bad, .. }) => self.generations.go_back(live, bad),
             None => self.generations.take_over(live, &self.limits),
         };
+        let Some(next) = taken else {
+            // The gates may have read a ledger older than what this process knows.
+            let why = format!("generation {} was rolled back here", generation.short());
+            let refused = Refused { why, is_passing: false, judges: None };
+            return self.refused(now, refused, attempt, told);
+        };
+        let Attempt { answer, plugin, began, undoes } = attempt;
         let before_next: Vec<_> = next.all_before().map(|it| it.generation).collect();
         self.known.retain(|(known, _)| before_next.contains(known) && *known != next.generation);
         self.known.push((next.generation, pipeline.clone()));
@@ -685,7 +681,7 @@ impl<P: Clone> SwapMachine<P> {
                 }
                 self.judge(now, next.generation, Verdict::Live, None);
             }
-            // What ran last is what a restart begins with.
+            // A restart begins with what ran last.
             None => self.judge(now, next.generation, Verdict::OnProbation, None),
         }
         self.watch_over(&next, now);
@@ -696,7 +692,7 @@ impl<P: Clone> SwapMachine<P> {
     }
 }
 
-/// Whether a step is another one in two generations.
+/// Whether a step differs between two generations.
 fn differs(one: &Live, other: &Live, step: &str) -> bool {
     let told = |live: &Live| {
         let rule = live.rule.as_ref()?;

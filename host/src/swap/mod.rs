@@ -72,14 +72,21 @@ pub async fn run(
     let mut next = run.clone();
     // What ran before the source or the sink was another one.
     let mut before: Option<Arc<Pipeline>> = None;
+    // What was read last: whoever asks it something meanwhile has an answer.
+    let mut source: Option<Arc<dyn Source>> = None;
     loop {
         let pipeline = Arc::clone(&next.pipeline);
         let this = PipelineRun { drain: run.drain.child_token(), ..next.clone() };
-        let went = run_once(this, &sandbox, &mut watch, &mut requests).await;
+        let mut went = run_once(this, source.take(), &sandbox, &mut watch, &mut requests).await;
+        source = went.source.take();
         // A source that cannot be read again goes on where it is.
-        next.source = if is_read_once(&pipeline) { went.source } else { run.source.clone() };
+        let goes_on = !pipeline.source.facts().reopens;
+        next.source = if goes_on { source.clone() } else { run.source.clone() };
         match went.end {
-            Ok(End::Over) => return Ok(()),
+            Ok(End::Over) => {
+                source_closed(source).await;
+                return Ok(());
+            }
             Ok(End::Restart(restart)) => {
                 // What was not edited is not to be doubted: it is waited for as before.
                 let is_connected_alike = restart.before.source == restart.next.source
@@ -90,6 +97,7 @@ pub async fn run(
             }
             Err(error) => {
                 let Some(former) = before.take().filter(|_| !went.has_claimed) else {
+                    source_closed(source).await;
                     return Err(error);
                 };
                 tracing::error!(
@@ -104,13 +112,16 @@ pub async fn run(
     }
 }
 
-/// Whether what was read is gone.
-fn is_read_once(pipeline: &Pipeline) -> bool {
-    !pipeline.source.facts().positions.are_kept()
+/// Nothing is read any more: whoever waits for an answer is given one.
+async fn source_closed(source: Option<Arc<dyn Source>>) {
+    if let Some(source) = source {
+        source.close().await;
+    }
 }
 
 async fn run_once(
     run: PipelineRun,
+    before: Option<Arc<dyn Source>>,
     sandbox: &Sandbox,
     watch: &mut Watch,
     requests: &mut mpsc::Receiver<Request>,
@@ -121,7 +132,8 @@ async fn run_once(
         end: Ok(End::Over),
         has_claimed: false,
         has_committed: false,
-        source: run.source.clone(),
+        // Until there is another one.
+        source: run.source.clone().or(before),
     };
     let connected = match run.connect().await {
         Ok(Some(connected)) => connected,
@@ -151,7 +163,7 @@ async fn run_once(
         tokio::select! {
             ended = &mut lanes => break (ended, End::Over),
             restart = swapper.serve(watch, &mut events, requests) => {
-                if is_read_once(&written) && restart.next.source != written.source {
+                if !written.source.facts().reopens && restart.next.source != written.source {
                     tracing::error!(
                         pipeline = %written.name,
                         "refused: what was taken from the standard input cannot be read again, so that \

@@ -32,7 +32,7 @@ use crate::sink::trace;
 const BEGIN_TIME: Duration = Duration::from_secs(1);
 
 /// How long a sink may take to tell what other processes found out.
-const HEED_TIME: Duration = Duration::from_secs(2);
+const VERDICTS_TIME: Duration = Duration::from_secs(2);
 
 /// The pipeline has to begin anew.
 pub(super) struct Restart {
@@ -59,7 +59,7 @@ struct Hands {
     /// A task of its own: it may hold what the sink has only one of, while others wait for that.
     passing: Option<AbortOnDropHandle<Gated<Made>>>,
     writing: Option<BoxFuture<'static, Result<(), ConnectorError>>>,
-    heeding: Option<BoxFuture<'static, Option<Vec<Judgement>>>>,
+    reading_verdicts: Option<BoxFuture<'static, Option<Vec<Judgement>>>>,
     telling: Vec<AbortOnDropHandle<()>>,
     /// What the generation that took over last is made of.
     follows: Option<Made>,
@@ -96,7 +96,7 @@ impl Swapper {
             listener,
             passing: None,
             writing: None,
-            heeding: None,
+            reading_verdicts: None,
             telling: Vec::new(),
             follows: None,
             restart: None,
@@ -135,9 +135,9 @@ impl Swapper {
                         Err(error) => std::panic::resume_unwind(error.into_panic()),
                     }
                 }
-                Some(heeded) = OptionFuture::from(hands.heeding.as_mut()) => {
-                    hands.heeding = None;
-                    SwapEvent::Heeded(heeded)
+                Some(judgements) = OptionFuture::from(hands.reading_verdicts.as_mut()) => {
+                    hands.reading_verdicts = None;
+                    SwapEvent::VerdictsRead(judgements)
                 }
                 files = watch.changed() => {
                     let files: Vec<_> =
@@ -211,9 +211,10 @@ impl Hands {
                 self.writing =
                     Some(async move { live.sink.ledger().archive.judge(&judgement).await }.boxed());
             }
-            SwapAction::Heed => {
+            SwapAction::ReadVerdicts => {
                 let (live, name) = (self.generations.current(), Arc::clone(&self.name));
-                self.heeding = Some(async move { heed(&live, &name).await }.boxed());
+                self.reading_verdicts =
+                    Some(async move { read_verdicts(&live, &name).await }.boxed());
             }
             SwapAction::Restart { next, before } => {
                 watch.follow(next.files());
@@ -228,7 +229,7 @@ impl Hands {
         match action {
             SwapAction::TryOut { .. }
             | SwapAction::Write(_)
-            | SwapAction::Heed
+            | SwapAction::ReadVerdicts
             | SwapAction::Restart { .. } => {}
             action => self.tell_or_answer(action, watch),
         }
@@ -277,7 +278,7 @@ impl Hands {
             }
             SwapAction::TryOut { .. }
             | SwapAction::Write(_)
-            | SwapAction::Heed
+            | SwapAction::ReadVerdicts
             | SwapAction::Restart { .. } => {}
         }
     }
@@ -386,8 +387,8 @@ fn refused((refusal, digest): (Refusal, Option<Digest>)) -> Refused {
     }
 }
 
-async fn heed(live: &Live, name: &str) -> Option<Vec<Judgement>> {
-    match timeout(HEED_TIME, live.sink.ledger().archive.judgements()).await {
+async fn read_verdicts(live: &Live, name: &str) -> Option<Vec<Judgement>> {
+    match timeout(VERDICTS_TIME, live.sink.ledger().archive.judgements()).await {
         Ok(Ok(judgements)) => Some(judgements),
         Ok(Err(error)) => {
             tracing::debug!(pipeline = %name, "verdicts cannot be read: {error}");

@@ -341,9 +341,13 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
     // Whoever goes on looks at what is there first.
     let archiving = far.requests() * 5 / 4;
     let (bucket, topic) = (&scene.bucket_name, &scene.topic.name);
-    let from = |folder: &str| format!("s3://{bucket}/{folder}/topics/{topic}");
-    let (undisturbed, to) = (from("undisturbed"), "upserted_undisturbed.yaml");
-    let replaying = scene.takes(&["replay", "upserted.yaml", "--from", &undisturbed, "--to", to]);
+    let whole = |folder: &str| format!("s3://{bucket}/{folder}");
+    let from = |folder: &str| format!("{}/topics/{topic}", whole(folder));
+    let (undisturbed, archive) = (from("undisturbed"), whole("undisturbed"));
+    let to = ["--to", "upserted_undisturbed.yaml"];
+    let replay = ["replay", "upserted.yaml", "--from", &undisturbed, to[0], to[1]];
+    scene.run(&replay).refused(2, &["$key", "--archive"]);
+    let replaying = scene.takes(&[&replay[..], &["--archive", &archive]].concat());
     assert_eq!(scene.upserted("upserted_undisturbed.db"), live.upserted);
 
     let mut kills = [(); 4].map(|()| Kills::new(3));
@@ -365,7 +369,9 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
         for (pipeline, replayed) in ["upserted", "appended", "posts"].into_iter().zip(replayed) {
             let (of, to) = (format!("{pipeline}.yaml"), format!("{pipeline}{ending}.yaml"));
             replayed.until_done(replaying, || {
-                scene.command(&["replay", &of, "--from", &from(&raw), "--to", &to])
+                let (from, archive) = (from(&raw), whole(&raw));
+                let parts = ["--from", &from, "--archive", &archive, "--to", &to];
+                scene.command(&[&["replay", &of], &parts[..]].concat())
             });
         }
         assert_eq!(scene.left(&ending), live);
@@ -382,7 +388,8 @@ fn what_is_replayed_from_an_archive_is_what_was_streamed() {
 
     scene.postgres("UPDATE posts SET note = 'spoilt' WHERE n % 2 = 0 RETURNING k");
     assert_ne!(scene.posts("posts"), live.posts);
-    scene.run(&["replay", "posts.yaml", "--from", &undisturbed, "--replace"]).done();
+    let parts = ["--from", &undisturbed, "--archive", &archive, "--replace"];
+    scene.run(&[&["replay", "posts.yaml"], &parts[..]].concat()).done();
     assert_eq!(scene.posts("posts"), live.posts);
 }
 
@@ -421,7 +428,8 @@ fn the_published_answers_are_found_in_the_archive() {
         "kafka-to-postgres-user.yaml",
     ]) {
         let from = format!("{archived}/topics/{topic}");
-        shipped(&mut scene.command(&["replay", &file(pipeline), "--from", &from])).done();
+        let replay = ["replay", &file(pipeline), "--from", &from, "--archive", &archived];
+        shipped(&mut scene.command(&replay)).done();
     }
     compare(|query| scene.postgres(query));
     let clean = scene.bucket.below("clean");

@@ -123,3 +123,27 @@ dead_letters: { max_ratio: 1 }
     let shown = run(&["dead-letters", "p.yaml", "show", "objects:0.0.1"]).done();
     assert!(shown.stdout.contains("a.json, record 1"), "{}", shown.stdout);
 }
+
+/// Issue 25, B15: the second run was green, and nobody heard of the letters any more.
+#[test]
+fn whoever_runs_again_is_warned_until_somebody_has_looked_at_the_letters() {
+    let folder = TempDir::new().expect("a folder");
+    let folder = folder.path();
+    write(folder, "{ sqlite: { path: pins.db, table: pin } }", "integer");
+    let file = folder.join("pins.yaml");
+    let text = fs::read_to_string(&file).expect("the file");
+    let few = text.replace(&format!("count: {RECORDS}"), "count: 900");
+    fs::write(&file, few.replace("dead_letters: { max_ratio: 1 }\n", "")).expect("a file");
+    let again = || said(command(pinhost!(), folder).args(["run", "pins.yaml"]));
+    let first = again();
+    assert_eq!(first.code, Some(1), "{first:#?}");
+    const WARNED: &str = "of 900 records are dead letters";
+    assert!(first.stderr.contains(WARNED), "{}", first.stderr);
+    for _ in 0..2 {
+        let warned = again().done().stderr;
+        assert!(warned.contains(WARNED) && warned.contains("of a run before"), "{warned}");
+    }
+    run(folder, &["dead-letters", "pins.yaml", "list"]);
+    let quiet = again().done().stderr;
+    assert!(!quiet.contains(WARNED), "{quiet}");
+}

@@ -1,9 +1,13 @@
 //! Lanes that halt, and the commands that lift it.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 use pinhost_tests::command::{Said, command, said};
+use pinhost_tests::running::Running;
 use pinhost_tests::{pinhost, table};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -75,6 +79,52 @@ fn why_a_lane_is_halted_stands_beside_its_position() {
     run(folder.path(), &resume).done();
     run(folder.path(), &["run", "pins.yaml", "--until-end"]).done();
     assert_eq!(lane(folder.path())["halted"], Value::Null, "it moved");
+}
+
+/// Issue 25, B14: no log, summary, answer or ledger had a reason, and nothing could be looked at.
+#[test]
+fn where_every_record_fails_the_reasons_are_told_wherever_the_halt_is() {
+    let folder = with_bad_records(3_000, "{ sqlite: { path: pins.db, table: pin } }");
+    let file = folder.path().join("pins.yaml");
+    let text = fs::read_to_string(&file).expect("the file");
+    let text = text.replace("follower_count: integer", "nowhere: { type: text, required: true }");
+    fs::write(&file, &text).expect("a file");
+    let is_reason = |told: &str| {
+        let (_, reasons) = told.split_once("1024 of the last 1024 records are dead letters")?;
+        let (_, reason) = reasons.split_once("1024 × ")?;
+        let (reason, record) = reason.split_once(", such as 0: {")?;
+        (reason.contains("required") && record.contains("pin")).then_some(())
+    };
+    let halted = run(folder.path(), &["run", "pins.yaml"]);
+    assert_eq!(halted.code, Some(1), "{halted:#?}");
+    let ended = halted.stderr.find("error").map(|at| &halted.stderr[at..]);
+    assert!(ended.is_some_and(|ended| is_reason(ended).is_some()), "{}", halted.stderr);
+    let shown = run(folder.path(), &["lanes", "pins.yaml"]).done().stdout;
+    assert!(is_reason(&shown).is_some(), "{shown}");
+    let stored = lane(folder.path())["halted"].as_str().expect("a reason").to_owned();
+    assert!(is_reason(&stored).is_some(), "{stored}");
+
+    // A stream waits, and whoever watches it is told.
+    fs::write(&file, text.replace(", count: 3000", "")).expect("a file");
+    let args = ["pins.yaml", "--listen", "127.0.0.1:0"];
+    let running = Running::start(pinhost!(), folder.path(), &args);
+    running.says("the lane is halted", Duration::from_secs(60));
+    assert!(is_reason(&running.log()).is_some(), "{}", running.log());
+    let ready = get(&running.listens_at(), "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    let (_, body) = ready.split_once("\r\n\r\n").expect("a body");
+    let told = body.replace("\\\"", "\"");
+    assert!(is_reason(&told).is_some(), "{ready}");
+}
+
+/// What a path answers, whole.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: pinhost\r\nConnection: close\r\n\r\n")
+        .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, and then the end");
+    answer
 }
 
 #[test]

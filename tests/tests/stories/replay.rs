@@ -5,10 +5,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pinhost_tests::command::{Said, command, said};
 use pinhost_tests::kills::Kills;
+use pinhost_tests::running::Running;
 use pinhost_tests::{pinhost, table};
 use tempfile::TempDir;
 
@@ -331,6 +332,50 @@ fn rows_that_are_replaced_make_way_in_one_step_with_the_new_ones() {
     let spoilt = rows().iter().filter(|row| row.contains("spoilt")).count();
     assert!((1..live.len()).contains(&spoilt), "{spoilt} of {}", live.len());
     assert_eq!(rows().len(), live.len());
+}
+
+/// Issue 25, A1: 1,971 of 3,000 records stood twice.
+#[test]
+fn what_the_stream_has_not_read_yet_is_left_to_it() {
+    const READ: u64 = 1_000;
+    let scene = Scene::new("table: pin");
+    let live = fs::read_to_string(scene.path().join("live.yaml")).expect("a file");
+    let behind = live.replace("name: live", "name: behind").replace("live.db", "behind.db");
+    let write = |more: &str| {
+        let text = behind.replace(&format!("count: {RECORDS}"), more);
+        fs::write(scene.path().join("behind.yaml"), text).expect("a file");
+    };
+    let rows = |database: &str| {
+        let place = "CAST(_pinhost_position AS integer)";
+        let query = format!("SELECT ind, title, {place} FROM pin ORDER BY {place}");
+        table::rows(&scene.path().join(database), &query)
+    };
+    let replay = |id: &str| {
+        let replay = ["replay", "behind.yaml", "--from", "archive", "--replace", "--run-id", id];
+        scene.run(&replay).done().stderr
+    };
+    write(&format!("count: {READ}"));
+    scene.run(&["run", "behind.yaml"]).done();
+    let before = rows("behind.db");
+    write(&format!("count: {RECORDS}"));
+    let told = replay("behind");
+    assert!(told.contains("4,000") && told.contains("has not read them yet"), "{told}");
+    assert_eq!(rows("behind.db"), before);
+
+    // While both run, and whoever is ahead.
+    write(&format!("count: {RECORDS}, rate: 1500"));
+    let mut stream = Running::start(pinhost!(), scene.path(), &["behind.yaml"]);
+    let mut replays = 0;
+    while stream.has_ended().is_none() {
+        replay(&format!("beside-{replays}"));
+        replays += 1;
+    }
+    stream.done(Duration::from_secs(60));
+    assert!(replays > 0);
+    assert_eq!(rows("behind.db"), rows("live.db"));
+    let told = replay("ahead");
+    assert!(!told.contains("has not read them yet"), "{told}");
+    assert_eq!(rows("behind.db"), rows("live.db"));
 }
 
 #[test]

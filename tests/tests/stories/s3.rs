@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use pinhost_tests::command::{Said, command, said};
-use pinhost_tests::http_proxy::{Fate, HttpProxy};
+use pinhost_tests::http_proxy::{Fate, HttpProxy, lot};
 use pinhost_tests::kills::Kills;
 use pinhost_tests::objects::Objects;
 use pinhost_tests::services::{S3, s3};
@@ -293,15 +293,14 @@ fn whatever_becomes_of_requests_rows_are_there_once_and_in_order() {
     let (clean, harmed) = (Scene::new("unharmed"), Scene::new("harmed"));
     let proxy = HttpProxy::start(s3().endpoint(), |number, head| {
         let is_commit = head.to_ascii_lowercase().contains("if-none-match");
-        // Without a period, which retries could fall into step with.
-        match (fastrand::Rng::with_seed(number as u64).u32(..100), is_commit) {
+        match (lot(number), is_commit) {
             (0..4, _) => Fate::Refused,
             (4..7, _) | (7..14, true) => Fate::Cut,
             (14..18, _) | (18..25, true) => Fate::Denied,
             _ => Fate::Passes,
         }
     });
-    let many = generate("{ objects: { $S3 } }") + "limits: { start_time: 10m }\n";
+    let many = generate("{ objects: { $S3 } }") + "limits: { start_time: 10m, halt_time: 10m }\n";
     let many = many.replace(&format!("count: {RECORDS}"), "count: 6000");
     clean.write("out.yaml", &many);
     harmed.write_through(&proxy, "out.yaml", &many);

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use pinhost_tests::command::{command, said};
-use pinhost_tests::http_proxy::{Fate, HttpProxy};
-use pinhost_tests::kafka::Topic;
+use pinhost_tests::http_proxy::{Fate, HttpProxy, lot};
+use pinhost_tests::kafka::{Message, Topic};
 use pinhost_tests::ledger::Ledger;
 use pinhost_tests::objects::Objects;
 use pinhost_tests::pinhost;
@@ -192,6 +192,32 @@ impl Target for Store {
     }
 
     /// What loses requests does so all the while.
+    fn harm(&self, random: &mut Rng) -> &'static str {
+        sleep(for_a_while(random) / 4);
+        "nothing"
+    }
+}
+
+/// A topic of another cluster, if the first one is harmed.
+struct Written {
+    topic: Topic,
+}
+
+impl Target for Written {
+    fn yaml(&self) -> String {
+        let (brokers, topic) = (kafka().brokers, &self.topic.name);
+        format!("{{ kafka: {{ brokers: '{brokers}', topic: {topic}, transaction_timeout: 10s }} }}")
+    }
+
+    /// All rows of a lane are in one partition.
+    fn rows(&self) -> Vec<Vec<Value>> {
+        let row = |message: Message| {
+            let row: Value = serde_json::from_slice(&message.value.expect("a row")).expect("JSON");
+            ["part", "at", "k", "n"].map(|column| row[column].clone()).to_vec()
+        };
+        self.topic.read_committed().into_iter().map(row).collect()
+    }
+
     fn harm(&self, random: &mut Rng) -> &'static str {
         sleep(for_a_while(random) / 4);
         "nothing"
@@ -429,16 +455,20 @@ fn into_a_folder() {
 }
 
 #[test]
+fn into_a_topic() {
+    let runtime = Runtime::new().expect("a runtime");
+    let topic = runtime.block_on(Topic::new(PARTITIONS));
+    Soak::new(TempDir::new().expect("a folder"), Written { topic }).prove();
+}
+
+#[test]
 fn into_a_bucket() {
     let (name, objects) = s3().bucket("soak");
-    // Without a period, which retries could fall into step with.
-    let proxy = HttpProxy::start(s3().endpoint(), |number, _| {
-        match Rng::with_seed(number as u64).u32(..100) {
-            0..3 => Fate::Refused,
-            3..6 => Fate::Cut,
-            6..9 => Fate::Denied,
-            _ => Fate::Passes,
-        }
+    let proxy = HttpProxy::start(s3().endpoint(), |number, _| match lot(number) {
+        0..3 => Fate::Refused,
+        3..6 => Fate::Cut,
+        6..9 => Fate::Denied,
+        _ => Fate::Passes,
     });
     let endpoint = Some(proxy.endpoint.clone());
     let url = format!("s3://{name}/pins");

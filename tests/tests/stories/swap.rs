@@ -5,9 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use pinhost_tests::command::{Said, command, said};
@@ -604,18 +608,84 @@ fn another_source_or_sink_has_the_lanes_end_and_begin_anew() {
     stream.says(TOOK_OVER, 1);
     stream.has_rows(10_000);
     save(&stream.path("pins.yaml"), written.replace("path: pins.db", "path: nowhere/pins.db"));
-    stream.says("what is written now does not start, and what ran before goes on", 1);
+    stream.says("it could not begin", 1);
     stream.has_rows(1_000);
     let last = "SELECT json_extract(g.resolved, '$.rule.steps[0].with.prefix') \
                 FROM pinhost_lineage l JOIN pinhost_generation g ON g.digest = l.generation \
                 ORDER BY l.id DESC LIMIT 1";
     assert_eq!(stream.rows(last), [[json!(&PREFIX[..2])]], "that is the rule that was saved since");
     save(&stream.path("pins.yaml"), &written);
-    stream.says("the lanes end, and begin anew", 3);
+    stream.says("the lanes end, and begin anew", 2);
     stream.save_rule(rule(3, &nothing()));
     stream.says(TOOK_OVER, 2);
     stream.has_rows(1_000);
     assert_eq!(stream.end().len(), 3);
+}
+
+/// Issue 25, A5: what was taken from the pipe and not committed yet was lost when the lanes began anew.
+#[test]
+fn what_was_taken_from_a_pipe_outlives_an_edit() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, log) = (folder.path().join("pins.yaml"), folder.path().join("log"));
+    let text = "name: pins\nsource: { stdin: {} }\nrule: { fields: { n: integer } }\n\
+                sink: { sqlite: { path: pins.db, table: pin } }\nunit: { time: 20ms }\n";
+    fs::write(&file, text).expect("a file");
+    let said = || fs::read_to_string(&log).expect("UTF-8");
+    let mut child = command(pinhost!(), folder.path())
+        .args(["run", "pins.yaml"])
+        .stdin(Stdio::piped())
+        .stderr(File::create(&log).expect("a file"))
+        .spawn()
+        .expect("pinhost can be started");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let fed = Arc::clone(&is_enough);
+    let feeding = thread::spawn(move || {
+        let mut records = 0;
+        // So that there is always something in the pipe, in the reader and in the making.
+        while !fed.load(Ordering::Relaxed) {
+            for n in records..records + 300 {
+                writeln!(stdin, "{{\"n\": {n}}}").expect("it is read");
+            }
+            records += 300;
+            sleep(Duration::from_millis(20));
+        }
+        records
+    });
+    for rows in 1..4 {
+        let begun = || said().matches("begin anew").count();
+        let edited = text.replace("time: 20ms", &format!("time: 20ms, rows: {rows}00"));
+        let is_there = || folder.path().join("pins.db").exists();
+        wait_until(SOON, is_there, said);
+        save(&file, edited);
+        wait_until(SOON, || begun() == rows, said);
+    }
+    is_enough.store(true, Ordering::Relaxed);
+    let records: u64 = feeding.join().expect("no panic");
+    assert!(child.wait().expect("it ends").success(), "{}", said());
+    let sums = "SELECT count(*), count(DISTINCT n), max(n) FROM pin";
+    let sums = table::sqlite(&folder.path().join("pins.db"), sums);
+    assert_eq!(sums, [[json!(records), json!(records), json!(records - 1)]]);
+}
+
+/// Invariant 7. Issue 25, B5: each of these ended the process.
+#[test]
+fn an_edit_of_what_is_read_or_written_that_cannot_begin_is_refused() {
+    let stream = Stream::start("rate: 20000", "{}");
+    let written = fs::read_to_string(stream.path("pins.yaml")).expect("UTF-8");
+    for (times, (from, to, said)) in (1..).zip([
+        ("table: pin", "table: another", "it could not begin"),
+        ("profile: pin", "profile: pin, seed: 77", "it could not begin"),
+        ("path: pins.db", "path: nowhere/pins.db", "it could not begin"),
+    ]) {
+        save(&stream.path("pins.yaml"), written.replace(from, to));
+        stream.says(said, times);
+        stream.has_rows(1_000);
+    }
+    assert!(!stream.running.log().contains("begin anew"), "{}", stream.running.log());
+    save(&stream.path("pins.yaml"), &written);
+    stream.has_rows(1_000);
+    stream.end();
 }
 
 /// The rows that are there are all, once, of what was read.

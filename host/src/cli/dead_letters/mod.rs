@@ -88,18 +88,37 @@ enum DeadLettersCommand {
 
 pub(super) fn run(args: &DeadLettersArgs) -> Result<Exit, CliError> {
     let pipeline = args.which.load()?;
-    match &args.command {
-        DeadLettersCommand::Summary { choice, json } => summary::run(&pipeline, choice, *json),
+    let done = done(&pipeline, &args.command)?;
+    looked_at(&pipeline)?;
+    Ok(done)
+}
+
+/// Nobody has to be warned of letters any more.
+fn looked_at(pipeline: &Pipeline) -> Result<(), CliError> {
+    sinks::small_runtime()?.block_on(async {
+        let sink = sinks::open(pipeline).await?;
+        let letters = &sink.ledger().letters;
+        // It may be that this one may look only.
+        if let Ok(Some(_)) = letters.warning().await {
+            let _ = letters.keep_warning(None).await;
+        }
+        Ok(())
+    })
+}
+
+fn done(pipeline: &Pipeline, command: &DeadLettersCommand) -> Result<Exit, CliError> {
+    match command {
+        DeadLettersCommand::Summary { choice, json } => summary::run(pipeline, choice, *json),
         DeadLettersCommand::List { choice, newest, all, limit, json } => {
             let listed = Listed { choice, is_newest_first: *newest, has_all: *all, limit: *limit };
-            list(&pipeline, &listed, *json)
+            list(pipeline, &listed, *json)
         }
-        DeadLettersCommand::Show { id, json } => show(&pipeline, id, *json),
+        DeadLettersCommand::Show { id, json } => show(pipeline, id, *json),
         DeadLettersCommand::Export { choice, output } => {
-            export(&pipeline, choice, output.as_deref())
+            export(pipeline, choice, output.as_deref())
         }
         DeadLettersCommand::Retry { ids, generation } => {
-            retry_all(&pipeline, ids, generation.as_deref())
+            retry_all(pipeline, ids, generation.as_deref())
         }
     }
 }

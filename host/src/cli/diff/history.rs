@@ -111,7 +111,8 @@ impl History {
                 let mut figures = UnitFigures { records: diff.records, ..UnitFigures::default() };
                 figures.dead_letters.insert("rejected".to_owned(), diff.new.rejected);
                 let (lane, stored) = (lane.clone(), Stored::default());
-                stats.hear(News::Committed { lane, to, figures, stored });
+                let took = Duration::ZERO;
+                stats.hear(News::Committed { lane, to, figures, stored, took });
                 sum.diff.add(diff, examples_max);
                 sum.old_took += old_took;
                 sum.new_took += new_took;

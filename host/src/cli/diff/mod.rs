@@ -73,7 +73,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Exit, CliError> {
     let threads = threads::count(args.threads);
     let runtime = threads::runtime()?;
     let compared = runtime.block_on(async {
-        let meant = Meant { times: args.history.times(), ranges: None };
+        let meant = Meant { times: args.history.times(), ..Meant::default() };
         let opened = History::open(&old, &source, meant, args.sample).await;
         let history = opened.map_err(|error| match &args.from {
             Some(_) => super::history::told(error),

@@ -99,18 +99,12 @@ mod tests {
         let records = records.collect();
         let place = |at| ArchivedPlace { at: Position::number(at), next: Position::number(at + 1) };
         RawBatch {
-            records,
-            bytes: bytes.into(),
             headers,
-            columns: None,
-            topic: None,
-            partition: None,
-            from: Position::number(from),
-            to: Position::number(to),
             past: Some(Past::Archived {
                 lane: Some(Lane::new("t-0")),
                 places: (from..to).map(place).collect(),
             }),
+            ..RawBatch::new(bytes.into(), records, (Position::number(from), Position::number(to)))
         }
     }
 

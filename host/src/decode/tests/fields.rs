@@ -195,6 +195,7 @@ fn what_surrounds_a_record_can_be_fields() {
         topic: Some("pins"),
         partition: Some(3),
         offset: Some(4),
+        position: None,
         timestamp_micros: Some(0),
         headers: &headers,
     };

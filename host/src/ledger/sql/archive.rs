@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LaneKeys, SqlConnection, lanes, values};
 use crate::ledger::letter::stored_text;
-use crate::ledger::{Claim, Judgement, LedgerFault};
+use crate::ledger::{Claim, Judgement, LedgerFault, Verdict};
 use crate::record::{ConnectorError, Digest, Generation, Lane, PluginBytes};
 
 /// A plugin of a generation, as it is listed there.
@@ -80,16 +80,18 @@ pub(super) async fn judge(
     Ok(())
 }
 
+/// With the number of the last one.
 pub(super) async fn judgements(
     sql: &mut dyn SqlConnection,
     pipeline: &str,
-) -> Result<Vec<Judgement>, ConnectorError> {
+) -> Result<(Vec<Judgement>, i64), ConnectorError> {
     let micros = sql.dialect().micros;
     let judgements = format!(
-        "SELECT generation, verdict, reason, {} FROM pinhost.verdict WHERE pipeline = $1 ORDER BY id",
+        "SELECT generation, verdict, reason, {}, id FROM pinhost.verdict WHERE pipeline = $1 ORDER BY id",
         micros("time")
     );
     let rows = sql.rows(&judgements, values![pipeline]).await?;
+    let last = rows.last().map_or(Ok(0), |row| row.some_integer(4))?;
     let table = sql.dialect().table("verdict");
     let judgements = rows.iter().map(|row| {
         let (generation, verdict) = (row.some_text(0)?, row.some_text(1)?);
@@ -101,7 +103,21 @@ pub(super) async fn judgements(
             time: lanes::time(row.some_integer(3)?),
         })
     });
-    judgements.collect()
+    Ok((judgements.collect::<Result<_, ConnectorError>>()?, last))
+}
+
+/// Whether somebody found a generation to be bad whose verdict comes behind the one that was heard last.
+pub(crate) async fn is_condemned(
+    sql: &mut dyn SqlConnection,
+    pipeline: &str,
+    generation: Digest,
+    heard: i64,
+) -> Result<bool, ConnectorError> {
+    let condemned = "SELECT id FROM pinhost.verdict \
+                     WHERE pipeline = $1 AND generation = $2 AND verdict = $3 AND id > $4 LIMIT 1";
+    let bad = Verdict::RolledBack.name();
+    let values = values![pipeline, generation.to_string(), bad, heard];
+    Ok(sql.row(condemned, values).await?.is_some())
 }
 
 pub(super) async fn journal(

@@ -62,7 +62,7 @@ pub(super) async fn claim(
 
 /// Positions are of one source and stand for what one target holds. A copied pipeline file in which the
 /// source or the target was changed, and not the name, comes to its end here.
-async fn check_identity(
+pub(super) async fn check_identity(
     sql: &mut dyn SqlConnection,
     keys: &LaneKeys,
     source: &SourceId,

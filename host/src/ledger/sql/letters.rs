@@ -212,6 +212,36 @@ pub(super) async fn count(
     Ok(count.cast_unsigned())
 }
 
+/// Under which name a pipeline's warning is kept.
+fn warning_name(pipeline: &str) -> String {
+    format!("warning of {pipeline}")
+}
+
+pub(super) async fn keep_warning(
+    sql: &mut dyn SqlConnection,
+    pipeline: &str,
+    warning: Option<&str>,
+) -> Result<(), ConnectorError> {
+    let name = warning_name(pipeline);
+    let Some(warning) = warning else {
+        sql.execute("DELETE FROM pinhost.meta WHERE name = $1", values![name]).await?;
+        return Ok(());
+    };
+    let keep = "INSERT INTO pinhost.meta (name, value) VALUES ($1, $2) \
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    sql.execute(keep, values![name, &*stored_text(warning)]).await?;
+    Ok(())
+}
+
+pub(super) async fn warning(
+    sql: &mut dyn SqlConnection,
+    pipeline: &str,
+) -> Result<Option<String>, ConnectorError> {
+    let kept = "SELECT value FROM pinhost.meta WHERE name = $1";
+    let kept = sql.row(kept, values![warning_name(pipeline)]).await?;
+    kept.map(|row| row.some_text(0)).transpose()
+}
+
 fn asked(sql: &dyn SqlConnection) -> String {
     let texts = (sql.dialect().texts)("$3");
     format!(

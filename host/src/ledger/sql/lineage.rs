@@ -103,6 +103,16 @@ pub(crate) async fn positions(
     Ok(positions)
 }
 
+/// Whether a unit was ever committed. A gap that somebody made is none.
+pub(super) async fn is_any(
+    sql: &mut dyn SqlConnection,
+    pipeline: &str,
+) -> Result<bool, ConnectorError> {
+    let any = "SELECT lane FROM pinhost.lineage \
+               WHERE pipeline = $1 AND generation IS NOT NULL LIMIT 1";
+    Ok(sql.row(any, values![pipeline]).await?.is_some())
+}
+
 pub(super) async fn all(
     sql: &mut dyn SqlConnection,
     pipeline: &str,

@@ -1,6 +1,7 @@
 //! What a process has stored, so that it need not ask for each unit: until a fail-over has lost it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::record::{Digest, Generation, Lane, Position};
@@ -11,11 +12,21 @@ pub(crate) struct LedgerMemory {
     kept: Mutex<HashMap<Digest, Generation>>,
     /// How far each lane had come when this process last knew.
     reached: Mutex<HashMap<Lane, Position>>,
+    /// The number of the last verdict that this process has read: it acts on those up to it.
+    heard: AtomicI64,
 }
 
 impl LedgerMemory {
     pub(crate) fn note_kept(&self, generation: &Generation) {
         locked(&self.kept).insert(generation.digest, generation.clone());
+    }
+
+    pub(crate) fn note_heard(&self, verdict: i64) {
+        self.heard.fetch_max(verdict, Ordering::AcqRel);
+    }
+
+    pub(crate) fn heard(&self) -> i64 {
+        self.heard.load(Ordering::Acquire)
     }
 
     pub(crate) fn note_reached(&self, lane: &Lane, position: Position) {

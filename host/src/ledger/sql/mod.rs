@@ -5,7 +5,7 @@
 //! the model decides is still true when it is stored. Not here: how a connection is made, and the rows of
 //! the target.
 
-mod archive;
+pub(crate) mod archive;
 mod connection;
 mod dialect;
 pub(crate) mod lanes;
@@ -126,6 +126,16 @@ impl Claims for SqlLedger {
         Ok(is_there)
     }
 
+    async fn meet(&self) -> Result<(), ConnectorError> {
+        let no_source = || self.database.fault(LedgerFault::NoSource);
+        let source = self.source.as_ref().ok_or_else(no_source)?;
+        let Some(mut look) = self.database.look().await? else {
+            return Ok(());
+        };
+        lanes::check_identity(&mut *look, &self.keys, source).await?;
+        look.commit().await
+    }
+
     async fn note_halt(&self, claim: &Claim, reason: &str) -> Result<(), ConnectorError> {
         let Some(mut transaction) = self.database.change().await? else {
             return Ok(());
@@ -182,11 +192,12 @@ impl Archive for SqlLedger {
         let Some(mut look) = self.database.look().await? else {
             return Ok(Vec::new());
         };
-        let judgements = match look.has_table("verdict").await? {
+        let (judgements, last) = match look.has_table("verdict").await? {
             true => archive::judgements(&mut *look, self.pipeline()).await?,
-            false => Vec::new(),
+            false => (Vec::new(), 0),
         };
         look.commit().await?;
+        self.memory.note_heard(last);
         Ok(judgements)
     }
 
@@ -197,6 +208,15 @@ impl Archive for SqlLedger {
         let ranges = lineage::all(&mut *look, self.pipeline()).await?;
         look.commit().await?;
         Ok(ranges)
+    }
+
+    async fn has_committed(&self) -> Result<bool, ConnectorError> {
+        let Some(mut look) = self.database.look().await? else {
+            return Ok(false);
+        };
+        let has_committed = lineage::is_any(&mut *look, self.pipeline()).await?;
+        look.commit().await?;
+        Ok(has_committed)
     }
 
     async fn journal(&self, lane: &Lane) -> Result<Vec<Bytes>, ConnectorError> {
@@ -243,6 +263,23 @@ impl Letters for SqlLedger {
         let count = letters::count(&mut *look, self.pipeline(), which).await?;
         look.commit().await?;
         Ok(count)
+    }
+
+    async fn keep_warning(&self, warning: Option<&str>) -> Result<(), ConnectorError> {
+        let Some(mut transaction) = self.database.change().await? else {
+            return Ok(());
+        };
+        letters::keep_warning(&mut *transaction, self.pipeline(), warning).await?;
+        transaction.commit().await
+    }
+
+    async fn warning(&self) -> Result<Option<String>, ConnectorError> {
+        let Some(mut look) = self.database.look().await? else {
+            return Ok(None);
+        };
+        let warning = letters::warning(&mut *look, self.pipeline()).await?;
+        look.commit().await?;
+        Ok(warning)
     }
 }
 

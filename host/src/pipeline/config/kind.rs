@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, IgnoredAny};
 use serde_json::{Value, json};
 
-use crate::sink::SINKS;
+use crate::sink::{LEDGERS, SINKS};
 use crate::source::SOURCES;
 
 /// What is below it is read by the kind that it names, from the same file (`load`).
@@ -44,6 +44,19 @@ impl JsonSchema for AnySink {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         one_of(SINKS.iter().map(|kind| (kind.key(), kind.schema(generator))).collect())
+    }
+}
+
+/// For the schema: the kind is the key.
+pub(super) struct AnyLedger;
+
+impl JsonSchema for AnyLedger {
+    fn schema_name() -> Cow<'static, str> {
+        "LedgerConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        one_of(LEDGERS.iter().map(|kind| (kind.key(), kind.schema(generator))).collect())
     }
 }
 

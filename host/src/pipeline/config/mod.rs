@@ -21,8 +21,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use self::kind::{AnySink, AnySource, elsewhere, ends_are_required};
-use crate::connect::{PipelineSink, PipelineSource};
+use self::kind::{AnyLedger, AnySink, AnySource, elsewhere, ends_are_required};
+use crate::connect::{PipelineLedger, PipelineSink, PipelineSource};
 
 pub use limits::{
     DeadLettersConfig, LimitsConfig, PluginLimitsConfig, ProbationConfig, UnitConfig,
@@ -52,6 +52,10 @@ pub struct PipelineConfig {
     #[serde(default, deserialize_with = "elsewhere", skip_serializing_if = "Option::is_none")]
     #[schemars(required, with = "Option<AnySink>")]
     pub sink: Option<PipelineSink>,
+    /// What keeps progress, dead letters and lineage, for a sink that keeps none: a stream.
+    #[serde(default, deserialize_with = "elsewhere", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<AnyLedger>")]
+    pub ledger: Option<PipelineLedger>,
     #[serde(default)]
     pub dead_letters: DeadLettersConfig,
     #[serde(default)]

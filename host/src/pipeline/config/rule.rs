@@ -63,7 +63,7 @@ pub struct FieldConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Taken from the record's surroundings: `$key`, `$topic`, `$partition`, `$offset`,
-    /// `$timestamp`, `$headers.NAME`; or `$rest`, the fields that are not declared, as JSON.
+    /// `$timestamp`, `$sequence`, `$shard`, `$headers.NAME`; or `$rest`, the fields that are not declared, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
 }

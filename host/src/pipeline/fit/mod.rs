@@ -26,6 +26,23 @@ pub(super) fn name(name: &str, at: Cursor<'_>, found: &mut Vec<Finding>) {
     }
 }
 
+/// Whether the pipeline names a ledger where its sink has none, and only there.
+pub(super) fn ledger(sink: &PipelineSink, at: Cursor<'_>, found: &mut Vec<Finding>) {
+    let kind = sink.kind();
+    match (sink.wants_ledger(), at.has("ledger")) {
+        (true, false) => {
+            let told = at.key("sink").key(kind).finding(format!("{kind} keeps no progress"));
+            let help = "name what does: `ledger: { postgres: { url: … } }` or `ledger: { sqlite: { path: … } }`";
+            found.push(told.help(help));
+        }
+        (false, true) => {
+            let told = at.key("ledger").finding(format!("{kind} keeps the ledger itself"));
+            found.push(told.help("leave it out"));
+        }
+        (true, true) | (false, false) => {}
+    }
+}
+
 /// What records of this source do not have is null in every row.
 pub(super) fn surroundings(
     source: &PipelineSource,

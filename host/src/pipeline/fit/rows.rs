@@ -12,6 +12,7 @@ impl ColumnRole {
                 !matches!(kind, Kind::Float | Kind::TextList | Kind::FloatList)
             }
             Self::Newest => matches!(kind, Kind::Integer | Kind::Timestamp),
+            Self::Header => !matches!(kind, Kind::TextList | Kind::FloatList),
         }
     }
 
@@ -19,6 +20,7 @@ impl ColumnRole {
         match self {
             Self::Key => "a key is boolean, integer, text or timestamp",
             Self::Newest => "what tells which row is newer is integer or timestamp",
+            Self::Header => "a list cannot be a header",
             Self::Partition => "a folder is named by boolean, integer, text or timestamp",
         }
     }

@@ -10,7 +10,7 @@ use tracing::Level;
 use super::super::breaker::Breaker;
 use super::super::halt::Halt;
 use super::super::live::{Generations, Live};
-use super::super::news::{LaneHealth, News};
+use super::super::news::{LaneHealth, LaneStep, News};
 use super::super::patience::Patience;
 use super::machine::{LaneAction, LaneReport, LaneSettings, Ticket};
 use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch};
@@ -18,21 +18,12 @@ use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch
 /// The longest waits between claims.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What can go wrong again and again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    Claim,
-    Read,
-    Clean,
-    Commit,
-}
-
 /// Failures that nothing has interrupted yet. How long a lane has failed is counted from the first one.
 #[derive(Debug)]
 struct FailureRow {
     since: Instant,
     /// Those that have failed, and not gone well since.
-    steps: Vec<Step>,
+    steps: Vec<LaneStep>,
     said: String,
 }
 
@@ -145,7 +136,9 @@ impl Kept {
     }
 
     /// Something failed, and is tried again. Says whether that is news.
-    pub fn failed(&mut self, step: Step, cause: Halt, now: Instant) -> bool {
+    pub fn failed(&mut self, step: LaneStep, cause: Halt, now: Instant) -> bool {
+        let (lane, class) = (self.lane.clone(), cause.class());
+        self.tell(News::Failed { lane, step, class });
         let said = cause.to_string();
         let row = self.row.get_or_insert_with(|| FailureRow {
             since: now,
@@ -178,13 +171,13 @@ impl Kept {
                 ),
             ),
         };
-        if self.failed(Step::Commit, Halt::Sink(error), now) {
+        if self.failed(LaneStep::Commit, Halt::Sink(error), now) {
             self.say(level, text, help);
         }
     }
 
     /// What failed before has gone well.
-    pub fn went_well(&mut self, step: Step) {
+    pub fn went_well(&mut self, step: LaneStep) {
         let Some(row) = &mut self.row else { return };
         row.steps.retain(|failed| *failed != step);
         if row.steps.is_empty() {
@@ -195,7 +188,7 @@ impl Kept {
     /// Nothing fails any more.
     pub fn all_is_well(&mut self) {
         let Some(row) = self.row.take() else { return };
-        if row.steps.contains(&Step::Commit) {
+        if row.steps.contains(&LaneStep::Commit) {
             self.say(Level::INFO, "the sink takes units again".to_owned(), None);
         }
         self.health(LaneHealth::Running);

@@ -14,15 +14,15 @@ use super::super::budget::Held;
 use super::super::cut::UnitLimits;
 use super::super::halt::Halt;
 use super::super::live::{Generations, Live};
-use super::super::news::{LaneHealth, News};
+use super::super::news::{LaneHealth, LaneStep, News};
 use super::super::patience::Patience;
 use super::super::pool::CleanResult;
-use super::kept::{Kept, Step};
+use super::kept::Kept;
 use super::work::{Work, WorkEnd};
 use crate::connect::CommitOutcome;
 use crate::ledger::{Claim, Judgement, LaneState};
 use crate::record::lift::PipelineArgs;
-use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Unit};
+use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Receipts, Unit};
 use crate::source::Most;
 
 /// A lane that moved under another owner within this time is left to it.
@@ -45,6 +45,8 @@ pub(crate) struct LaneSettings {
     pub batches_max: usize,
     /// Somebody outside says whose each lane is.
     pub has_group: bool,
+    /// Somebody waits for what becomes of each record.
+    pub is_awaited: bool,
 }
 
 /// Names something that the machine asked for.
@@ -64,6 +66,8 @@ impl Ticket {
 pub(crate) struct ReadBatch {
     pub raw: Arc<RawBatch>,
     pub held: Held,
+    /// Records that are there behind it, if its source knows.
+    pub ahead: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -133,6 +137,8 @@ pub(crate) enum LaneAction {
     /// Everything before is in the sink: the source is promised.
     Acknowledge {
         to: Position,
+        /// If the source asks for them.
+        receipts: Option<Receipts>,
     },
     /// Notes in the sink why the lane does not go on.
     NoteHalt {
@@ -331,11 +337,11 @@ impl LaneMachine {
         }
         let (claim, judgements) = match claimed {
             Ok(claimed) => claimed,
-            Err(halt) => return self.halted(now, halt, Step::Claim, None),
+            Err(halt) => return self.halted(now, halt, LaneStep::Claim, None),
         };
         let live = self.kept.generations.current();
-        self.kept.generations.heed(&live, &judgements);
-        self.kept.went_well(Step::Claim);
+        self.kept.generations.obey(&live, &judgements);
+        self.kept.went_well(LaneStep::Claim);
         let before = self.kept.position.replace(claim.position);
         if before.is_some_and(|before| before != claim.position) {
             // Somebody moved it.
@@ -411,6 +417,10 @@ impl LaneMachine {
         let state = std::mem::replace(&mut self.state, State::Over);
         let State::Working(work) = state else { return };
         self.kept.act(LaneAction::StopReading);
+        if matches!(end, WorkEnd::Fenced) {
+            let lane = self.kept.lane.clone();
+            self.kept.tell(News::Fenced(lane));
+        }
         match end {
             WorkEnd::Ended => {
                 self.kept.all_is_well();
@@ -418,7 +428,10 @@ impl LaneMachine {
                 self.end(LaneEnd::Ended);
             }
             WorkEnd::Drained => self.end(LaneEnd::Drained),
-            WorkEnd::Fenced if self.kept.is_draining => self.end(LaneEnd::Drained),
+            WorkEnd::Fenced | WorkEnd::Condemned if self.kept.is_draining => {
+                self.end(LaneEnd::Drained);
+            }
+            WorkEnd::Condemned => self.claim(false),
             WorkEnd::Fenced if self.kept.settings.has_group => {
                 let text = "another process claimed the lane, which is ours; claiming it again";
                 self.kept.say(Level::DEBUG, text.to_owned(), None);
@@ -428,16 +441,16 @@ impl LaneMachine {
             WorkEnd::Fenced => self.stand_by(now, work.claim().token),
             WorkEnd::Halted(halt) => {
                 let step = match &halt {
-                    Halt::Source(_) => Step::Read,
-                    Halt::Sink(_) => Step::Commit,
-                    _ => Step::Clean,
+                    Halt::Source(_) => LaneStep::Read,
+                    Halt::Sink(_) => LaneStep::Commit,
+                    _ => LaneStep::Clean,
                 };
                 self.halted(now, halt, step, Some(work.claim().clone()));
             }
         }
     }
 
-    fn halted(&mut self, now: Instant, halt: Halt, step: Step, claim: Option<Claim>) {
+    fn halted(&mut self, now: Instant, halt: Halt, step: LaneStep, claim: Option<Claim>) {
         if self.kept.is_draining {
             return self.end(LaneEnd::Drained);
         }

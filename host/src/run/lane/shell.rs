@@ -17,14 +17,14 @@ use tracing::Level;
 use super::super::budget::Budget;
 use super::super::halt::Halt;
 use super::super::live::{Generations, Live};
-use super::super::news::Listener;
+use super::super::news::{Listener, News};
 use super::super::pool::{Answer, CleanResult, Pool};
 use super::machine::{
     CommitAnswer, LaneAction, LaneEnd, LaneEvent, LaneMachine, LaneReport, LaneSettings, Opening,
     ReadBatch, Ticket, is_to_be_sent,
 };
 use crate::ledger::{Archive, Claim, Claims, Judgement, LaneState, Ledger};
-use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Unit};
+use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Start, Unit};
 use crate::source::{Journal, LaneReader, Most, Source};
 
 /// What the lanes of a pipeline have in common.
@@ -41,6 +41,13 @@ pub(in super::super) struct Shared {
     pub settings: LaneSettings,
     /// Halts that the ledger is about to note, for those who look at lanes later.
     pub notes: TaskTracker,
+}
+
+impl Shared {
+    fn tell_memory(&self) {
+        let (bytes, most) = (self.budget.held_bytes(), self.budget.bytes());
+        self.listener.hear(News::Memory { bytes, most });
+    }
 }
 
 type Events = mpsc::UnboundedSender<LaneEvent>;
@@ -134,7 +141,9 @@ impl Hands {
                     LaneEvent::Committed(ticket, commit(&claim, &unit, &live).await)
                 });
             }
-            LaneAction::Acknowledge { to } => self.shared.source.committed(&self.lane, to, None),
+            LaneAction::Acknowledge { to, receipts } => {
+                self.shared.source.committed(&self.lane, to, receipts.as_ref());
+            }
             LaneAction::NoteHalt { claim, reason } => self.note(claim, reason),
             LaneAction::Look(ticket) => {
                 let claims = Arc::clone(&self.shared.ledger.claims);
@@ -142,7 +151,12 @@ impl Hands {
                 self.ask(async move { LaneEvent::Looked(ticket, look(&*claims, &lane).await) });
             }
             LaneAction::Say { level, text, help } => self.say(level, &text, help.as_deref()),
-            LaneAction::Tell(news) => self.shared.listener.hear(news),
+            LaneAction::Tell(news) => {
+                if matches!(news, News::Committed { .. }) {
+                    self.shared.tell_memory();
+                }
+                self.shared.listener.hear(news);
+            }
             // Whoever hears it may have ended.
             LaneAction::Report(report) => {
                 if let LaneReport::Committed { to, records, .. } = &report {
@@ -211,7 +225,7 @@ impl Hands {
 
 async fn claim(shared: &Shared, lane: &Lane) -> Result<(Claim, Vec<Judgement>), Halt> {
     let start = match shared.starts.get(lane) {
-        Some(start @ Position::At(_)) => *start,
+        Some(start @ (Position::At(_) | Position::Start(Start::Time(_)))) => *start,
         _ => shared.source.start(lane).await.map_err(Halt::Source)?,
     };
     let Ledger { claims, archive, .. } = &shared.ledger;
@@ -282,8 +296,10 @@ impl Reader {
         }
         let Some(reader) = &mut self.open else { return Ok(None) };
         let Some(raw) = reader.read(most).await? else { return Ok(None) };
+        let ahead = reader.ahead();
         let held = self.shared.budget.hold(weight(&raw)).await;
-        Ok(Some(ReadBatch { raw: Arc::new(raw), held }))
+        self.shared.tell_memory();
+        Ok(Some(ReadBatch { raw: Arc::new(raw), held, ahead }))
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::clean::CleanedBatch;
 use super::super::cut::UnitLimits;
 use super::super::pool::Uncleanable;
 use super::*;
-use crate::connect::{CommitOutcome, Sink, SinkContext, Stored, Writer};
+use crate::connect::{CommitOutcome, Stored};
 use crate::ledger::{Claim, LaneState};
 use crate::pipeline::config::ProbationConfig;
 use crate::record::lift::PipelineArgs;
@@ -20,29 +20,15 @@ use crate::record::{
     ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch, RawRecord, Rows, Unit, UnitPart,
 };
 use crate::run::{Conduct, Generations, Live};
-use crate::sink::stdout::{StdoutSink, StdoutSinkConfig};
+use crate::sink::stdout::StdoutSink;
 use crate::source::Most;
 
 fn at(record: u64) -> Position {
     Position::number(record)
 }
 
-fn sink() -> (Arc<dyn Sink>, Arc<dyn Writer>) {
-    let context = SinkContext {
-        pipeline: "a".into(),
-        source: None,
-        has_rule: false,
-        keep_dead_letters: None,
-        replaces: false,
-        replay_into: None,
-    };
-    let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).unwrap();
-    let writer = sink.writer(None, false).now_or_never().unwrap().unwrap();
-    (Arc::new(sink), writer)
-}
-
 fn live(name: &str) -> Live {
-    Live::bare(Digest::of(name.as_bytes()), sink())
+    Live::bare(Digest::of(name.as_bytes()), StdoutSink::of_tests())
 }
 
 /// A lane, and what it asked for last.
@@ -64,6 +50,7 @@ impl Scene {
             breaker: BreakerLimits::new(0.05),
             batches_max: 4,
             has_group,
+            is_awaited: false,
         };
         let random = fastrand::Rng::with_seed(1);
         let lane = Lane::new("a");
@@ -75,6 +62,12 @@ impl Scene {
 
     fn on(&mut self, event: LaneEvent) {
         self.actions = self.machine.on(self.now, event);
+    }
+
+    #[track_caller]
+    fn take_over(&self, name: &str) -> Arc<Live> {
+        let taken = self.generations.take_over(live(name), &ProbationConfig::default());
+        taken.expect("nobody found it to be bad")
     }
 
     fn passes(&mut self, time: Duration) {
@@ -103,7 +96,7 @@ impl Scene {
     fn read(&mut self, ticket: Ticket, from: u64, to: u64) {
         let held = self.budget.hold(1).now_or_never().expect("there is room");
         let raw = Arc::new(raw(from, to));
-        self.on(LaneEvent::Read(ticket, Ok(Some(ReadBatch { raw, held }))));
+        self.on(LaneEvent::Read(ticket, Ok(Some(ReadBatch { raw, held, ahead: None }))));
     }
 
     /// What is cleaned, and by what.
@@ -163,17 +156,11 @@ fn claim(position: u64) -> Claim {
 }
 
 fn raw(from: u64, to: u64) -> RawBatch {
-    RawBatch {
-        bytes: bytes::Bytes::new(),
-        records: (from..to).map(|record| RawRecord::value(at(record), 0..0)).collect(),
-        headers: Vec::new(),
-        columns: None,
-        topic: None,
-        partition: None,
-        from: at(from),
-        to: at(to),
-        past: None,
-    }
+    RawBatch::new(
+        bytes::Bytes::new(),
+        (from..to).map(|record| RawRecord::value(at(record), 0..0)).collect(),
+        (at(from), at(to)),
+    )
 }
 
 fn cleaned(raw: &Arc<RawBatch>) -> CleanedBatch {
@@ -216,8 +203,10 @@ fn results_are_taken_in_the_order_of_the_lane_and_cut_where_a_unit_is_full() {
     let (ticket, unit) = scene.commit();
     assert_eq!((unit.from, unit.to, unit.parts.len()), (at(0), at(4), 2));
     scene.committed(ticket);
-    let acknowledged =
-        scene.actions.iter().any(|it| matches!(it, LaneAction::Acknowledge { to } if *to == at(4)));
+    let acknowledged = scene
+        .actions
+        .iter()
+        .any(|it| matches!(it, LaneAction::Acknowledge { to, .. } if *to == at(4)));
     assert!(acknowledged, "{:?}", scene.actions);
 }
 
@@ -262,7 +251,7 @@ fn a_lane_reads_and_cleans_on_while_a_unit_waits_for_its_sink() {
 #[test]
 fn what_a_bad_generation_cleaned_is_taken_back_and_cleaned_again_in_order() {
     let mut scene = Scene::new(true, None);
-    let two = scene.generations.take_over(live("two"), &ProbationConfig::default());
+    let two = scene.take_over("two");
     scene.claim(0);
     let reads = scene.reads();
     scene.read(reads[0], 0, 4);
@@ -289,7 +278,7 @@ fn what_a_bad_generation_cleaned_is_taken_back_and_cleaned_again_in_order() {
 #[test]
 fn nothing_is_offered_again_once_its_generation_is_condemned() {
     let mut scene = Scene::new(true, None);
-    let two = scene.generations.take_over(live("two"), &ProbationConfig::default());
+    let two = scene.take_over("two");
     scene.claim(0);
     let reads = scene.reads();
     scene.read(reads[0], 0, 4);
@@ -304,7 +293,7 @@ fn nothing_is_offered_again_once_its_generation_is_condemned() {
 #[test]
 fn a_batch_that_one_generation_cannot_clean_is_shown_to_the_one_before() {
     let mut scene = Scene::new(true, None);
-    scene.generations.take_over(live("two"), &ProbationConfig::default());
+    scene.take_over("two");
     scene.claim(0);
     let reads = scene.reads();
     scene.read(reads[0], 0, 2);
@@ -443,6 +432,24 @@ fn a_lane_that_nobody_else_claimed_is_taken_back_at_once() {
     };
     scene.on(LaneEvent::Looked(asked.expect("it looks"), Ok(Some(state))));
     assert!(scene.actions.iter().any(|it| matches!(it, LaneAction::Claim(_))));
+}
+
+/// A claim tells what others found out about the generation, and the records are cleaned again.
+#[test]
+fn a_unit_of_a_rule_that_others_found_bad_has_the_lane_claimed_anew() {
+    let mut scene = Scene::new(false, None);
+    scene.claim(0);
+    let reads = scene.reads();
+    scene.read(reads[0], 0, 4);
+    scene.clean();
+    let (ticket, _) = scene.commit();
+    scene.on(LaneEvent::Committed(ticket, Ok(CommitAnswer::Outcome(CommitOutcome::Condemned))));
+    assert!(scene.failing_since().is_none() && !scene.is_committing());
+    scene.claim(0);
+    let reads = scene.reads();
+    scene.read(reads[0], 0, 4);
+    scene.clean();
+    assert_eq!(scene.commit().1.to, at(4));
 }
 
 #[test]

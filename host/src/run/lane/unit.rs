@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::budget::Held;
-use super::super::clean::CleanedBatch;
+use super::super::clean::{CleanedBatch, ONLY};
 use super::super::cut::Gauge;
 use super::super::live::Live;
 use super::super::news::UnitFigures;
@@ -53,6 +53,7 @@ impl UnitInMaking {
         lane: &Lane,
         refusals_max: impl FnOnce(&Unit) -> u64,
         patience: Patience,
+        wants_receipts: bool,
     ) -> Offer {
         let live = self.live.expect("a unit has batches");
         let from = self.batches[0].part.raw.from;
@@ -66,6 +67,7 @@ impl UnitInMaking {
             parts: self.batches.into_iter().map(|batch| batch.part).collect(),
             accepted_rejects: self.accepted_rejects,
             refusals_max: u64::MAX,
+            wants_receipts,
         };
         unit.refusals_max = refusals_max(&unit);
         assert!(unit.is_balanced(), "every record of a unit ends in exactly one place");
@@ -76,6 +78,7 @@ impl UnitInMaking {
             figures,
             patience,
             state: OfferState::Due,
+            since: None,
         }
     }
 }
@@ -89,6 +92,8 @@ pub(super) struct Offer {
     pub figures: UnitFigures,
     pub patience: Patience,
     pub state: OfferState,
+    /// When the sink was first asked.
+    pub since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +122,7 @@ impl Offer {
             parts: Vec::new(),
             accepted_rejects: 0,
             refusals_max: u64::MAX,
+            wants_receipts: false,
         };
         let figures = UnitFigures::default();
         Self {
@@ -126,6 +132,7 @@ impl Offer {
             figures,
             patience,
             state: OfferState::Due,
+            since: None,
         }
     }
 
@@ -145,10 +152,21 @@ fn figures(live: &Live, batches: &[CleanedBatch]) -> UnitFigures {
         let raw = &batch.part.raw;
         figures.records += raw.records.len() as u64;
         figures.bytes += raw.bytes.len() as u64;
+        figures.rows += batch.part.origins.len() as u64 + batch.part.deletes();
         figures.cleaning += batch.conduct.took;
+        figures.batch_times.push(batch.conduct.took);
+        let times = raw.records.iter().filter_map(|record| record.timestamp_micros);
+        figures.latest_micros = figures.latest_micros.max(times.max());
         figures.examples.extend(batch.examples.iter().cloned());
         for dead in &batch.part.dead_letters {
             *figures.dead_letters.entry(dead.reason.clone()).or_default() += 1;
+            if let Some(step) = &dead.step {
+                *figures.rejected.entry(step.to_string()).or_default() += 1;
+            }
+        }
+        let passed_by = raw.passed_by();
+        if passed_by > 0 {
+            *figures.dropped.entry(ONLY.to_owned()).or_default() += passed_by;
         }
         for (step, rows) in steps.iter().zip(&batch.dropped).filter(|(_, rows)| **rows > 0) {
             *figures.dropped.entry(step.id.to_string()).or_default() += rows;

@@ -13,15 +13,15 @@ use super::super::conduct::{Conduct, Trouble};
 use super::super::cut::UnitLimits;
 use super::super::halt::{CommonReasons, Halt};
 use super::super::live::Live;
-use super::super::news::News;
+use super::super::news::{LaneStep, News};
 use super::super::patience::Patience;
 use super::super::pool::CleanResult;
-use super::kept::{Kept, Step};
+use super::kept::Kept;
 use super::machine::{CommitAnswer, LaneAction, LaneReport, Opening, ReadBatch, Ticket};
 use super::unit::{Offer, OfferState, TakenBack, UnitInMaking};
 use crate::connect::{CommitOutcome, Stored};
 use crate::ledger::Claim;
-use crate::record::{ConnectorError, ErrorClass, Position, RawBatch, Unit};
+use crate::record::{ConnectorError, ErrorClass, Position, RawBatch, Receipts, Unit};
 use crate::source::Most;
 
 /// What part of a unit is cleaned ahead while the one before it waits for the sink.
@@ -45,6 +45,8 @@ pub(super) enum WorkEnd {
     Drained,
     /// Another owner has the lane.
     Fenced,
+    /// Another process found the generation to be bad: a claim tells more.
+    Condemned,
     Halted(Halt),
 }
 
@@ -76,6 +78,10 @@ struct Reading {
     /// Where the next batch begins.
     next: Position,
     has_read: bool,
+    /// Records that were read and are not committed.
+    uncommitted: u64,
+    /// Records that are there behind those that were read, if the source knows.
+    ahead: Option<u64>,
     waits: Option<Instant>,
     patience: Patience,
     /// Nothing more is read.
@@ -135,6 +141,8 @@ impl Work {
                 is_open: false,
                 next: claim.position,
                 has_read: false,
+                uncommitted: 0,
+                ahead: None,
                 waits: None,
                 patience: kept.patience(LONGEST_WAIT),
                 over: None,
@@ -232,23 +240,26 @@ impl Work {
         self.reading.asked.remove(at);
         self.reading.since = now;
         match read {
-            Ok(Some(ReadBatch { raw, held })) => {
-                kept.went_well(Step::Read);
+            Ok(Some(ReadBatch { raw, held, ahead })) => {
+                kept.went_well(LaneStep::Read);
                 self.reading.patience.renew();
                 self.reading.next = raw.to;
                 self.reading.has_read = true;
+                self.reading.uncommitted += raw.records.len() as u64;
+                self.reading.ahead = ahead;
+                self.tell_behind(kept);
                 kept.generations.ring().push(&raw);
                 let live = self.reading.live(kept, raw.from);
                 let stage = Stage::Cleaning(kept.clean(&live, &raw));
                 self.batches.push_back(InFlight { live, raw, held, stage });
             }
             Ok(None) => {
-                kept.went_well(Step::Read);
+                kept.went_well(LaneStep::Read);
                 self.stop_reading(ReadEnd::Ended, kept);
             }
             Err(error) if error.class == ErrorClass::Transient => {
                 kept.warn(format!("the source does not answer, trying again: {error}"));
-                kept.failed(Step::Read, Halt::Source(error), now);
+                kept.failed(LaneStep::Read, Halt::Source(error), now);
                 // What was asked besides finds no reader.
                 self.reading.asked.clear();
                 self.reading.is_open = false;
@@ -259,6 +270,12 @@ impl Work {
             }
             Err(error) => self.stop_reading(ReadEnd::Failed(error), kept),
         }
+    }
+
+    fn tell_behind(&self, kept: &mut Kept) {
+        let Some(ahead) = self.reading.ahead else { return };
+        let records = ahead + self.reading.uncommitted;
+        kept.tell(News::Behind { lane: self.claim.lane.clone(), records });
     }
 
     /// What became of a batch.
@@ -328,9 +345,10 @@ impl Work {
         match answer {
             Ok(CommitAnswer::Outcome(CommitOutcome::Done(stored))) => {
                 let offer = self.offer.take()?;
-                self.done(offer, &stored, kept);
+                self.done(now, offer, &stored, kept);
             }
             Ok(CommitAnswer::Outcome(CommitOutcome::Fenced)) => return Some(WorkEnd::Fenced),
+            Ok(CommitAnswer::Outcome(CommitOutcome::Condemned)) => return Some(WorkEnd::Condemned),
             Ok(CommitAnswer::Outcome(CommitOutcome::Refused(reasons))) => {
                 let records = offer.unit.records();
                 let generation = offer.unit.generation;
@@ -366,8 +384,10 @@ impl Work {
         None
     }
 
-    fn done(&mut self, offer: Offer, stored: &Stored, kept: &mut Kept) {
-        let Offer { unit, live, figures, .. } = offer;
+    fn done(&mut self, now: Instant, offer: Offer, stored: &Stored, kept: &mut Kept) {
+        let Offer { unit, live, figures, since, .. } = offer;
+        let took = since.map_or(Duration::ZERO, |since| now - since);
+        self.reading.uncommitted = self.reading.uncommitted.saturating_sub(figures.records);
         self.claim.position = unit.to;
         let refused = stored.refused.values().sum::<u64>();
         let accepted = refused.min(self.accepted_rejects);
@@ -389,8 +409,11 @@ impl Work {
         };
         kept.report(report);
         let (lane, to) = (unit.lane.clone(), unit.to);
-        kept.tell(News::Committed { lane, to, figures, stored: stored.clone() });
-        kept.act(LaneAction::Acknowledge { to });
+        kept.tell(News::Committed { lane, to, figures, stored: stored.clone(), took });
+        self.tell_behind(kept);
+        let rows = stored.receipts.as_deref();
+        let receipts = rows.map(|rows| Receipts::of(&unit, rows));
+        kept.act(LaneAction::Acknowledge { to, receipts });
     }
 
     /// Rows that the sink refuses are dead letters like others.
@@ -631,7 +654,10 @@ impl Work {
             let dead = unit.dead_letters() - unit.accepted_rejects;
             kept.breaker.room(unit.records(), dead).saturating_add(accepted)
         };
-        self.offer = Some(unit.cut(&kept.lane, refusals_max, kept.patience(LONGEST_WAIT)));
+        self.offer = Some({
+            let patience = kept.patience(LONGEST_WAIT);
+            unit.cut(&kept.lane, refusals_max, patience, kept.settings.is_awaited)
+        });
     }
 
     /// Offers the unit that is to be committed next, if it is time to.
@@ -646,6 +672,7 @@ impl Work {
         let claim = Claim { position: offer.unit.from, ..self.claim.clone() };
         let ticket = kept.ticket();
         offer.state = OfferState::Offered(ticket);
+        offer.since.get_or_insert(now);
         let (unit, live) = (Arc::clone(&offer.unit), Arc::clone(&offer.live));
         kept.act(LaneAction::Commit { ticket, claim, unit, live });
     }

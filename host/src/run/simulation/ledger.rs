@@ -2,24 +2,37 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::script::Time;
-use crate::ledger::{Judgement, Verdict};
-use crate::record::Digest;
+use super::world::{position, record};
+use crate::ledger::model::LaneModel;
+use crate::ledger::{Claim, FirstRun, Judgement, Verdict};
+use crate::record::{Digest, Lane, Position};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger {
     pub lanes: BTreeMap<usize, LedgerLane>,
     pub judgements: Vec<(Time, Judgement)>,
+    pub first_run: Option<FirstRun>,
+    /// When each member beat last, and with what.
+    pub beats: Beats,
 }
+
+pub(super) type Beats = BTreeMap<Uuid, (Time, String)>;
 
 #[derive(Debug, Clone)]
 pub(super) struct LedgerLane {
-    pub position: u64,
-    pub token: u128,
+    pub model: LaneModel,
     pub claimed: Time,
     pub moved: Time,
-    pub accepted_rejects: u64,
     pub units: Vec<Applied>,
+}
+
+impl LedgerLane {
+    pub fn stands(&self) -> u64 {
+        record(self.model.position)
+    }
 }
 
 /// What a unit has left.
@@ -44,7 +57,7 @@ pub(super) struct Applied {
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
     pub lane: usize,
-    pub token: u128,
+    pub token: Uuid,
     pub unit: Applied,
     /// Rows that the sink refuses.
     pub bad_rows: Vec<u64>,
@@ -60,23 +73,23 @@ pub(super) enum Landed {
 }
 
 impl Ledger {
-    pub fn claim(&mut self, now: Time, lane: usize, token: u128) -> (u64, u64) {
-        let lane = self.lanes.entry(lane).or_insert(LedgerLane {
-            position: 0,
-            token,
+    pub fn claim(&mut self, now: Time, lane: usize, token: Uuid, start: Position) -> Claim {
+        let stored = self.lanes.entry(lane).or_insert_with(|| LedgerLane {
+            model: LaneModel::opened(start, token, None),
             claimed: now,
             moved: now,
-            accepted_rejects: 0,
             units: Vec::new(),
         });
-        lane.token = token;
-        lane.claimed = now;
-        (lane.position, lane.accepted_rejects)
+        stored.model.claim(token, None);
+        stored.claimed = now;
+        stored.model.claimed(&Lane::new(format!("l{lane}")))
     }
 
     pub fn commit(&mut self, now: Time, sent: &Sent) -> Landed {
         let Some(lane) = self.lanes.get_mut(&sent.lane) else { return Landed::Fenced };
-        if lane.token != sent.token || lane.position != sent.unit.from {
+        let mut model = lane.model.clone();
+        let way = (position(sent.unit.from), position(sent.unit.to));
+        if !model.commit(sent.token, way, sent.accepted_rejects) {
             return Landed::Fenced;
         }
         let refused = sent.bad_rows.len() as u64;
@@ -87,12 +100,16 @@ impl Ledger {
         unit.at = now;
         unit.rows.retain(|row| !sent.bad_rows.contains(row));
         unit.refused.clone_from(&sent.bad_rows);
-        lane.position = unit.to;
+        lane.model = model;
         lane.moved = now;
-        lane.accepted_rejects = lane.accepted_rejects.saturating_sub(sent.accepted_rejects);
         let rows = unit.rows.len() as u64;
         lane.units.push(unit);
         Landed::Done { refused, rows }
+    }
+
+    /// Where a lane stands.
+    pub fn stands(&self, lane: usize) -> Option<u64> {
+        self.lanes.get(&lane).map(LedgerLane::stands)
     }
 
     pub fn is_bad(&self, generation: Digest) -> bool {

@@ -1,9 +1,10 @@
-//! The real supervisor, lanes and swapper, several processes of them, on simulated time: a seed decides the
-//! order of everything, and what goes wrong. After each run an oracle says whether it may have come out so.
+//! The real supervisor, lanes and swapper, several processes of them, on simulated time: a seed
+//! decides the order of everything, and what goes wrong. After each run an oracle says whether it
+//! may have come out so.
 //!
-//! `cargo test -p pinhost --lib simulation` runs seeds for half a minute; `PINHOST_SEEDS=1000000` runs so
-//! many, from `PINHOST_SEED` on. A failure names its seed, and `PINHOST_SEED=N PINHOST_SEEDS=1` tells that run
-//! step by step.
+//! `cargo test -p pinhost --lib simulation` runs seeds for half a minute; `PINHOST_SEEDS=1000000`
+//! runs so many, from `PINHOST_SEED` on. A failure names its seed, and `PINHOST_SEED=N
+//! PINHOST_SEEDS=1` tells that run step by step.
 
 mod ledger;
 mod oracle;
@@ -15,12 +16,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
-
 use self::script::{FAULTS, Fault, STATES, Script};
 use self::world::World;
-use crate::connect::{Sink, SinkContext, Writer};
-use crate::sink::stdout::{StdoutSink, StdoutSinkConfig};
+use crate::connect::{Sink, Writer};
+use crate::sink::stdout::StdoutSink;
 
 /// How long seeds are run if nobody says how many.
 const TIME: Duration = Duration::from_secs(30);
@@ -71,22 +70,7 @@ impl Coverage {
     }
 }
 
-/// What writes nothing: units go to the simulated ledger.
-fn sink() -> (Arc<dyn Sink>, Arc<dyn Writer>) {
-    let context = SinkContext {
-        pipeline: "simulated".into(),
-        source: None,
-        has_rule: false,
-        keep_dead_letters: None,
-        replaces: false,
-        replay_into: None,
-    };
-    let sink = StdoutSink::open(&StdoutSinkConfig::default(), context).expect("it opens nothing");
-    let writer = sink.writer(None, false).now_or_never().expect("it asks nobody");
-    (Arc::new(sink), writer.expect("it takes all rows"))
-}
-
-/// Runs a seed; what was wrong with it.
+/// Runs a seed; what was wrong with it. The sink writes nothing: units go to the simulated ledger.
 fn run(seed: u64, sink: &(Arc<dyn Sink>, Arc<dyn Writer>), is_told: bool) -> (World, Vec<String>) {
     let mut world = World::new(Script::new(seed), sink.clone(), is_told);
     let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
@@ -107,7 +91,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_goes_wrong_every_record_ends_once_and_every_run_as_it_should() {
-    let sink = sink();
+    let sink = StdoutSink::of_tests();
     let first = number("PINHOST_SEED").unwrap_or(0);
     let seeds = number("PINHOST_SEEDS");
     let began = Instant::now();
@@ -151,7 +135,7 @@ fn whatever_goes_wrong_every_record_ends_once_and_every_run_as_it_should() {
 
 #[test]
 fn a_seed_gives_the_same_run_again() {
-    let sink = sink();
+    let sink = StdoutSink::of_tests();
     for seed in 0..20 {
         let (one, _) = run(seed, &sink, true);
         let (other, _) = run(seed, &sink, true);

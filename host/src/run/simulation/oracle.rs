@@ -1,5 +1,5 @@
-//! Says whether what happened may have happened. It knows the records, the rules and the ledger's contents,
-//! and nothing of how the product decides.
+//! Says whether what happened may have happened. It knows the records, the rules and the ledger's
+//! contents, and nothing of how the product decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,8 @@ pub(super) struct Oracle {
     outages: Vec<(Fault, Time, Time)>,
     began: BTreeMap<usize, (Time, bool)>,
     has_failed_over: bool,
+    /// Where lanes start, as it was stored first.
+    starts: BTreeMap<usize, u64>,
     pub wrong: Vec<String>,
     pub rolled_back: u64,
     pub exits: u64,
@@ -29,6 +31,7 @@ impl Oracle {
             outages: Vec::new(),
             began: BTreeMap::new(),
             has_failed_over: false,
+            starts: BTreeMap::new(),
             wrong: Vec::new(),
             rolled_back: 0,
             exits: 0,
@@ -55,8 +58,8 @@ impl Oracle {
         self.has_failed_over = true;
     }
 
-    /// What ran last and was not found to be bad is what starts, unless something else is written that is
-    /// not known to be bad either.
+    /// What ran last and was not found to be bad is what starts, unless something else is written
+    /// that is not known to be bad either.
     pub fn begins(
         &mut self,
         now: Time,
@@ -100,10 +103,24 @@ impl Oracle {
         }
     }
 
-    pub fn acknowledged(&mut self, lane: usize, to: u64, ledger: &Ledger) {
-        let stands = ledger.lanes.get(&lane).map_or(0, |lane| lane.position);
-        if to > stands && !self.has_failed_over {
+    /// It was stored where lanes start that are there.
+    pub fn first_runs(&mut self, starts: BTreeMap<usize, u64>) {
+        self.starts = starts;
+    }
+
+    /// The source answers whoever waits for these records: once, and only what is stored.
+    pub fn acknowledged(&mut self, lane: usize, before: Option<u64>, to: u64, ledger: &Ledger) {
+        if self.has_failed_over {
+            return;
+        }
+        let stands = ledger.stands(lane).unwrap_or(0);
+        let is_stored = |unit: &Applied| unit.to == to && unit.generation.is_some();
+        let units = ledger.lanes.get(&lane).map(|lane| &lane.units[..]).unwrap_or_default();
+        if to > stands || !units.iter().any(is_stored) {
             self.is_wrong(format!("lane {lane} is acknowledged to {to}, and stands at {stands}"));
+        }
+        if before.is_some_and(|before| before >= to) {
+            self.is_wrong(format!("lane {lane} is acknowledged to {to} after {before:?}"));
         }
     }
 
@@ -125,7 +142,7 @@ impl Oracle {
                     self.is_wrong(format!("process {process} ends, and nobody asked it to"));
                 }
                 for (lane, end) in ends {
-                    let stands = ledger.lanes.get(lane).map_or(0, |lane| lane.position);
+                    let stands = ledger.stands(*lane).unwrap_or(0);
                     if stands < *end && !self.has_failed_over {
                         self.is_wrong(format!(
                             "process {process} ends with 0, and lane {lane} stands at {stands} of {end}"
@@ -157,8 +174,8 @@ impl Oracle {
         }
     }
 
-    /// Something was out of order for nearly as long, however often it came back in between for less than
-    /// the waits between attempts.
+    /// Something was out of order for nearly as long, however often it came back in between for
+    /// less than the waits between attempts.
     fn has_failed_for(&mut self, now: Time, began: Time, time: Time, process: usize) {
         self.ran_for(now, began, time, process);
         let since = now.saturating_sub(time);
@@ -172,7 +189,10 @@ impl Oracle {
     /// When everything is over.
     pub fn ends(&mut self, ledger: &Ledger) {
         for (number, lane) in &ledger.lanes {
-            let mut next = 0;
+            // A fail-over may lose where lanes start.
+            let first = lane.units.first().filter(|_| self.has_failed_over);
+            let first = first.map(|unit| unit.from);
+            let mut next = first.unwrap_or(self.starts.get(number).copied().unwrap_or(0));
             for unit in &lane.units {
                 if unit.from != next {
                     self.is_wrong(format!("lane {number}: {} follows {next}", unit.from));
@@ -180,14 +200,15 @@ impl Oracle {
                 next = unit.to;
                 self.unit(*number, unit);
             }
-            if next != lane.position {
-                self.is_wrong(format!("lane {number} stands at {}, not {next}", lane.position));
+            let stands = lane.stands();
+            if next != stands && !(self.has_failed_over && lane.units.is_empty()) {
+                self.is_wrong(format!("lane {number} stands at {stands}, not {next}"));
             }
         }
         // A run that has ended does not come back for what a fail-over has lost.
         let is_whole = !(self.has_failed_over && self.script.until_end);
         for (number, all) in self.script.lanes.clone().iter().enumerate() {
-            let stands = ledger.lanes.get(&number).map_or(0, |lane| lane.position);
+            let stands = ledger.stands(number).unwrap_or(0);
             if stands != *all && is_whole {
                 self.is_wrong(format!("lane {number} ends at {stands} of {all}"));
             }

@@ -1,7 +1,9 @@
-//! What a seed decides before anything runs: how many of everything there are, what becomes of each record
-//! under each rule, and when what goes wrong.
+//! What a seed decides before anything runs: how many of everything there are, what becomes of each
+//! record under each rule, and when what goes wrong.
 
 use fastrand::Rng;
+
+use crate::connect::Spread;
 
 /// Microseconds of simulated time.
 pub(super) type Time = u64;
@@ -69,6 +71,8 @@ pub(super) enum Fault {
     GroupDown,
     /// Lanes are dealt out anew.
     Rebalance,
+    /// A process sees the others as they were, for a while.
+    OldView,
     Crash,
     /// A process stands still for a while.
     Pause,
@@ -88,7 +92,7 @@ pub(super) enum Fault {
     Resume,
 }
 
-pub(super) const FAULTS: [Fault; 20] = [
+pub(super) const FAULTS: [Fault; 21] = [
     Fault::LedgerDown,
     Fault::TableGone,
     Fault::CommitLost,
@@ -100,6 +104,7 @@ pub(super) const FAULTS: [Fault; 20] = [
     Fault::SourceDown,
     Fault::GroupDown,
     Fault::Rebalance,
+    Fault::OldView,
     Fault::Crash,
     Fault::Pause,
     Fault::Roll,
@@ -134,7 +139,11 @@ pub(super) struct Script {
     pub lanes: Vec<u64>,
     /// So many of them are there from the start.
     pub there: Vec<u64>,
-    pub has_group: bool,
+    /// From when on the last lane is there, if it was not from the start.
+    pub last_appears: Option<Time>,
+    pub spread: Spread,
+    /// The first run begins with what is new.
+    pub starts_latest: bool,
     pub until_end: bool,
     pub unit_rows: u64,
     pub batch: usize,
@@ -161,6 +170,8 @@ impl Script {
         let there = lanes.iter().map(|all| if until_end { *all } else { random.u64(0..=*all) });
         let there = there.collect();
         let span = [2 * SECOND, 30 * SECOND, 240 * SECOND][random.usize(0..3)];
+        let is_one_late = !until_end && lanes.len() > 1 && random.u8(0..4) == 0;
+        let last_appears = is_one_late.then(|| random.u64(0..span));
         let mut faults: Vec<_> = (0..random.usize(0..=11))
             .map(|_| {
                 // Many come close together.
@@ -195,7 +206,9 @@ impl Script {
             processes: random.usize(1..=3),
             lanes,
             there,
-            has_group: random.bool(),
+            last_appears,
+            spread: [Spread::Nobody, Spread::ByGroup, Spread::ByMembers][random.usize(0..3)],
+            starts_latest: !until_end && random.u8(0..4) == 0,
             has_tail: until_end && random.bool(),
             until_end,
             unit_rows: random.u64(1..=8),

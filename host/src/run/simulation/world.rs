@@ -1,7 +1,7 @@
-//! Everything around the machines, on simulated time: several processes, their source, one ledger, and what
-//! goes wrong. One thread; whatever has no order by itself is ordered by the seed.
+//! Everything around the machines, on simulated time: several processes, their source, one ledger,
+//! and what goes wrong. One thread; whatever has no order by itself is ordered by the seed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
@@ -21,16 +21,16 @@ use super::super::lane::{
 };
 use super::super::pool::{CleanResult, Uncleanable};
 use super::super::supervise::{Supervisor, SupervisorAction, SupervisorEvent, SupervisorSettings};
-use super::ledger::{Applied, Landed, Ledger, Sent};
+use super::ledger::{Applied, Beats, Landed, Ledger, Sent};
 use super::oracle::Oracle;
 use super::script::{Conduct, Fate, Fault, MILLI, SECOND, Script, Time};
-use crate::connect::{CommitOutcome, Sink, Stored, Writer};
-use crate::ledger::{Claim, Judgement, LaneState, Verdict};
+use crate::connect::{CommitOutcome, Sink, Spread, Stored, Writer};
+use crate::ledger::{Claim, FirstRun, Judgement, LaneState, Member, Pace, Roster, Shift, Verdict};
 use crate::pipeline::config::ProbationConfig;
 use crate::record::lift::PipelineArgs;
 use crate::record::{
     ConnectorError, DeadLetter, Digest, ErrorClass, Lane, Position, RawBatch, RawRecord, Rows,
-    Unit, UnitPart,
+    Start, Unit, UnitPart,
 };
 use crate::run::{Conduct as Did, GenerationEvent, Generations, Halt, Live, PipelineError};
 use crate::source::{LaneChange, Most};
@@ -39,8 +39,15 @@ use crate::swap::machine::{
 };
 use crate::swap::{Choice, choose, good_beside, proven_beside};
 
-/// How often a fault looks whether a lane does what it waits for.
-const WAITS_MAX: u32 = 400;
+/// How long a fault waits at most until a lane does what it waits for.
+const LONGEST_WAIT: Time = 60 * SECOND;
+
+/// Of members of the ledger.
+const PACE: Pace = Pace {
+    beat: Duration::from_secs(3),
+    dead: Duration::from_secs(12),
+    rest: Duration::from_secs(15),
+};
 
 /// More than any run takes that comes to rest now and then.
 const STEPS_MAX: u64 = 40_000;
@@ -79,8 +86,12 @@ pub(super) struct World {
     pub available: Vec<u64>,
     /// Lanes by the process that the group gives them to.
     owners: Vec<Option<usize>>,
+    /// Lanes that the source has.
+    appeared: BTreeSet<usize>,
     pub file: Made,
     down: BTreeMap<Fault, Time>,
+    /// Faults that wait until a lane does this, by number.
+    lurking: BTreeMap<u64, (Fault, &'static str)>,
     next_commit: Option<Fault>,
     sink: (Arc<dyn Sink>, Arc<dyn Writer>),
     pub oracle: Oracle,
@@ -110,6 +121,12 @@ pub(super) struct Up {
     events: mpsc::UnboundedReceiver<GenerationEvent>,
     pub budget: Budget,
     changes: VecDeque<LaneChange>,
+    /// What this process makes of the others, where they share the lanes out among themselves.
+    roster: Option<(Uuid, Roster)>,
+    /// The members as they were, and until when nothing else is seen.
+    old_view: Option<(Beats, Time)>,
+    has_beat_failed: bool,
+    starts: BTreeMap<Lane, Position>,
     is_asking: bool,
     are_all_told: bool,
     ends: BTreeMap<usize, u64>,
@@ -132,6 +149,7 @@ struct LaneUp {
     reader: Option<u64>,
     is_reading: bool,
     holding: Option<Holding>,
+    acknowledged: Option<u64>,
 }
 
 pub(super) fn position(record: u64) -> Position {
@@ -140,6 +158,14 @@ pub(super) fn position(record: u64) -> Position {
 
 pub(super) fn record(position: Position) -> u64 {
     position.as_number().expect("a place of this simulation")
+}
+
+/// Of a start, which may be the beginning.
+fn record_or_first(start: Position) -> u64 {
+    match start {
+        Position::Start(_) => 0,
+        place => record(place),
+    }
 }
 
 /// The name of a rule's generation. Few enough that they are made once.
@@ -183,8 +209,10 @@ impl World {
             processes,
             available: script.there.clone(),
             owners: vec![None; lanes],
+            appeared: (0..lanes).collect(),
             file: (0, 0),
             down: BTreeMap::new(),
+            lurking: BTreeMap::new(),
             next_commit: None,
             sink,
             oracle: Oracle::new(script.clone()),
@@ -198,12 +226,16 @@ impl World {
         }
         for (at, fault, state) in world.script.faults.clone() {
             world.at(at, Whose::World, "fault", move |world| match state {
-                Some(state) => world.lies_in_wait(fault, state, WAITS_MAX),
+                Some(state) => world.lies_in_wait(fault, state),
                 None => world.strike(fault),
             });
         }
         for number in 0..lanes {
             world.arrives(number);
+        }
+        if let Some(at) = world.script.last_appears {
+            world.appeared.remove(&(lanes - 1));
+            world.at(at, Whose::World, "a lane appears", move |world| world.appears(lanes - 1));
         }
         let calm = world.script.calm;
         world.at(calm, Whose::World, "calm", Self::calm);
@@ -239,6 +271,7 @@ impl World {
             if let Whose::Process(process, _) | Whose::Lane(process, ..) = whose {
                 self.settle(process);
             }
+            self.strike_what_was_waited_for();
         }
     }
 
@@ -249,8 +282,7 @@ impl World {
     }
 
     pub fn is_read(&self, lane: usize) -> bool {
-        let position = self.ledger.lanes.get(&lane).map_or(0, |lane| lane.position);
-        position >= self.script.lanes[lane]
+        self.ledger.stands(lane).unwrap_or(0) >= self.script.lanes[lane]
     }
 
     fn tell(&mut self, line: impl FnOnce() -> String) {
@@ -391,6 +423,8 @@ impl World {
         self.begin(process, self.file, None);
     }
 
+    /// Asks the ledger whether the pipeline has run before. If it has not, it is decided where
+    /// lanes start, and stored a moment later, which another process may have done by then.
     fn begin(&mut self, process: usize, file: Made, before: Option<Made>) {
         if self.is_down(Fault::LedgerDown) {
             self.at(SECOND, Whose::World, "starts", move |world| {
@@ -398,6 +432,35 @@ impl World {
             });
             return;
         }
+        let has_run = self.ledger.first_run.is_some() || !self.ledger.lanes.is_empty();
+        let start = |number: &usize| {
+            let latest = position(self.available[*number]);
+            if self.script.starts_latest { latest } else { Position::Start(Start::Earliest) }
+        };
+        let starts = self.appeared.iter().map(|number| (lane(*number), start(number))).collect();
+        let decided = (!has_run).then_some(FirstRun { starts });
+        let wait = self.latency();
+        self.at(wait, Whose::World, "knows where lanes start", move |world| {
+            world.begin_from(process, file, before, decided);
+        });
+    }
+
+    fn begin_from(
+        &mut self,
+        process: usize,
+        file: Made,
+        before: Option<Made>,
+        decided: Option<FirstRun>,
+    ) {
+        if self.is_down(Fault::LedgerDown) {
+            return self.begin(process, file, before);
+        }
+        if let Some(decided) = decided.filter(|_| self.ledger.first_run.is_none()) {
+            let place = |(lane, start): (&Lane, &Position)| (number(lane), record_or_first(*start));
+            self.oracle.first_runs(decided.starts.iter().map(place).collect());
+            self.ledger.first_run = Some(decided);
+        }
+        let starts = self.ledger.first_run.clone().unwrap_or_default().starts;
         self.processes[process].incarnation += 1;
         let judgements: Vec<_> =
             self.ledger.judgements.iter().map(|(_, judgement)| judgement.clone()).collect();
@@ -458,11 +521,14 @@ impl World {
         let random = self.random.fork();
         let mut supervisor = Supervisor::new(settings, of_lanes, random);
         let (first, swaps) = (supervisor.begin(), swap.begin(now));
-        let changes = if self.script.has_group {
-            VecDeque::new()
-        } else {
-            (0..self.script.lanes.len()).map(assigned).collect()
+        let changes = match self.script.spread {
+            Spread::Nobody => self.appeared.iter().copied().map(assigned).collect(),
+            Spread::ByGroup | Spread::ByMembers => VecDeque::new(),
         };
+        let roster = (self.script.spread == Spread::ByMembers).then(|| {
+            let id = Uuid::from_u128(self.random.u128(..));
+            (id, Roster::new(id, PACE))
+        });
         self.processes[process].up = Some(Up {
             supervisor,
             supervisor_tick: None,
@@ -474,6 +540,10 @@ impl World {
             events,
             budget: Budget::new(self.script.memory),
             changes,
+            roster,
+            old_view: None,
+            has_beat_failed: false,
+            starts,
             is_asking: false,
             are_all_told: false,
             ends,
@@ -493,12 +563,70 @@ impl World {
         first.into_iter().for_each(|action| self.supervise(process, action));
         swaps.into_iter().for_each(|action| self.swap(process, action));
         self.deal_soon(SECOND);
+        self.beat(process);
         self.settle(process);
+    }
+
+    /// Tells the other members that this one is alive, and looks who else is.
+    fn beat(&mut self, process: usize) {
+        let whose = self.process(process);
+        let (wait, now) = (self.latency(), self.now);
+        let is_down = self.is_down(Fault::LedgerDown);
+        let Some(up) = &mut self.processes[process].up else { return };
+        let Some((id, roster)) = &mut up.roster else { return };
+        if is_down {
+            up.has_beat_failed = true;
+            self.answer_change(process);
+            self.at(SECOND, whose, "beats", move |world| world.beat(process));
+            return;
+        }
+        up.has_beat_failed = false;
+        self.ledger.beats.insert(*id, (now, roster.note()));
+        self.at(wait, whose, "looks who is there", move |world| world.look_around(process));
+        let pace = PACE.beat.as_micros() as Time;
+        self.at(wait + pace, whose, "beats", move |world| world.beat(process));
+    }
+
+    fn look_around(&mut self, process: usize) {
+        let now = self.now;
+        let seen = self.seen().beats.clone();
+        let lanes: BTreeSet<Lane> = self.appeared.iter().copied().map(lane).collect();
+        let Some(up) = &mut self.processes[process].up else { return };
+        let Some((_, roster)) = &mut up.roster else { return };
+        let seen = match &up.old_view {
+            Some((old, until)) if *until > now => old.clone(),
+            Some(_) | None => seen,
+        };
+        let member = |(id, (at, note)): (Uuid, (Time, String))| Member {
+            id,
+            age: Duration::from_micros(now.saturating_sub(at)),
+            note,
+        };
+        let seen: Vec<_> = seen.into_iter().map(member).collect();
+        let Shift { gained, lost } = roster.look(Duration::from_micros(now), &seen, &lanes);
+        up.changes.extend(lost.into_iter().map(LaneChange::Revoked));
+        up.changes.extend(gained.into_iter().map(LaneChange::assigned));
+        self.answer_change(process);
+    }
+
+    /// The source has another lane.
+    fn appears(&mut self, number: usize) {
+        self.appeared.insert(number);
+        match self.script.spread {
+            Spread::Nobody => {
+                for process in 0..self.processes.len() {
+                    self.change(process, assigned(number));
+                }
+            }
+            Spread::ByGroup => self.deal_soon(SECOND),
+            // The next beat gives it to somebody.
+            Spread::ByMembers => {}
+        }
     }
 
     /// The group gives every lane to a process that is there.
     fn deal_soon(&mut self, wait: Time) {
-        if self.script.has_group {
+        if self.script.spread == Spread::ByGroup {
             let wait = self.random.u64(0..=wait);
             self.at(wait, Whose::World, "the group deals out lanes", Self::deal);
         }
@@ -510,7 +638,7 @@ impl World {
                 self.processes[*process].up.as_ref().is_some_and(|up| !up.is_draining)
             })
             .collect();
-        for number in 0..self.owners.len() {
+        for number in self.appeared.clone() {
             let next = (!there.is_empty()).then(|| there[self.random.usize(0..there.len())]);
             let before = std::mem::replace(&mut self.owners[number], next);
             if before == next {
@@ -536,17 +664,21 @@ impl World {
         let whose = self.process(process);
         let wait = self.latency();
         self.at(wait, whose, "a change of lanes", move |world| {
-            let is_group_down = world.is_down(Fault::GroupDown);
-            let has_group = world.script.has_group;
+            let Script { spread, last_appears, .. } = world.script;
+            let is_group_down = spread == Spread::ByGroup && world.is_down(Fault::GroupDown);
+            let is_last_told = spread == Spread::Nobody
+                && last_appears.is_none_or(|_| world.appeared.len() == world.owners.len());
             let Some(up) = &mut world.processes[process].up else { return };
             if !up.is_asking {
                 return;
             }
-            let change = if is_group_down && has_group {
+            let change = if is_group_down {
                 Err(transient("the group is gone"))
+            } else if std::mem::take(&mut up.has_beat_failed) {
+                Err(transient("the ledger is gone"))
             } else if let Some(change) = up.changes.pop_front() {
                 Ok(Some(change))
-            } else if !has_group && !up.are_all_told {
+            } else if is_last_told && !up.are_all_told {
                 up.are_all_told = true;
                 Ok(None)
             } else {
@@ -598,7 +730,7 @@ impl World {
             return Err(transient("the ledger is gone"));
         }
         let lanes = self.seen().lanes.iter();
-        Ok(lanes.map(|(number, it)| (lane(*number), position(it.position))).collect())
+        Ok(lanes.map(|(number, it)| (lane(*number), it.model.position)).collect())
     }
 
     /// What a read of the ledger shows.
@@ -621,6 +753,9 @@ impl World {
         if !self.is_down(Fault::LedgerDown) {
             let now = self.now;
             self.ledger.judgements.extend(unwritten.into_iter().map(|it| (now, it)));
+            if let Some((id, _)) = &up.roster {
+                self.ledger.beats.remove(id);
+            }
         }
         for owner in &mut self.owners {
             if *owner == Some(process) {
@@ -670,7 +805,8 @@ impl World {
                 records_min: self.script.dead_records_min,
             },
             batches_max: 6,
-            has_group: self.script.has_group,
+            has_group: self.script.spread != Spread::Nobody,
+            is_awaited: false,
         };
         let Some(up) = &mut self.processes[process].up else { return };
         up.lane_incarnations += 1;
@@ -691,6 +827,7 @@ impl World {
                 reader: None,
                 is_reading: false,
                 holding: None,
+                acknowledged: None,
             },
         );
         let is_draining = up.is_draining;
@@ -724,9 +861,12 @@ impl World {
         let whose = self.whose(process, number);
         match action {
             LaneAction::Claim(ticket) => {
+                let up = self.processes[process].up.as_ref();
+                let start = up.and_then(|up| up.starts.get(&lane(number)));
+                let start = position(start.map_or(0, |start| record_or_first(*start)));
                 let wait = self.latency();
                 self.at(wait, Whose::World, "a claim lands", move |world| {
-                    world.claim(whose, process, number, ticket);
+                    world.claim(whose, process, number, (ticket, start));
                 });
             }
             LaneAction::Read { ticket, open, most } => {
@@ -765,8 +905,14 @@ impl World {
                     }
                 });
             }
-            LaneAction::Acknowledge { to } => {
-                self.oracle.acknowledged(number, record(to), &self.ledger);
+            LaneAction::Acknowledge { to, .. } => {
+                let to = record(to);
+                if let Some(up) = &mut self.processes[process].up
+                    && let Some(lane_up) = up.lanes.get_mut(&number)
+                {
+                    let before = lane_up.acknowledged.replace(to);
+                    self.oracle.acknowledged(number, before, to, &self.ledger);
+                }
             }
             LaneAction::Look(ticket) => {
                 let wait = self.latency();
@@ -799,19 +945,19 @@ impl World {
         });
     }
 
-    fn claim(&mut self, whose: Whose, process: usize, number: usize, ticket: Ticket) {
+    fn claim(
+        &mut self,
+        whose: Whose,
+        process: usize,
+        number: usize,
+        (ticket, start): (Ticket, Position),
+    ) {
         let wait = self.latency();
         let claimed = if self.is_down(Fault::LedgerDown) {
             Err(Halt::Sink(transient("the ledger is gone")))
         } else {
-            let token = u128::from(self.random.u64(..)) << 64 | u128::from(self.random.u64(..));
-            let (at, accepted_rejects) = self.ledger.claim(self.now, number, token);
-            let claim = Claim {
-                lane: lane(number),
-                token: Uuid::from_u128(token),
-                position: position(at),
-                accepted_rejects,
-            };
+            let token = Uuid::from_u128(self.random.u128(..));
+            let claim = self.ledger.claim(self.now, number, token, start);
             let judgements = self.seen().judgements.iter().map(|(_, it)| it.clone()).collect();
             Ok((claim, judgements))
         };
@@ -828,12 +974,12 @@ impl World {
         Ok(self.seen().lanes.get(&number).map(|it| LaneState {
             lane: lane(number),
             source: crate::record::SourceId::new("simulated"),
-            position: position(it.position),
-            owner: Uuid::from_u128(it.token),
+            position: it.model.position,
+            owner: it.model.owner,
             member: None,
             claimed: time(it.claimed),
             moved: time(it.moved),
-            accepted_rejects: it.accepted_rejects,
+            accepted_rejects: it.model.accepted_rejects,
             halted: None,
         }))
     }
@@ -923,7 +1069,7 @@ impl World {
         let is_bad = |row: &&u64| self.script.fate(rule, number, **row) == Fate::Refused;
         Sent {
             lane: number,
-            token: claim.token.as_u128(),
+            token: claim.token,
             bad_rows: applied.rows.iter().filter(is_bad).copied().collect(),
             unit: applied,
             refusals_max: unit.refusals_max,
@@ -1021,13 +1167,13 @@ impl World {
                     });
                 });
             }
-            SwapAction::Heed => {
+            SwapAction::ReadVerdicts => {
                 let wait = self.latency();
                 self.at(wait, whose, "reads verdicts", move |world| {
                     let is_down = world.is_down(Fault::LedgerDown);
                     let seen = world.seen().judgements.iter().map(|(_, it)| it.clone());
                     let seen: Vec<Judgement> = seen.collect();
-                    world.on_swap(process, SwapEvent::Heeded((!is_down).then_some(seen)));
+                    world.on_swap(process, SwapEvent::VerdictsRead((!is_down).then_some(seen)));
                 });
             }
             SwapAction::Restart { next, .. } => {
@@ -1133,7 +1279,7 @@ impl World {
             if let Poll::Ready(held) = hold.as_mut().poll(&mut context) {
                 let (_, ticket, raw) = lane.holding.take().expect("it was there");
                 let whose = Whose::Lane(process, incarnation, *number, lane.incarnation);
-                read.push((*number, whose, ticket, ReadBatch { raw, held }));
+                read.push((*number, whose, ticket, ReadBatch { raw, held, ahead: None }));
             }
         }
         let mut short = Vec::new();
@@ -1254,13 +1400,27 @@ impl World {
     }
 
     /// Strikes when a lane does this, or after a while.
-    fn lies_in_wait(&mut self, fault: Fault, state: &'static str, times: u32) {
-        if times == 0 || self.now >= self.script.calm || self.states().contains(&state) {
-            return self.strike(fault);
-        }
-        self.at(7 * MILLI, Whose::World, "a fault lies in wait", move |world| {
-            world.lies_in_wait(fault, state, times - 1);
+    fn lies_in_wait(&mut self, fault: Fault, state: &'static str) {
+        let number = self.sequence;
+        self.lurking.insert(number, (fault, state));
+        let wait = self.random.u64(0..LONGEST_WAIT);
+        self.at(wait, Whose::World, "a fault waits no longer", move |world| {
+            if world.lurking.remove(&number).is_some() {
+                world.strike(fault);
+            }
         });
+    }
+
+    fn strike_what_was_waited_for(&mut self) {
+        if self.lurking.is_empty() {
+            return;
+        }
+        let states = self.states();
+        let met = self.lurking.iter().find(|(_, (_, state))| states.contains(state));
+        if let Some((number, (fault, _))) = met.map(|(number, it)| (*number, *it)) {
+            self.lurking.remove(&number);
+            self.strike(fault);
+        }
     }
 
     fn strike(&mut self, fault: Fault) {
@@ -1298,7 +1458,7 @@ impl World {
             }
             Fault::FailOver => {
                 let old = self.ledger.clone();
-                let wait = self.random.u64(0..5 * SECOND);
+                let wait = self.random.u64(0..5 * SECOND).min(self.script.calm - 1 - self.now);
                 self.at(wait, Whose::World, "fails over", move |world| {
                     world.ledger = old;
                     world.saved = None;
@@ -1306,6 +1466,13 @@ impl World {
                 });
             }
             Fault::Rebalance => self.deal_soon(0),
+            Fault::OldView => {
+                let until = (self.now + self.random.u64(0..60 * SECOND)).min(self.script.calm);
+                let beats = self.ledger.beats.clone();
+                if let Some(up) = &mut self.processes[process].up {
+                    up.old_view = Some((beats, until));
+                }
+            }
             Fault::Crash => self.crash(process),
             Fault::Pause => {
                 let until = self.now + self.random.u64(0..90 * SECOND);
@@ -1328,7 +1495,7 @@ impl World {
             Fault::Move => self.move_lane(number),
             Fault::Resume => {
                 if let Some(lane) = self.ledger.lanes.get_mut(&number) {
-                    lane.accepted_rejects += 5;
+                    lane.model.accept_rejects(5);
                 }
             }
         }
@@ -1346,16 +1513,18 @@ impl World {
 
     fn move_lane(&mut self, number: usize) {
         let available = self.available[number];
+        let token = Uuid::from_u128(self.random.u128(..));
         let Some(lane) = self.ledger.lanes.get_mut(&number) else { return };
-        let to = (lane.position + 2).min(available);
-        if to == lane.position {
+        let from = lane.stands();
+        let to = (from + 2).min(available);
+        if to == from || !lane.model.move_to((position(from), position(to)), token) {
             return;
         }
         let gap = Applied {
             at: self.now,
             by: usize::MAX,
             sent: 0,
-            from: lane.position,
+            from,
             to,
             generation: None,
             records: 0,
@@ -1365,8 +1534,6 @@ impl World {
             refused: Vec::new(),
         };
         lane.units.push(gap);
-        lane.position = to;
-        lane.token = u128::from(self.random.u64(..));
     }
 
     fn save(&mut self, file: Made) {
@@ -1383,6 +1550,7 @@ impl World {
     /// Nothing goes wrong any more, and a good rule is saved.
     fn calm(&mut self) {
         self.down.clear();
+        self.lurking.clear();
         self.next_commit = None;
         for process in 0..self.processes.len() {
             self.processes[process].paused = 0;
@@ -1407,17 +1575,11 @@ fn judged(generation: Digest, verdict: Verdict, reason: Option<String>) -> Judge
 }
 
 fn raw(from: u64, to: u64) -> RawBatch {
-    RawBatch {
-        bytes: bytes::Bytes::new(),
-        records: (from..to).map(|at| RawRecord::value(position(at), 0..0)).collect(),
-        headers: Vec::new(),
-        columns: None,
-        topic: None,
-        partition: None,
-        from: position(from),
-        to: position(to),
-        past: None,
-    }
+    RawBatch::new(
+        bytes::Bytes::new(),
+        (from..to).map(|at| RawRecord::value(position(at), 0..0)).collect(),
+        (position(from), position(to)),
+    )
 }
 
 /// The beginning of what something looks like.

@@ -10,14 +10,18 @@ use tokio::time::{sleep, timeout};
 use super::super::halt::Halt;
 use super::super::patience::Patience;
 use super::{Connected, LiveMaker, PipelineError, PipelineRun, columns};
-use crate::connect::SinkContext;
-use crate::ledger::{Archive, FirstRun, Ledger};
+use crate::connect::{Sink, SinkContext, Spread};
+use crate::ledger::{FirstRun, Ledger, Pace};
 use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, SourceId};
+use crate::source::members::SharedSource;
 use crate::source::{Known, Outset, Source};
 
 /// The longest waits between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// Members that are dead after less than this would be so all the time.
+const SESSION_MIN: Duration = Duration::from_millis(400);
 
 /// How long a ledger may take to tell whether a pipeline that does not start ever worked.
 const ASK_TIME: Duration = Duration::from_secs(10);
@@ -53,16 +57,17 @@ impl PipelineRun {
             }
         };
         let identity = self.patiently(Halt::Source, || source.identity()).await?;
-        let context = &self.context(pipeline, Some(identity));
+        let context = &context(pipeline, Some(identity.clone()), self.replaces);
         let open = || pipeline.sink.open(context.clone());
         let sink = self.patiently(Halt::Sink, open).await?;
         self.patiently(Halt::Sink, || sink.prepare()).await?;
         let writer = || sink.writer(columns(pipeline), false);
         let writer = self.patiently(Halt::Sink, writer).await?;
+        let source = self.shared(source, &*sink);
         let Ledger { claims, archive, .. } = sink.ledger();
         let known = self.patiently(Halt::Sink, || claims.lanes()).await?;
         if !self.has_committed {
-            self.has_committed = self.patiently(Halt::Sink, || has_committed(&**archive)).await?;
+            self.has_committed = self.patiently(Halt::Sink, || archive.has_committed()).await?;
         }
         let lanes: BTreeMap<_, _> =
             known.into_iter().map(|state| (state.lane, state.position)).collect();
@@ -78,21 +83,31 @@ impl PipelineRun {
             first => first,
         };
         let starts = first.unwrap_or_default().starts;
+        if let Ok(Some(warning)) = sink.ledger().letters.warning().await {
+            let args = pipeline.args();
+            tracing::warn!(
+                pipeline = %pipeline.name,
+                "of a run before: {warning}; `pinhost dead-letters {args} list` shows them, and ends this warning"
+            );
+        }
         let generation = &pipeline.generation();
         self.patiently(Halt::Sink, || archive.keep(generation)).await?;
         let has_committed = self.has_committed;
-        let maker = LiveMaker { sink: Arc::clone(&sink) };
+        let maker = LiveMaker { sink: Arc::clone(&sink), source: identity };
         Ok(Connected { run: self, source, sink, writer, maker, has_committed, starts, ends })
     }
 
-    fn context(&self, pipeline: &Pipeline, source: Option<SourceId>) -> SinkContext {
-        SinkContext {
-            pipeline: Arc::clone(&pipeline.name),
-            source,
-            has_rule: pipeline.rule.is_some(),
-            keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
-            replaces: self.replaces,
-            replay_into: pipeline.replay_into(),
+    /// The lanes of a source that nobody outside spreads over processes are shared out by its members, if
+    /// they are to be.
+    fn shared(&self, source: Arc<dyn Source>, sink: &dyn Sink) -> Arc<dyn Source> {
+        let Pipeline { source: written, sink: target, .. } = &*self.pipeline;
+        match written.facts().spread {
+            Spread::ByMembers { session } if self.source.is_none() => {
+                let Ledger { members, claims, .. } = sink.ledger().clone();
+                let pace = Pace::new(session.max(SESSION_MIN), target.facts().unit_floor);
+                Arc::new(SharedSource::new(source, members, claims, pace, self.until_end))
+            }
+            _ => source,
         }
     }
 
@@ -133,16 +148,27 @@ impl PipelineRun {
 
     /// Whether a pipeline whose source or sink does not answer ever worked, as far as its ledger tells.
     async fn has_committed_before(&self) -> bool {
-        let context = self.context(&self.pipeline, None);
+        let context = context(&self.pipeline, None, self.replaces);
         let asked = async {
             let sink = self.pipeline.sink.open(context).await?;
-            has_committed(&*sink.ledger().archive).await
+            sink.ledger().archive.has_committed().await
         };
         matches!(timeout(ASK_TIME, asked).await, Ok(Ok(true)))
     }
 }
 
-/// Whether anything of a pipeline was ever committed: its lineage tells.
-async fn has_committed(archive: &dyn Archive) -> Result<bool, ConnectorError> {
-    Ok(archive.lineage().await?.iter().any(|range| range.generation.is_some()))
+/// What a pipeline opens its sink for.
+pub(super) fn context(
+    pipeline: &Pipeline,
+    source: Option<SourceId>,
+    replaces: bool,
+) -> SinkContext {
+    SinkContext {
+        pipeline: Arc::clone(&pipeline.name),
+        source,
+        has_rule: pipeline.rule.is_some(),
+        keep_dead_letters: pipeline.dead_letters.keep.map(|keep| keep.0),
+        replaces,
+        replay_into: pipeline.replay_into(),
+    }
 }

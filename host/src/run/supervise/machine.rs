@@ -111,6 +111,11 @@ pub(crate) struct Supervisor {
     actions: Vec<SupervisorAction>,
 }
 
+/// Whether an end is one that a position can be compared with.
+fn is_place(end: &Position) -> bool {
+    !matches!(end, Position::Start(_))
+}
+
 #[derive(Debug)]
 struct Failing {
     since: Instant,
@@ -298,7 +303,7 @@ impl Supervisor {
     }
 
     fn start(&mut self, lane: Lane) {
-        let until = self.unread.get(&lane).copied();
+        let until = self.unread.get(&lane).copied().filter(is_place);
         self.lanes.insert(lane.clone(), None);
         self.act(SupervisorAction::Start { lane, until });
     }
@@ -338,6 +343,7 @@ impl Supervisor {
         let is_read = self
             .unread
             .get(lane)
+            .filter(|end| is_place(end) || position == Position::End)
             .is_some_and(|end| end.is_comparable(&position) && position.place() >= end.place());
         if is_read {
             self.unread.remove(lane);

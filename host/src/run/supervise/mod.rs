@@ -21,7 +21,7 @@ use super::news::Listener;
 use super::pool::Pool;
 use crate::connect::{Sink, Writer};
 use crate::pipeline::Pipeline;
-use crate::record::{ConnectorError, Field, Lane, Position};
+use crate::record::{ConnectorError, Field, Lane, Position, SourceId};
 use crate::source::{Most, Source};
 
 use self::connect::Ends;
@@ -181,6 +181,7 @@ impl Connected {
 #[derive(Debug, Clone)]
 pub struct LiveMaker {
     sink: Arc<dyn Sink>,
+    source: SourceId,
 }
 
 impl LiveMaker {
@@ -195,6 +196,28 @@ impl LiveMaker {
         };
         let ends = (Arc::clone(&self.sink), writer);
         Ok(Live::new(pipeline, pipeline.generation().digest, ends, 0))
+    }
+
+    /// Whether another source or sink could take the place of those at work: each answers, rows would find
+    /// their place, and the lanes that the ledger knows are theirs. Nothing is claimed. What is the same is
+    /// not asked: it may be out of reach for now, and is waited for as before.
+    pub async fn could_begin(&self, next: &Pipeline, running: &Pipeline) -> Result<(), Halt> {
+        let source = if next.source == running.source {
+            self.source.clone()
+        } else {
+            let source = next.source.open(&next.source_options(false)).await;
+            source.map_err(Halt::Source)?.identity().await.map_err(Halt::Source)?
+        };
+        if next.source == running.source && next.sink == running.sink {
+            return Ok(());
+        }
+        let opened = next.sink.open(connect::context(next, Some(source), false)).await;
+        let sink = opened.map_err(Halt::Sink)?;
+        sink.prepare().await.map_err(Halt::Sink)?;
+        sink.writer(columns(next), true).await.map_err(Halt::Sink)?;
+        sink.ledger().claims.meet().await.map_err(Halt::Sink)?;
+        closed(&*sink).await;
+        Ok(())
     }
 
     /// Has the place made where rows of a generation go.

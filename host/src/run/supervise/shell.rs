@@ -17,18 +17,23 @@ use tracing::Level;
 
 use super::super::breaker::BreakerLimits;
 use super::super::budget::Budget;
+use super::super::cut::UnitLimits;
 use super::super::lane::{self, LaneEnd, LaneReport, LaneSettings, Shared};
 use super::super::live::Generations;
 use super::connect::Ends;
 use super::machine::{Supervisor, SupervisorAction, SupervisorEvent, SupervisorSettings};
 use super::{BATCH, Course, PipelineError, PipelineRun};
 use crate::connect::Spread;
-use crate::ledger::Claims;
+use crate::ledger::{Claims, Members};
+use crate::pipeline::Pipeline;
 use crate::record::{ConnectorError, Lane, Position};
 use crate::source::LaneChange;
 
 /// How long a ledger may take to note why lanes are halted, once the run is over.
 const NOTE_TIME: Duration = Duration::from_secs(2);
+
+/// A unit for whose records somebody waits is cut so soon, unless the sink takes longer for one.
+const AWAITED_UNIT: Duration = Duration::from_millis(20);
 
 /// Keeps the lanes of a pipeline going until it ends.
 pub(super) async fn keep_lanes(
@@ -40,6 +45,7 @@ pub(super) async fn keep_lanes(
 ) -> Result<(), PipelineError> {
     let Ends { source, ledger, starts, has_committed, of_lanes } = ends;
     let PipelineRun { pipeline, listener, pool, until_end, drain, .. } = run;
+    let spread = pipeline.source.facts().spread;
     let settings = SupervisorSettings {
         start_time: pipeline.limits.start_time.0,
         halt_time,
@@ -47,13 +53,17 @@ pub(super) async fn keep_lanes(
         dead_ratio_max: pipeline.dead_letters.max_ratio,
         has_committed,
     };
+    let facts = pipeline.source.facts();
+    // Whoever sends a record has the answer: strangers must not halt a lane.
+    let max_ratio = if facts.is_awaited { 1.0 } else { pipeline.dead_letters.max_ratio };
     let lane_settings = LaneSettings {
         args: pipeline.args(),
         batch: BATCH,
-        unit: (&pipeline.unit).into(),
-        breaker: BreakerLimits::new(pipeline.dead_letters.max_ratio),
+        unit: unit_limits(&pipeline),
+        breaker: BreakerLimits::new(max_ratio),
         batches_max: pool.threads() * 2 + 2,
-        has_group: pipeline.source.facts().spread == Spread::ByGroup,
+        has_group: spread != Spread::Nobody,
+        is_awaited: facts.is_awaited,
     };
     let shared = Shared {
         source,
@@ -83,7 +93,11 @@ pub(super) async fn keep_lanes(
     loop {
         for action in actions {
             if let Some(end) = hands.perform(action) {
+                hands.warn_of_letters(&end);
                 finish_notes(hands.shared.notes.clone()).await;
+                if matches!(spread, Spread::ByMembers { .. }) {
+                    leave(&*hands.shared.ledger.members).await;
+                }
                 return end;
             }
         }
@@ -130,6 +144,16 @@ pub(super) async fn keep_lanes(
     }
 }
 
+/// Somebody who waits for an answer does not wait for a unit to be full.
+fn unit_limits(pipeline: &Pipeline) -> UnitLimits {
+    let unit = UnitLimits::from(&pipeline.unit);
+    if !pipeline.source.facts().is_awaited {
+        return unit;
+    }
+    let soon = AWAITED_UNIT.max(pipeline.sink.facts().unit_floor);
+    UnitLimits { time: unit.time.min(soon), ..unit }
+}
+
 async fn at(due: Option<Instant>) {
     if let Some(due) = due {
         sleep_until(due.into()).await;
@@ -143,6 +167,17 @@ type Positions = Result<BTreeMap<Lane, Position>, ConnectorError>;
 async fn finish_notes(notes: TaskTracker) {
     notes.close();
     let _ = timeout(NOTE_TIME, notes.wait()).await;
+}
+
+/// The others take the lanes over at once, rather than when they miss a beat.
+async fn leave(members: &dyn Members) {
+    match timeout(NOTE_TIME, members.leave()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::debug!("the others are not told that this process ends: {error}");
+        }
+        Err(_) => tracing::debug!("the others are not told that this process ends in time"),
+    }
 }
 
 struct Hands {
@@ -187,6 +222,17 @@ impl Hands {
             SupervisorAction::End(end) => return Some(end),
         }
         None
+    }
+
+    /// What was committed stays, and nothing of it is read again: without this nobody would hear of it any more.
+    fn warn_of_letters(&self, end: &Result<(), PipelineError>) {
+        let Err(error @ PipelineError::TooManyDead { .. }) = end else { return };
+        let (letters, warning) = (Arc::clone(&self.shared.ledger.letters), error.to_string());
+        self.shared.notes.spawn(async move {
+            if let Err(error) = letters.keep_warning(Some(&warning)).await {
+                tracing::warn!("the ledger does not keep that too many records died: {error}");
+            }
+        });
     }
 
     fn note(&self, report: &LaneReport) {

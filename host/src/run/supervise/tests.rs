@@ -97,6 +97,11 @@ impl Scene {
         })
     }
 
+    fn starts(&self, name: &str) -> bool {
+        let is_its = |action: &SupervisorAction| matches!(action, SupervisorAction::Start { lane, .. } if lane.name() == name);
+        self.actions.iter().any(is_its)
+    }
+
     fn looks(&self) -> bool {
         self.actions.iter().any(|action| matches!(action, SupervisorAction::Look))
     }
@@ -178,6 +183,38 @@ fn no_lanes_are_no_end() {
     scene.passes(Duration::from_secs(10));
     assert!(scene.looks());
     scene.on(others(9));
+    assert!(matches!(scene.end(), Some(Ok(()))));
+}
+
+/// A lane that waits for those before it, as a shard does for its parents.
+#[test]
+fn a_lane_starts_once_those_before_it_are_at_their_end_for_good() {
+    let mut scene = Scene::new(forever(), &[]);
+    let child = LaneChange::Assigned { lane: Lane::new("child"), after: vec![a()] };
+    scene.on(SupervisorEvent::Change(Ok(Some(child))));
+    assert!(!scene.starts("child") && scene.looks(), "somebody else may have read the parent");
+    scene.on(SupervisorEvent::Looked(Ok(BTreeMap::from([(a(), at(8))]))));
+    assert!(!scene.starts("child"));
+    scene.passes(Duration::from_secs(10));
+    assert!(scene.looks());
+    scene.on(SupervisorEvent::Looked(Ok(BTreeMap::from([(a(), Position::End)]))));
+    assert!(scene.starts("child"));
+}
+
+/// Where a shard ends at the moment nobody can tell: its reader says when it has come there.
+#[test]
+fn an_end_without_a_place_is_told_by_the_reader() {
+    let mut scene = Scene::new(until_end(), &[]);
+    let latest = Position::Start(crate::record::Start::Latest);
+    let ends = BTreeMap::from([(a(), latest)]);
+    scene.supervisor = Supervisor::new(until_end(), ends, fastrand::Rng::with_seed(1));
+    scene.assign();
+    let no_place =
+        |action: &SupervisorAction| matches!(action, SupervisorAction::Start { until: None, .. });
+    assert!(scene.actions.iter().any(no_place));
+    scene.commits(7, &[], 7);
+    assert!(scene.end().is_none());
+    scene.on(SupervisorEvent::Ended(a(), LaneEnd::Ended));
     assert!(matches!(scene.end(), Some(Ok(()))));
 }
 

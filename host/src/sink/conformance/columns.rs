@@ -44,6 +44,7 @@ pub(crate) async fn a_change_of_columns_makes_another_writer_and_no_other_owner(
             generation: Digest::of(if is_more { b"more" } else { b"less" }),
             accepted_rejects: 0,
             refusals_max: 0,
+            wants_receipts: false,
             parts: vec![part],
         };
         assert_eq!(writer.commit(&owner, &unit).await.unwrap(), done(1), "record {record}");
@@ -75,6 +76,7 @@ pub(crate) async fn a_dry_look_makes_nothing(store: &dyn Store) {
         generation: Digest::of(b"more"),
         accepted_rejects: 0,
         refusals_max: 0,
+        wants_receipts: false,
         parts: vec![part],
     };
     assert_eq!(dry.commit(&owner, &unit).await.unwrap(), done(1));

@@ -1,8 +1,8 @@
 //! What every sink keeps to, asked of each of them by the same tests.
 //!
-//! A sink's own tests implement [`Store`] for what it writes to, and say `conformance_tests!(store)`. Each
-//! test gets a store that is empty. Where several targets share one state, as tables of a database do, they
-//! name `another_target_under_the_same_name_is_refused` too.
+//! A sink's own tests implement [`Store`] for what it writes to, and say `ledger_tests!(store)` and
+//! `writer_tests!(store)`. Each test gets a store that is empty. Where several targets share one state, as
+//! tables of a database do, they name `another_target_under_the_same_name_is_refused` too.
 
 mod claims;
 mod columns;
@@ -35,10 +35,10 @@ use crate::record::{
     SourceId, Span, Unit, UnitPart,
 };
 
-/// Makes a test of each of the suite's; `$store` gives an empty store.
-macro_rules! conformance_tests {
+/// Makes tests of what every ledger keeps to; `$store` gives an empty store.
+macro_rules! ledger_tests {
     ($store:expr) => {
-        $crate::sink::conformance::conformance_tests! {
+        $crate::sink::conformance::tests_on! {
             $store;
             an_empty_store_says_so
             a_first_claim_is_durable
@@ -46,20 +46,13 @@ macro_rules! conformance_tests {
             a_first_run_is_decided_once
             of_two_first_runs_the_stored_one_counts
             whoever_beats_is_a_member_until_it_leaves
-            a_zombie_commits_nothing
-            claimers_that_race_store_everything_once
             another_source_under_the_same_name_is_refused
             pipelines_do_not_know_each_other
             whoever_writes_to_a_target_is_known
             a_lane_moves_on_request_and_leaves_a_gap
             rejects_that_were_accepted_are_used_up_by_units
             a_journal_grows_at_its_end_only
-            data_and_position_move_together
-            a_unit_offered_again_is_stored_once
-            a_unit_that_begins_elsewhere_is_fenced
-            a_unit_of_rejects_only_moves_the_lane
             units_of_one_generation_extend_one_range
-            a_unit_whose_records_do_not_add_up_is_refused
             generations_are_kept_once
             a_generation_comes_back_as_it_was_kept
             of_the_verdicts_on_a_generation_the_last_one_counts
@@ -67,6 +60,23 @@ macro_rules! conformance_tests {
             a_letter_keeps_all_of_its_record
             letters_are_listed_in_pieces
             letters_are_counted_by_generation
+        }
+    };
+}
+pub(crate) use ledger_tests;
+
+/// Makes tests of what every writer keeps to.
+macro_rules! writer_tests {
+    ($store:expr) => {
+        $crate::sink::conformance::tests_on! {
+            $store;
+            a_zombie_commits_nothing
+            claimers_that_race_store_everything_once
+            data_and_position_move_together
+            a_unit_offered_again_is_stored_once
+            a_unit_that_begins_elsewhere_is_fenced
+            a_unit_of_rejects_only_moves_the_lane
+            a_unit_whose_records_do_not_add_up_is_refused
             a_change_of_columns_makes_another_writer_and_no_other_owner
             a_dry_look_makes_nothing
             a_letter_is_retried_once
@@ -74,6 +84,11 @@ macro_rules! conformance_tests {
             a_retry_is_all_or_nothing
         }
     };
+}
+pub(crate) use writer_tests;
+
+/// Makes a test of each that is named.
+macro_rules! tests_on {
     ($store:expr; $($test:ident)*) => {
         $(
             #[tokio::test]
@@ -83,7 +98,7 @@ macro_rules! conformance_tests {
         )*
     };
 }
-pub(crate) use conformance_tests;
+pub(crate) use tests_on;
 
 /// A sink as a process has it open: its ledger, and a writer for some columns.
 #[derive(Debug)]
@@ -187,6 +202,7 @@ fn unit_of(sink: &Opened, range: Range<u64>, generation: &str, fates: &[(u64, Fa
         generation: Digest::of(generation.as_bytes()),
         accepted_rejects: 0,
         refusals_max: u64::MAX,
+        wants_receipts: false,
         parts: [range.start..middle, middle..range.end].map(|range| part(sink, range, fate)).into(),
     }
 }

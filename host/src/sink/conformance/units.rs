@@ -21,6 +21,7 @@ pub(crate) async fn data_and_position_move_together(store: &dyn Store) {
     assert_eq!(store.ids(PINS.target).await, [0, 3]);
     assert_eq!(position(&reader).await, at(4));
     assert_eq!(reader.letters.list(&DeadLetterFilter::default()).await.unwrap().len(), 1);
+    assert!(reader.archive.has_committed().await.unwrap());
     let lineage = reader.archive.lineage().await.unwrap();
     let sums = LineageSums { read: 4, stored: 2, superseded: 0, dropped: 1, dead: 1 };
     assert_eq!(lineage[0].sums, sums);

@@ -1,5 +1,7 @@
 //! Which of two rows of one key stays, in a database.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -7,7 +9,8 @@ use proptest::test_runner::TestRunner;
 
 use super::Change::{Delete, Put};
 use super::{LaneWriter, Opened, stored};
-use crate::record::{Kind, Lane, Position};
+use crate::connect::Sink;
+use crate::record::{Kind, Lane, Position, Receipt, Receipts, Unit};
 
 const FIELDS: [(&str, Kind); 3] =
     [("id", Kind::Integer), ("word", Kind::Text), ("seen", Kind::Timestamp)];
@@ -19,6 +22,7 @@ macro_rules! upsert_tests {
             $store;
             an_older_version_never_takes_the_place_of_a_newer
             a_column_may_tell_what_is_newest
+            what_became_of_single_rows_is_told_to_who_asks
             the_same_records_again_change_nothing
             the_same_record_takes_the_place_of_what_was_made_of_it_before
             rows_of_a_table_that_is_not_ours_give_way_and_keep_their_versions_aside
@@ -32,6 +36,8 @@ macro_rules! upsert_tests {
             deletes_are_forgotten_in_the_end
             what_a_fail_over_lost_is_stored_again
             a_record_that_dies_twice_in_a_unit_is_one_letter
+            a_unit_of_a_generation_that_was_found_bad_meanwhile_is_not_committed
+            versions_of_another_meaning_are_refused_until_they_are_made_anew
         }
 
         #[test]
@@ -61,7 +67,10 @@ pub(crate) trait TableStore: Sync + Sized {
 
     async fn make() -> Self;
 
-    /// A sink of table `t` with the key `id`.
+    /// A sink of table `t` with the key `id`, which is not prepared.
+    fn closed(&self, upserts: Upserts) -> Arc<dyn Sink>;
+
+    /// The same, and a writer of these columns.
     async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Opened;
 
     async fn execute(&self, sql: &str);
@@ -126,6 +135,24 @@ pub(crate) async fn an_older_version_never_takes_the_place_of_a_newer<S: TableSt
         assert_eq!(one.write(&rows).await, stored(2, 0, &[]));
         assert_eq!(words(&store).await, ["1 latest", "2 of another lane", "3 timed"]);
     }
+}
+
+pub(crate) async fn what_became_of_single_rows_is_told_to_who_asks<S: TableStore>() {
+    let store = S::make().await;
+    let sink = store.upsert(KEYED, &FIELDS).await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
+    let rows = [row(1, "early"), "{\"word\": \"no key\"}".to_owned(), row(1, "late"), row(2, "x")];
+    let times = [Some(1), Some(2), Some(3), Some(4)];
+    let rows: Vec<_> = rows.iter().map(String::as_str).zip(times).collect();
+    let unit = Unit { wants_receipts: true, ..writer.unit(&rows) };
+    let told = writer.commit(unit.clone()).await.receipts.expect("they are wanted");
+    let reason = "key column id is null".to_owned();
+    let dead = Receipt::Dead { step: None, reason, detail: None };
+    let stored = Receipt::Stored { at: None };
+    let expected = [Receipt::Superseded, dead, stored.clone(), stored];
+    assert_eq!(Receipts::of(&unit, &told).records, expected);
+    // Who does not ask is not told.
+    assert_eq!(writer.write(&rows[3..]).await.receipts, None);
 }
 
 pub(crate) async fn a_column_may_tell_what_is_newest<S: TableStore>() {

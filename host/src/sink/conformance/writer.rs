@@ -58,17 +58,11 @@ impl<'a> LaneWriter<'a> {
             timestamp_micros: *time,
             ..RawRecord::value(Position::number(at), 0..0)
         });
-        let raw = RawBatch {
-            bytes: bytes::Bytes::new(),
-            records: records.collect(),
-            headers: Vec::new(),
-            topic: None,
-            partition: None,
-            columns: None,
-            from: self.claim.position,
-            to: Position::number(from + given.len() as u64),
-            past: None,
-        };
+        let raw = RawBatch::new(
+            bytes::Bytes::new(),
+            records.collect(),
+            (self.claim.position, Position::number(from + given.len() as u64)),
+        );
         let (mut rows, mut origins) = (Vec::<JsonRow>::new(), Vec::new());
         let (mut keys, mut deleted) = (Vec::<JsonRow>::new(), Vec::new());
         for ((change, _), at) in given.iter().zip(0..) {
@@ -105,6 +99,7 @@ impl<'a> LaneWriter<'a> {
             generation: Digest::of(b"test"),
             accepted_rejects: 0,
             refusals_max: u64::MAX,
+            wants_receipts: false,
             parts: vec![part],
         }
     }
@@ -119,7 +114,7 @@ impl<'a> LaneWriter<'a> {
         self.commit(unit).await
     }
 
-    async fn commit(&mut self, unit: Unit) -> Stored {
+    pub(crate) async fn commit(&mut self, unit: Unit) -> Stored {
         let committed = self.sink.writer.commit(&self.claim, &unit).await.unwrap();
         let CommitOutcome::Done(stored) = committed else { panic!("fenced") };
         self.claim.position = unit.to;
@@ -134,5 +129,5 @@ impl<'a> LaneWriter<'a> {
 
 pub(crate) fn stored(rows: u64, superseded: u64, refused: &[(&str, u64)]) -> Stored {
     let refused = refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
-    Stored { rows, superseded, refused }
+    Stored { rows, superseded, refused, receipts: None }
 }

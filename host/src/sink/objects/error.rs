@@ -4,7 +4,6 @@ use std::io;
 
 use object_store::Error as StoreError;
 
-use super::fold::LogFault;
 use crate::objects::{ObjectRootError, Said, class_of_io, class_of_store, help_of_store};
 use crate::record::{ConnectorError, ErrorClass};
 
@@ -53,42 +52,8 @@ pub enum ObjectsSinkError {
         #[source]
         cause: parquet::errors::ParquetError,
     },
-    #[error("cannot read log record {key}")]
-    Unreadable {
-        key: String,
-        #[source]
-        cause: serde_json::Error,
-    },
-    #[error("log record {key} was written by a newer pinhost")]
-    Newer { key: String },
-    #[error("log record {key} is missing")]
-    Gap { key: String },
-    #[error("log record {key} contradicts those before it")]
-    Contradiction {
-        key: String,
-        #[source]
-        fault: LogFault,
-    },
-    #[error("{folder} has no log, but other things of a lane")]
-    LostLog { folder: String },
-    #[error("{object} was written by this pipeline, whose log is gone")]
-    LostLogOf { object: String },
-    #[error("a pipeline of this name has read {stored} so far, and is now to read {given}")]
-    OtherSource { stored: String, given: String },
-    #[error("a pipeline of this name has written {stored} so far, and is now to write {given}")]
-    OtherTarget { stored: String, given: String },
     #[error("{key} is there already, and this pipeline has not written it")]
     Taken { key: String },
-    #[error("journal entry {key} is missing")]
-    LostJournal { key: String },
-    #[error("cannot read dead letters in {key}")]
-    UnreadableLetters {
-        key: String,
-        #[source]
-        cause: serde_json::Error,
-    },
-    #[error("a unit of lane {lane} does not account for each of its records once")]
-    Unbalanced { lane: String },
 }
 
 impl ObjectsSinkError {
@@ -110,19 +75,8 @@ impl ObjectsSinkError {
             | Self::UnreadableRows { .. }
             | Self::TooMuchToSearch { .. }
             | Self::ManyPartitions { .. }
-            | Self::Unreadable { .. }
-            | Self::Newer { .. }
-            | Self::Gap { .. }
-            | Self::LostLog { .. }
-            | Self::LostLogOf { .. }
-            | Self::Taken { .. }
-            | Self::LostJournal { .. }
-            | Self::UnreadableLetters { .. } => ErrorClass::Systemic,
-            Self::OtherSource { .. }
-            | Self::OtherTarget { .. }
-            | Self::Parquet { .. }
-            | Self::Contradiction { .. }
-            | Self::Unbalanced { .. } => ErrorClass::Fatal,
+            | Self::Taken { .. } => ErrorClass::Systemic,
+            Self::Parquet { .. } => ErrorClass::Fatal,
         }
     }
 
@@ -142,18 +96,7 @@ impl ObjectsSinkError {
             }
             Self::OwnColumn { .. } => "call the column otherwise, or say `provenance: false`",
             Self::ManyPartitions { .. } => "partition by columns with fewer values",
-            Self::Unreadable { .. } | Self::Gap { .. } => {
-                "restore it from a backup; it says where its lane stands, and which rows are committed"
-            }
-            Self::Newer { .. } => "use the newer pinhost",
-            Self::LostLog { .. } | Self::LostLogOf { .. } => {
-                "restore `_pinhost`, or give the pipeline another name or another folder"
-            }
-            Self::OtherSource { .. } | Self::OtherTarget { .. } => {
-                "give this pipeline a `name:` of its own, or write to another folder"
-            }
             Self::Taken { .. } => "write to another folder, or move the object away",
-            Self::LostJournal { .. } | Self::UnreadableLetters { .. } => "restore it from a backup",
             Self::Folder { .. }
             | Self::UnknownColumn { .. }
             | Self::UnreadableRows { .. }
@@ -161,9 +104,7 @@ impl ObjectsSinkError {
             | Self::UnknownPartition { .. }
             | Self::ListPartition { .. }
             | Self::OnlyPartitions
-            | Self::Parquet { .. }
-            | Self::Contradiction { .. }
-            | Self::Unbalanced { .. } => return None,
+            | Self::Parquet { .. } => return None,
         })
     }
 }

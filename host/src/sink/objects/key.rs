@@ -1,225 +1,42 @@
-//! Names of objects. Everything here is injective: two lanes, pipelines or values never share a name.
+//! Final names of objects. Everything here is injective: two lanes, pipelines or values never share a name.
 
-use std::fmt::Write as _;
-
-use uuid::Uuid;
-
+use crate::ledger::log::keys::{Keys, LogKeys, escape};
 use crate::objects::{OWN, index};
-use crate::record::{Digest, Lane};
 
-/// Longer names end in a digest: file names have an end at 255 bytes, and there are several to a name.
-const NAME_BYTES_MAX: usize = 80;
-/// A lane never has this name: `~` is escaped in theirs.
-const RETRIES: &str = "~retries";
-const VERDICTS: &str = "~verdicts";
-
-/// The names of one pipeline, from the sink's URL on.
-#[derive(Debug, Clone)]
-pub(super) struct Keys {
-    pipeline: String,
-}
-
-/// Whose log it is, and whose rows.
-#[derive(Debug, Clone)]
-pub(super) struct LogKeys {
-    /// `_pinhost/<pipeline>/lanes/<lane>`
-    pub folder: String,
-    /// Where all staged objects of it are.
-    pub staged: String,
-    /// The lane's entry in the pipeline's list of lanes, which stands outside its folder: whoever loses
-    /// the one still has the other.
-    pub listed: String,
-    own: String,
-    /// `<pipeline>--<lane>`. Neither part has two dashes in a row, or one at an end.
-    stem: String,
-    lane: String,
-}
-
-impl Keys {
-    pub fn new(pipeline: &str) -> Self {
-        Self { pipeline: name(pipeline) }
-    }
-
-    pub fn own(&self) -> String {
-        format!("{OWN}/{}", self.pipeline)
-    }
-
-    pub fn lanes(&self) -> String {
-        format!("{}/lanes", self.own())
-    }
-
-    /// The list of the pipeline's lanes: an object each.
-    pub fn lane_list(&self) -> String {
-        format!("{}/lane_list", self.own())
-    }
-
-    pub fn lane(&self, lane: &Lane) -> LogKeys {
-        self.lane_folder(name(lane.name()))
-    }
-
-    /// The lane whose folder below [`Keys::lanes`] has this name.
-    pub fn lane_folder(&self, folder: String) -> LogKeys {
-        self.log(format!("{}/{folder}", self.lanes()), folder)
-    }
-
-    /// The log of dead letters that were tried again.
-    pub fn retries(&self) -> LogKeys {
-        self.log(format!("{}/retries", self.own()), RETRIES.to_owned())
-    }
-
-    /// The log of what the pipeline found out about generations.
-    pub fn verdicts(&self) -> LogKeys {
-        self.log(format!("{}/verdicts", self.own()), VERDICTS.to_owned())
-    }
-
-    fn log(&self, folder: String, lane: String) -> LogKeys {
-        LogKeys {
-            folder,
-            staged: format!("{}/staged/{lane}", self.own()),
-            listed: format!("{}/{lane}.json", self.lane_list()),
-            own: self.own(),
-            stem: format!("{}--{lane}", self.pipeline),
-            lane,
-        }
-    }
-
-    pub fn dead_letters(&self) -> String {
-        format!("{}/dead_letters", self.own())
-    }
-
-    pub fn identity(&self) -> String {
-        Self::identity_in(&self.pipeline)
-    }
-
-    /// That of the pipeline whose folder has this name.
-    pub fn identity_in(folder: &str) -> String {
-        format!("{OWN}/{folder}/pipeline.json")
-    }
-
-    pub fn first_run(&self) -> String {
-        format!("{}/first_run.json", self.own())
-    }
-
-    pub fn members(&self) -> String {
-        format!("{}/members", self.own())
-    }
-
-    pub fn member(&self, id: Uuid) -> String {
-        format!("{}/{id}", self.members())
-    }
-
-    pub fn generation(&self, digest: Digest) -> String {
-        format!("{}/generations/{digest}.json", self.own())
-    }
-
-    /// Plugins are shared: what names them is their bytes.
-    pub fn plugin(&self, digest: Digest) -> String {
-        format!("{OWN}/plugins/{digest}.wasm")
-    }
-
-    pub fn probe(&self, attempt: Uuid) -> String {
-        format!("{}/probe/{attempt}", self.own())
-    }
-
-    /// Whether a key is that of rows which this pipeline has written.
-    pub fn is_data(&self, key: &str) -> bool {
-        let name = key.rsplit('/').next().unwrap_or(key);
-        let rest = name.strip_prefix(&self.pipeline).and_then(|rest| rest.strip_prefix("--"));
-        !key.starts_with(OWN) && rest.is_some()
+/// The `number`th record of a log puts this object, the `index`th of its partition.
+pub(super) fn rows(
+    keys: &LogKeys,
+    number: u64,
+    partition: &str,
+    index: usize,
+    extension: &str,
+) -> String {
+    let stem = &keys.stem;
+    match index {
+        0 => format!("{partition}{stem}-{number:012}.{extension}"),
+        _ => format!("{partition}{stem}-{number:012}-{index}.{extension}"),
     }
 }
 
-impl Keys {
-    /// Those of a replay of this pipeline whose folder has this name.
-    pub fn of_replay(&self, folder: &str) -> Option<Self> {
-        let is_replay = folder.strip_prefix(&self.pipeline)?.starts_with(".replay-");
-        is_replay.then(|| Self { pipeline: folder.to_owned() })
-    }
-
-    /// The same, also of rows that a replay of this pipeline has written.
-    pub fn is_data_or_replay(&self, key: &str) -> bool {
-        let name = key.rsplit('/').next().unwrap_or(key);
-        let is_replay = name
-            .strip_prefix(&self.pipeline)
-            .is_some_and(|rest| rest.starts_with(".replay-") && rest.contains("--"));
-        self.is_data(key) || !key.starts_with(OWN) && is_replay
-    }
+/// What lies beside the object with this key.
+pub(super) fn index_of(keys: &LogKeys, key: &str) -> String {
+    format!("{}/{}/{key}", keys.own, index::FOLDER)
 }
 
-impl LogKeys {
-    pub fn record(&self, number: u64) -> String {
-        format!("{}/log/{number:012}.json", self.folder)
-    }
-
-    pub fn checkpoint(&self) -> String {
-        format!("{}/checkpoint.json", self.folder)
-    }
-
-    pub fn journal(&self, number: u64, attempt: Uuid) -> String {
-        format!("{}/journal/{number:012}-{attempt}", self.folder)
-    }
-
-    /// What one attempt to commit stages, before anybody may see it. The number of the claim comes first,
-    /// so that whoever claims later knows which attempts can no longer succeed.
-    pub fn attempt(&self, claimed: u64, attempt: Uuid) -> String {
-        format!("{}/{claimed:012}-{attempt}", self.staged)
-    }
-
-    /// The number of the claim that staged this, given what follows [`LogKeys::staged`].
-    pub fn claimed(staged: &str) -> Option<u64> {
-        staged.get(..12)?.parse().ok()
-    }
-
-    /// The `index`th object that record `number` puts into a partition.
-    pub fn rows(&self, number: u64, partition: &str, index: usize, extension: &str) -> String {
-        let stem = &self.stem;
-        match index {
-            0 => format!("{partition}{stem}-{number:012}.{extension}"),
-            _ => format!("{partition}{stem}-{number:012}-{index}.{extension}"),
-        }
-    }
-
-    /// What lies beside the object with this key.
-    pub fn index(&self, key: &str) -> String {
-        format!("{}/{}/{key}", self.own, index::FOLDER)
-    }
-
-    pub fn dead_letters(&self, number: u64) -> String {
-        format!("{}{number:012}.ndjson", self.dead_letters_prefix())
-    }
-
-    pub fn dead_letters_prefix(&self) -> String {
-        format!("{}/dead_letters/{}-", self.own, self.lane)
-    }
-
-    /// The number of the record that has put dead letters there.
-    pub fn dead_letters_number(key: &str) -> Option<u64> {
-        let (_, name) = key.rsplit_once('-')?;
-        name.strip_suffix(".ndjson")?.parse().ok()
-    }
+/// Whether a key is that of rows which this pipeline has written.
+pub(super) fn is_data(keys: &Keys, key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    let rest = name.strip_prefix(&keys.pipeline).and_then(|rest| rest.strip_prefix("--"));
+    !key.starts_with(OWN) && rest.is_some()
 }
 
-/// A name of our own choosing as a part of a path.
-fn name(name: &str) -> String {
-    let mut escaped = String::with_capacity(name.len());
-    for (at, byte) in name.bytes().enumerate() {
-        let last = at + 1 == name.len();
-        let plain = match byte {
-            b'-' => !(last || escaped.is_empty() || escaped.ends_with('-')),
-            b'.' => at > 0,
-            _ => byte == b'_' || byte.is_ascii_alphanumeric(),
-        };
-        escape(byte, plain, &mut escaped);
-    }
-    if escaped.is_empty() {
-        return "~".to_owned();
-    }
-    if escaped.len() > NAME_BYTES_MAX {
-        let digest = Digest::of(name.as_bytes()).to_string();
-        escaped.truncate(NAME_BYTES_MAX - 17);
-        let _ = write!(escaped, "~{}", &digest[..16]);
-    }
-    escaped
+/// The same, also of rows that a replay of this pipeline has written.
+pub(super) fn is_data_or_replay(keys: &Keys, key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    let is_replay = name
+        .strip_prefix(&keys.pipeline)
+        .is_some_and(|rest| rest.starts_with(".replay-") && rest.contains("--"));
+    is_data(keys, key) || !key.starts_with(OWN) && is_replay
 }
 
 /// A column's name or value as a part of a folder's name, as Hive escapes it: readers take it back.
@@ -230,66 +47,43 @@ pub(super) fn hive(text: &str, folder: &mut String) {
     }
 }
 
-fn escape(byte: u8, plain: bool, out: &mut String) {
-    if plain {
-        out.push(char::from(byte));
-    } else {
-        let _ = write!(out, "%{byte:02X}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::Lane;
 
     #[test]
     fn names_show_whose_rows_they_hold() {
         let lane = Keys::new("pin-to-files").lane(&Lane::new("pinterest.pin/3"));
         assert_eq!(
-            lane.rows(17, "category=art/", 0, "ndjson.gz"),
+            rows(&lane, 17, "category=art/", 0, "ndjson.gz"),
             "category=art/pin-to-files--pinterest.pin%2F3-000000000017.ndjson.gz"
         );
         assert_eq!(
-            lane.rows(17, "", 2, "parquet"),
+            rows(&lane, 17, "", 2, "parquet"),
             "pin-to-files--pinterest.pin%2F3-000000000017-2.parquet"
         );
-        assert_eq!(
-            lane.record(3),
-            "_pinhost/pin-to-files/lanes/pinterest.pin%2F3/log/000000000003.json"
-        );
-    }
-
-    #[test]
-    fn names_stay_short_and_apart() {
-        for (given, escaped) in [
-            ("", "~"),
-            ("..", "%2E."),
-            ("-a--b-", "%2Da-%2Db%2D"),
-            ("Wörter", "W%C3%B6rter"),
-            ("~retries", "%7Eretries"),
-        ] {
-            assert_eq!(name(given), escaped);
-        }
-        let (a, b) = ("x".repeat(300) + "a", "x".repeat(300) + "b");
-        assert_eq!(name(&a).len(), NAME_BYTES_MAX);
-        assert_ne!(name(&a), name(&b));
     }
 
     #[test]
     fn data_is_known_by_its_name() {
         let lane = |pipeline| Keys::new(pipeline).lane(&Lane::new("a"));
         let keys = Keys::new("p");
-        assert!(keys.is_data(&lane("p").rows(3, "x=1/", 0, "ndjson")));
-        assert!(!keys.is_data(&lane("p-q").rows(3, "", 0, "ndjson")));
-        assert!(!keys.is_data(&lane("p").record(3)));
+        assert!(is_data(&keys, &rows(&lane("p"), 3, "x=1/", 0, "ndjson")));
+        assert!(!is_data(&keys, &rows(&lane("p-q"), 3, "", 0, "ndjson")));
+        assert!(!is_data(&keys, &lane("p").record(3)));
+        let replayed = rows(&lane("p.replay-7"), 3, "", 0, "ndjson");
+        assert!(is_data_or_replay(&keys, &replayed) && !is_data(&keys, &replayed));
     }
 
     proptest! {
         #[test]
         fn two_lanes_never_share_a_name(a in "[-~.a]{0,4}", b in "[-~.a]{0,4}", c in "[-~.a]{0,4}", d in "[-~.a]{0,4}") {
-            let key = |pipeline, lane: &str| Keys::new(pipeline).lane(&Lane::new(lane)).rows(1, "", 0, "x");
+            let key = |pipeline, lane: &str| {
+                rows(&Keys::new(pipeline).lane(&Lane::new(lane)), 1, "", 0, "x")
+            };
             prop_assert_eq!(key(&a, &b) == key(&c, &d), (&a, &b) == (&c, &d));
         }
     }

@@ -1,22 +1,43 @@
 //! From where objects are staged to where readers find them.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 
 use super::ObjectsSinkError;
-use super::fold::StagedObject;
+use super::key::is_data;
 use super::store::{Copied, Store};
+use crate::ledger::log::keys::Keys;
+use crate::ledger::log::{Publisher, StagedObject};
 use crate::objects::OWN;
+use crate::record::ConnectorError;
 
 /// Objects that are copied at a time.
 const IN_FLIGHT: usize = 8;
 
+/// Shows objects under their final keys.
+#[derive(Debug)]
+pub(super) struct ObjectsPublisher {
+    pub store: Arc<Store>,
+    pub keys: Keys,
+}
+
+#[async_trait]
+impl Publisher for ObjectsPublisher {
+    async fn publish(&self, objects: &[StagedObject]) -> Result<(), ConnectorError> {
+        Ok(publish(&self.store, objects).await?)
+    }
+
+    async fn shown(&self) -> Result<Option<String>, ConnectorError> {
+        Ok(self.store.find("", |key| is_data(&self.keys, key)).await?)
+    }
+}
+
 /// Copies the objects of a committed record to their final keys, then deletes what was staged: that they
 /// are no longer staged is the note that they are published. So an object that is not there needs no copy,
 /// and somebody who wakes up late finds nothing to copy over what may have changed since.
-pub(super) async fn publish(
-    store: &Store,
-    objects: &[StagedObject],
-) -> Result<(), ObjectsSinkError> {
+async fn publish(store: &Store, objects: &[StagedObject]) -> Result<(), ObjectsSinkError> {
     if objects.is_empty() {
         return Ok(());
     }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
@@ -13,9 +13,9 @@ use object_store::{
 };
 
 use super::ObjectsSinkError;
-use crate::objects::ObjectRoot;
-use crate::objects::S3Config;
-use crate::record::Digest;
+use crate::ledger::log::{LogEntry, LogStore, TRIES, before_try, create_once};
+use crate::objects::{ObjectRoot, S3Config, class_of_store};
+use crate::record::{ConnectorError, Digest, ErrorClass};
 
 /// Objects below a URL. Keys are relative to it.
 #[derive(Debug, Clone)]
@@ -60,10 +60,6 @@ impl Store {
         Self { root: ObjectRoot::over(wrap(store), root, local), ..self }
     }
 
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
     fn objects(&self) -> &dyn ObjectStore {
         &*self.root.store
     }
@@ -90,21 +86,35 @@ impl Store {
     }
 
     /// Puts one key twice. Where the second put is not refused, two owners of a lane could both commit.
-    pub async fn prove(&self, key: &str) -> Result<(), ObjectsSinkError> {
+    pub async fn prove(&self, key: &str) -> Result<(), ConnectorError> {
         if self.proven.load(Ordering::Relaxed) {
             return Ok(());
         }
         let body = Bytes::from_static(b"pinhost asks whether this store refuses a second put");
-        self.create_once(key, body.clone()).await?;
-        let second = self.create(key, body).await;
+        create_once(self, key, body.clone()).await?;
+        let refused = self.is_refused(key, body).await;
         let _ = self.delete(vec![key.to_owned()]).await;
-        match second {
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                self.proven.store(true, Ordering::Relaxed);
-                Ok(())
+        if !refused? {
+            return Err(ObjectsSinkError::Overwrites { url: self.url.to_string() }.into());
+        }
+        self.proven.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the store refuses to put what is there.
+    async fn is_refused(&self, key: &str, body: Bytes) -> Result<bool, ObjectsSinkError> {
+        let mut tried = 0;
+        loop {
+            let cause = match self.create(key, body.clone()).await {
+                Ok(()) => return Ok(false),
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(true),
+                Err(cause) => cause,
+            };
+            tried += 1;
+            if tried == TRIES || class_of_store(&cause) != ErrorClass::Transient {
+                return Err(self.failed(cause));
             }
-            Ok(()) => Err(ObjectsSinkError::Overwrites { url: self.url.to_string() }),
-            Err(cause) => Err(self.failed(cause)),
+            before_try(tried).await;
         }
     }
 
@@ -113,24 +123,6 @@ impl Store {
         let path = self.path(key)?;
         let put = self.root.once.put_opts(&path, body.into(), PutMode::Create.into());
         put.await.map(drop)
-    }
-
-    /// Puts an object whose name says what is in it: it does no harm if it is there already.
-    pub async fn create_once(
-        &self,
-        key: &str,
-        body: impl Into<PutPayload>,
-    ) -> Result<(), ObjectsSinkError> {
-        match self.create(key, body).await {
-            Ok(()) => Ok(()),
-            // A client reports a conflict of two writers as the same, and then both may have failed.
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. })
-                if self.exists(key).await? =>
-            {
-                Ok(())
-            }
-            Err(cause) => Err(self.failed(cause)),
-        }
     }
 
     pub async fn put(
@@ -220,26 +212,11 @@ impl Store {
     }
 
     /// The keys below a folder, in no order; none if it is not there.
+    #[cfg(test)]
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, ObjectsSinkError> {
-        let listed = async {
-            let prefix = self.path(folder)?;
-            let objects = self.objects().list(Some(&prefix));
-            objects.map_ok(|object| self.key(&object.location)).try_collect().await
-        };
-        listed.await.map_err(|cause| self.failed(cause))
-    }
-
-    /// The keys below a folder, each with the time at which it was written last, by the store's clock.
-    pub async fn times(&self, folder: &str) -> Result<Vec<(String, SystemTime)>, ObjectsSinkError> {
-        let listed = async {
-            let prefix = self.path(folder)?;
-            let objects = self.objects().list(Some(&prefix));
-            let timed = |object: ObjectMeta| {
-                (self.key(&object.location), SystemTime::from(object.last_modified))
-            };
-            objects.map_ok(timed).try_collect().await
-        };
-        listed.await.map_err(|cause| self.failed(cause))
+        let mut keys = Vec::new();
+        self.each(folder, |object| keys.push(object.key)).await?;
+        Ok(keys)
     }
 
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, ObjectsSinkError> {
@@ -282,26 +259,6 @@ impl Store {
         found.await.map_err(|cause| self.failed(cause))
     }
 
-    /// Deletes what was written before a time.
-    pub async fn delete_older(
-        &self,
-        folder: &str,
-        than: SystemTime,
-    ) -> Result<(), ObjectsSinkError> {
-        let listed = async {
-            let mut old = Vec::new();
-            let mut objects = self.objects().list(Some(&self.path(folder)?));
-            while let Some(object) = objects.try_next().await? {
-                if SystemTime::from(object.last_modified) < than {
-                    old.push(self.key(&object.location));
-                }
-            }
-            Ok(old)
-        };
-        let old = listed.await.map_err(|cause| self.failed(cause))?;
-        self.delete(old).await
-    }
-
     /// The names right below a folder, of folders and of objects; none if it is not there.
     pub async fn names(&self, folder: &str) -> Result<Vec<String>, ObjectsSinkError> {
         let listed = async { self.objects().list_with_delimiter(Some(&self.path(folder)?)).await };
@@ -313,5 +270,45 @@ impl Store {
 
     fn key(&self, path: &Path) -> String {
         self.root.key(path).to_owned()
+    }
+}
+
+#[async_trait]
+impl LogStore for Store {
+    async fn create(&self, key: &str, body: Bytes) -> Result<(), ConnectorError> {
+        Ok(Self::create(self, key, body).await.map_err(|cause| self.failed(cause))?)
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, ConnectorError> {
+        Ok(self.get(key).await?)
+    }
+
+    async fn put(&self, key: &str, body: Bytes) -> Result<(), ConnectorError> {
+        Ok(Self::put(self, key, body).await?)
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, ConnectorError> {
+        Ok(Self::exists(self, key).await?)
+    }
+
+    async fn names(&self, folder: &str) -> Result<Vec<String>, ConnectorError> {
+        Ok(Self::names(self, folder).await?)
+    }
+
+    async fn entries(&self, folder: &str) -> Result<Vec<LogEntry>, ConnectorError> {
+        let listed = async {
+            let prefix = self.path(folder)?;
+            let objects = self.objects().list(Some(&prefix));
+            let entry = |object: ObjectMeta| LogEntry {
+                key: self.key(&object.location),
+                time: object.last_modified.into(),
+            };
+            objects.map_ok(entry).try_collect().await
+        };
+        Ok(listed.await.map_err(|cause| self.failed(cause))?)
+    }
+
+    async fn delete(&self, keys: Vec<String>) -> Result<(), ConnectorError> {
+        Ok(Self::delete(self, keys).await?)
     }
 }

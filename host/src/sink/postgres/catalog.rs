@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::TableName;
 use super::ddl::{BYTEA, TEXT, VARCHAR, table_name, type_id};
 use super::error::PostgresFault;
 use super::session::{answered, query};
+use super::{NulCharacters, TableName};
 use crate::record::Kind;
 use crate::sink::table::ddl::quoted;
+use crate::sink::table::key::{KeyCase, KeyForm};
 
 #[derive(Debug)]
 pub(super) struct Found {
@@ -116,6 +117,18 @@ fn oid(number: i64) -> u32 {
 impl Found {
     pub(super) fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// How a column of the key compares its values, as far as the type tells. Where it does not, as where a
+    /// time becomes a date, the server tells two rows of one key when it meets them.
+    pub(super) fn key_form(&self, name: &str, nul: NulCharacters) -> KeyForm {
+        let shown = self.column(name).map_or("", |column| &*column.shown);
+        let is_of = |kind: &str| shown == kind || shown.starts_with(&format!("{kind}("));
+        KeyForm {
+            case: if shown.ends_with("citext") { KeyCase::NotAtAll } else { KeyCase::Counts },
+            without_nul: nul == NulCharacters::Strip,
+            without_blanks: is_of("character") || is_of("bpchar"),
+        }
     }
 
     /// Whether an upsert by the key finds its row.

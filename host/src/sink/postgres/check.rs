@@ -10,6 +10,12 @@ use crate::written::{Cursor, Finding, positive, secrets};
 
 pub(super) fn check(postgres: &PostgresSinkConfig, at: Cursor<'_>, found: &mut Vec<Finding>) {
     check_newest(postgres.newest.as_deref(), &postgres.key, at, found);
+    check_table(TableName::read(&postgres.table).map(drop), at, found);
+    check_url(postgres, at, found);
+}
+
+/// What is wrong with how the server is reached.
+pub(super) fn check_url(postgres: &PostgresSinkConfig, at: Cursor<'_>, found: &mut Vec<Finding>) {
     if !postgres.has_scheme() {
         let url = postgres.url.reveal();
         if url.contains('@') && !url.contains("://") {
@@ -29,6 +35,5 @@ pub(super) fn check(postgres: &PostgresSinkConfig, at: Cursor<'_>, found: &mut V
         };
         found.push(at.key("url").finding(format!("this is no URL of a database: {cause}")));
     }
-    check_table(TableName::read(&postgres.table).map(drop), at, found);
     positive(at, &[("pool", u64::from(postgres.pool))], found);
 }

@@ -86,6 +86,11 @@ impl PostgresFault {
         }
     }
 
+    /// Somebody reads or changes a table that was to be changed, and nobody waited for it.
+    pub(super) fn is_in_use(&self) -> bool {
+        matches!(self, Self::Server { code, .. } if code == IN_USE)
+    }
+
     /// What keeps a connection from being made. Certificates are files, and rustls says by an
     /// input error that it does not trust one.
     pub(super) fn connecting(error: sqlx::Error) -> Self {
@@ -139,16 +144,17 @@ const NO_DATABASE: &str = "3D000";
 const NO_SCHEMA: &str = "3F000";
 const NO_RIGHT: &str = "42501";
 const NO_TABLE: &str = "42P01";
-const TWO_ROWS_OF_ONE_KEY: &str = "21000";
+pub(super) const TWO_ROWS_OF_ONE_KEY: &str = "21000";
 const TOO_MANY_CONNECTIONS: &str = "53300";
 const DISK_FULL: &str = "53100";
 const CANCELED: &str = "57014";
+const IN_USE: &str = "55P03";
 
 fn class_of(code: &str) -> ErrorClass {
     match code {
         // A lock that somebody else has; a server that only reads, until the fail-over is through; a
         // transaction that a stopped process left open.
-        "55P03" | "25006" | "25P03" | "25P04" => return ErrorClass::Transient,
+        IN_USE | "25006" | "25P03" | "25P04" => return ErrorClass::Transient,
         _ => {}
     }
     match code.get(..2) {
@@ -172,6 +178,7 @@ fn help_of(code: &str, message: &str, place: &Place) -> Option<String> {
             "two keys of the rule are one key in the table: give its column the type that the rule has"
         }
         TOO_MANY_CONNECTIONS => "lower `pool:`, or raise max_connections of the server",
+        IN_USE => "somebody has the table: `SELECT * FROM pg_locks` tells who",
         DISK_FULL => "make room on the server's disk",
         CANCELED => {
             "somebody cancelled it, or it took too long: `unit: { rows: 10000 }` makes commits smaller"
@@ -208,6 +215,9 @@ pub(super) struct Refused {
     pub(super) detail: Option<String>,
     /// The table whose constraint it is, if it says so.
     pub(super) table: Option<(String, String)>,
+    /// It is nothing about one row: two keys of the rule are one in the table. One after the other, each
+    /// finds its place by its version.
+    pub(super) is_of_two: bool,
 }
 
 /// Whether a row is at fault, if the table that is written to said this: values that its types or its
@@ -216,7 +226,8 @@ pub(super) struct Refused {
 pub(super) fn refused(error: &sqlx::Error) -> Option<Refused> {
     let error = said(error)?;
     let of_a_record = matches!(error.code().get(..2), Some("22" | "23")) || error.code() == "54000";
-    if !of_a_record {
+    let is_of_two = error.code() == TWO_ROWS_OF_ONE_KEY;
+    if !of_a_record && !is_of_two {
         return None;
     }
     // What was special about this row stands behind a colon: `invalid input syntax for type uuid: "x"`.
@@ -228,7 +239,7 @@ pub(super) fn refused(error: &sqlx::Error) -> Option<Refused> {
     let detail = error.detail().or(detail).map(str::to_owned);
     let table = error.schema().zip(error.table());
     let table = table.map(|(schema, table)| (schema.to_owned(), table.to_owned()));
-    Some(Refused { reason: reason.to_owned(), detail, table })
+    Some(Refused { reason: reason.to_owned(), detail, table, is_of_two })
 }
 
 fn said(error: &sqlx::Error) -> Option<&PgDatabaseError> {

@@ -5,6 +5,7 @@
 //! position comes last. One database may serve several pipelines, tables and processes. Not here: which
 //! units there are, and what is done about errors.
 
+mod apart;
 mod catalog;
 mod check;
 mod config;
@@ -15,6 +16,7 @@ mod error;
 mod kind;
 mod ledger;
 mod name;
+mod rebase;
 mod session;
 mod state;
 mod table;
@@ -26,11 +28,13 @@ mod write;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
+use tokio::time::sleep;
 
+pub use self::apart::{LedgerInPostgres, PostgresLedgerConfig};
 pub use self::config::{DatabaseUrl, NulCharacters, PostgresSinkConfig};
 use self::ddl::table_name;
 use self::error::Place;
@@ -42,15 +46,20 @@ use self::session::{Database, answered, begin};
 use self::table::Table;
 use self::write::Plan;
 use super::table::commit::{RowsToWrite, Written};
+use super::table::key::KeyForm;
 use super::table::lanes::RowLanes;
 use super::table::writer::{self, TableState, TableTransaction, TableWriter};
 use super::table::{Keep, TableFault, Target};
-use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
+use crate::connect::{CommitOutcome, Rebased, Retry, Sink, SinkContext, Writer};
 use crate::ledger::sql::{
     LaneKeys, SqlConnection, SqlDatabase, SqlDialect, SqlLedger, SqlRow, SqlValue,
 };
 use crate::ledger::{Claim, Ledger, LedgerFault, RowOrigin};
 use crate::record::{Batch, ConnectorError, Field, Rows, Unit};
+
+/// For so long a table may be in use that is to be changed.
+const IN_USE_MAX: Duration = Duration::from_secs(600);
+const IN_USE_WAIT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub struct PostgresSink {
@@ -184,6 +193,7 @@ impl PostgresWriter {
             make_ledger(connection).await?;
             let plan = self.table.prepare(connection).await?;
             target::settle(connection, plan.target(), &self.store.config.table).await?;
+            self.table.settle_versions(connection, &plan).await?;
             Ok(Arc::new(plan))
         };
         let plan = self.store.within(prepare).await?;
@@ -194,15 +204,40 @@ impl PostgresWriter {
         Ok(plan)
     }
 
+    /// Tries for as long as somebody has the table: nobody waits for it in line, where all commits would wait
+    /// behind. The stream goes on meanwhile, with the columns that there are.
+    async fn settle(&self, dry: bool) -> Result<(), PostgresFault> {
+        let began = Instant::now();
+        let mut is_told = false;
+        loop {
+            let tried = if dry { self.would_fit().await } else { self.plan().await.map(drop) };
+            let fault = match tried {
+                Err(fault) if fault.is_in_use() && began.elapsed() < IN_USE_MAX => fault,
+                done => return done,
+            };
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(
+                    pipeline = %self.store.context.pipeline,
+                    "somebody has the table, which is to be changed; trying again: {fault}"
+                );
+            }
+            sleep(IN_USE_WAIT.mul_f64(1.0 + fastrand::f64())).await;
+        }
+    }
+
     /// Whether the table could be prepared; everything stays as it is.
     async fn would_fit(&self) -> Result<(), PostgresFault> {
         let mut lease = self.store.database.lease().await?;
         let mut transaction = begin(&mut lease).await?;
         make_ledger(&mut transaction).await?;
-        let fit = self.table.prepare(&mut transaction).await;
+        let fit = async {
+            let plan = self.table.prepare(&mut transaction).await?;
+            self.table.settle_versions(&mut transaction, &plan).await
+        };
+        let fit = fit.await;
         answered(transaction.rollback()).await?;
         lease.keep();
-        fit.map(drop)
+        fit
     }
 }
 
@@ -227,11 +262,7 @@ impl Sink for PostgresSink {
             let table = Table::new(config, name.clone(), columns, context.replaces)?;
             let plan = Mutex::default();
             let writer = PostgresWriter { store: Arc::clone(&self.store), table, plan };
-            if dry {
-                writer.would_fit().await?;
-            } else {
-                writer.plan().await?;
-            }
+            writer.settle(dry).await?;
             Ok(Arc::new(writer) as Arc<dyn Writer>)
         };
         self.store.told(open).await
@@ -247,6 +278,19 @@ impl Sink for PostgresSink {
             table::origins(connection, name, column, value).await
         };
         self.store.told(self.store.within_state(read)).await
+    }
+
+    async fn rebase(&self, columns: Arc<[Field]>) -> Result<Option<Rebased>, ConnectorError> {
+        let PostgresStore { config, name, .. } = &*self.store;
+        let rebased = async {
+            let table = Table::new(config, name.clone(), Some(columns), false)?;
+            let rebase = async |connection: &mut PgConnection| {
+                make_ledger(connection).await?;
+                rebase::rebase(connection, &table, &config.table).await
+            };
+            self.store.within(rebase).await
+        };
+        self.store.told(rebased).await
     }
 
     async fn close(&self) -> Result<(), ConnectorError> {
@@ -274,6 +318,10 @@ impl Writer for PostgresWriter {
 impl TableWriter for PostgresWriter {
     fn target(&self) -> &Target {
         &self.table.target
+    }
+
+    async fn key_forms(&self) -> Result<Vec<KeyForm>, ConnectorError> {
+        Ok(self.store.told(self.plan()).await?.key_forms().to_vec())
     }
 
     fn keys(&self) -> &LaneKeys {

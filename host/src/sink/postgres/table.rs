@@ -11,18 +11,20 @@ use super::error::PostgresFault;
 use super::session::{answered, query};
 use super::target::full_name;
 use super::write::Plan;
-use super::{PostgresSinkConfig, TableName};
+use super::{NulCharacters, PostgresSinkConfig, TableName};
 use crate::ledger::RowOrigin;
 use crate::record::Field;
 use crate::sink::table::ddl::{quoted, unique_index};
+use crate::sink::table::meaning::Meaning;
 use crate::sink::table::{
-    GENERATION, LANE, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig,
+    GENERATION, LANE, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig, VERSION, Versions,
 };
 
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) target: Target,
     pub(super) name: TableName,
+    pub(super) nul: NulCharacters,
 }
 
 impl Table {
@@ -32,12 +34,12 @@ impl Table {
         columns: Option<Arc<[Field]>>,
         replaces: bool,
     ) -> Result<Self, PostgresFault> {
-        let PostgresSinkConfig { table, key, newest, create, provenance, .. } = config;
+        let PostgresSinkConfig { table, key, newest, create, provenance, nul, .. } = config;
         let newest = newest.as_deref();
-        let (create, provenance) = (*create, *provenance);
+        let (create, provenance, nul) = (*create, *provenance, *nul);
         let config = TargetConfig { key, newest, create, provenance, replaces };
         let target = Target::new(&POSTGRES, table, config, columns)?;
-        Ok(Self { target, name })
+        Ok(Self { target, name, nul })
     }
 
     /// Makes the table or what it lacks, as far as that is wanted, and says how it is written to. In the
@@ -74,9 +76,51 @@ impl Table {
         let found = self.look_again(connection).await?;
         let resolved = full_name(&found.schema, &self.name.table);
         let forget = query("DELETE FROM pinhost.version WHERE target IN ($1, $2)");
-        let forget = forget.bind(name).bind(resolved);
+        let forget = forget.bind(name).bind(&resolved);
+        answered(forget.execute(&mut *connection)).await?;
+        let forget =
+            query("DELETE FROM pinhost.meta WHERE name = $1").bind(Meaning::name(&resolved));
         answered(forget.execute(connection)).await?;
         Ok(found)
+    }
+
+    /// Stores what versions of rows mean, or finds that those that are there mean the same. In the middle of
+    /// a transaction that has the lock.
+    pub(super) async fn settle_versions(
+        &self,
+        connection: &mut PgConnection,
+        plan: &Plan,
+    ) -> Result<(), PostgresFault> {
+        let Some(meaning) = Meaning::of(&self.target) else { return Ok(()) };
+        let stored = sqlx::query_scalar("SELECT value FROM pinhost.meta WHERE name = $1");
+        let stored = stored.persistent(false).bind(Meaning::name(plan.target()));
+        let stored: Option<String> = answered(stored.fetch_optional(&mut *connection)).await?;
+        match stored {
+            Some(stored) if meaning.is(&stored) => Ok(()),
+            Some(stored) if self.has_versions(connection, plan).await? => {
+                Err(meaning.refusal(plan.target(), &stored).into())
+            }
+            Some(_) | None => store_meaning(connection, plan.target(), &meaning).await,
+        }
+    }
+
+    async fn has_versions(
+        &self,
+        connection: &mut PgConnection,
+        plan: &Plan,
+    ) -> Result<bool, PostgresFault> {
+        let aside = "SELECT EXISTS (SELECT FROM pinhost.version WHERE target = $1)";
+        let aside = sqlx::query_scalar(aside).persistent(false).bind(plan.target());
+        if answered(aside.fetch_one(&mut *connection)).await? {
+            return Ok(true);
+        }
+        if plan.layout().versions != Versions::Column {
+            return Ok(false);
+        }
+        let name = table_name(&self.name);
+        let own = format!("SELECT EXISTS (SELECT FROM {name} WHERE {VERSION} IS NOT NULL)");
+        let own = sqlx::query_scalar(AssertSqlSafe(own)).persistent(false);
+        answered(own.fetch_one(connection)).await
     }
 
     async fn complete(
@@ -105,6 +149,8 @@ impl Table {
             let (table, columns) = (name.clone(), names.join(", "));
             return Err(TableFault::NoColumns { table, columns, ddl }.into());
         }
+        // Whoever waits for a table has everybody wait behind: commits of the stream, too.
+        let ddl = format!("SET LOCAL lock_timeout = '200ms'; {ddl} SET LOCAL lock_timeout = 0;");
         answered(sqlx::raw_sql(AssertSqlSafe(ddl)).execute(&mut *connection)).await?;
         self.look_again(connection).await
     }
@@ -158,6 +204,20 @@ impl Table {
     fn unfit(&self, why: String, ddl: String) -> PostgresFault {
         PostgresFault::Unfit { table: self.target.name.clone(), why, ddl }
     }
+}
+
+pub(super) async fn store_meaning(
+    connection: &mut PgConnection,
+    table: &str,
+    meaning: &Meaning,
+) -> Result<(), PostgresFault> {
+    let store = query(
+        "INSERT INTO pinhost.meta (name, value) VALUES ($1, $2) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    );
+    let store = store.bind(Meaning::name(table)).bind(meaning.to_json());
+    answered(store.execute(connection)).await?;
+    Ok(())
 }
 
 /// None if the table has no columns that tell. `shown` is its name as people know it.

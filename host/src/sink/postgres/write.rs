@@ -13,7 +13,7 @@ use super::catalog::{Fit, Found};
 use super::copy::{GroupError, copy, tried};
 use super::ddl::{POSTGRES, column_type, table_name};
 use super::encode::{push_bytes, sized};
-use super::error::{PostgresFault, Refused};
+use super::error::{PostgresFault, Refused, TWO_ROWS_OF_ONE_KEY};
 use super::session::answered;
 use super::table::Table;
 use super::target::full_name;
@@ -21,6 +21,7 @@ use super::versions::{self, VersionPlan};
 use crate::record::Unit;
 use crate::sink::table::commit::{RowsToWrite, Written, places};
 use crate::sink::table::ddl::{on_conflict, quoted, quoted_list};
+use crate::sink::table::key::KeyForm;
 use crate::sink::table::lanes::RowLanes;
 use crate::sink::table::rows::{Refusal, RowAt, RowPart};
 use crate::sink::table::{LANE, Layout, POSITION, Search, TableFault, VERSION, Versions};
@@ -45,6 +46,7 @@ pub(super) struct Plan {
     versions: Option<VersionPlan>,
     /// If what the same records gave before is to make way.
     clear: Option<Clear>,
+    key_forms: Vec<KeyForm>,
     /// The table's name and its schema's.
     table: (String, String),
     target: String,
@@ -130,14 +132,28 @@ impl Plan {
                     delete: format!("DELETE FROM {name} r USING {places} WHERE {these}"),
                 }
             }),
+            key_forms: target
+                .key_names()
+                .iter()
+                .map(|name| found.key_form(name, table.nul))
+                .collect(),
             table: (found.schema.clone(), table.name.table.clone()),
             target: full_name(&found.schema, &table.name.table),
         }
     }
 
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// The one name of the table.
     pub(super) fn target(&self) -> &str {
         &self.target
+    }
+
+    /// How the table compares the columns of its key.
+    pub(super) fn key_forms(&self) -> &[KeyForm] {
+        &self.key_forms
     }
 
     /// In the middle of a transaction, before what takes the place is written.
@@ -198,7 +214,14 @@ impl Plan {
             match self.group(connection, rows, search.rows(&group)).await {
                 Ok(group) => stored += group,
                 Err(GroupError::Fault(fault)) => return Err(fault),
-                Err(GroupError::Refused(Refused { reason, detail, table })) => {
+                // A row by itself meets no other one.
+                Err(GroupError::Refused(Refused { reason, is_of_two: true, .. }))
+                    if group.len() == 1 =>
+                {
+                    let code = TWO_ROWS_OF_ONE_KEY.to_owned();
+                    return Err(PostgresFault::Server { code, message: reason });
+                }
+                Err(GroupError::Refused(Refused { reason, detail, table, is_of_two: _ })) => {
                     execute(connection, "ROLLBACK TO pinhost_rows").await?;
                     if let Some(table) = table {
                         self.is_ours(connection, &table, &reason).await?;

@@ -5,12 +5,14 @@
 //! One database may serve several pipelines, tables and processes. Not here: which units there are, and
 //! what is done about errors.
 
+mod apart;
 mod config;
 mod ddl;
 mod error;
 mod insert;
 mod kind;
 mod ledger;
+mod rebase;
 mod session;
 mod state;
 mod table;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
+pub use self::apart::{LedgerInSqlite, SqliteLedgerConfig};
 pub use self::config::SqliteSinkConfig;
 pub use self::ddl::SQLITE_NAMES;
 pub use self::error::{SqliteFault, SqliteSinkError};
@@ -35,10 +38,11 @@ use self::session::Database;
 use self::table::Table;
 use self::write::Plan;
 use super::table::commit::{RowsToWrite, Written};
+use super::table::key::KeyForm;
 use super::table::lanes::RowLanes;
 use super::table::writer::{self, TableState, TableTransaction, TableWriter};
 use super::table::{Keep, TableFault, Target};
-use crate::connect::{CommitOutcome, Retry, Sink, SinkContext, Writer};
+use crate::connect::{CommitOutcome, Rebased, Retry, Sink, SinkContext, Writer};
 use crate::ledger::sql::{
     LaneKeys, SqlConnection, SqlDatabase, SqlDialect, SqlLedger, SqlRow, SqlValue,
 };
@@ -138,9 +142,9 @@ impl SqliteWriter {
             return Ok(plan);
         }
         let mut lease = self.store.database.session().await?;
-        let layout = self.table.prepare(&mut lease.session().connection).await?;
+        let (layout, key_forms) = self.table.prepare(&mut lease.session().connection).await?;
         lease.keep();
-        let plan = Arc::new(Plan::new(&self.table.target, layout));
+        let plan = Arc::new(Plan::new(&self.table.target, layout, key_forms));
         *self.known_plan() = Some(Arc::clone(&plan));
         Ok(plan)
     }
@@ -214,6 +218,17 @@ impl Sink for SqliteSink {
         self.store.told(self.store.seen(look)).await
     }
 
+    async fn rebase(&self, columns: Arc<[Field]>) -> Result<Option<Rebased>, ConnectorError> {
+        let rebased = async {
+            let table = Table::new(&self.store.config, Some(columns), false)?;
+            let mut lease = self.store.database.session().await?;
+            let rebased = rebase::rebase(&mut lease.session().connection, &table).await?;
+            lease.keep();
+            Ok(rebased)
+        };
+        self.store.told(rebased).await
+    }
+
     /// Writes the log back into the database, so that the file alone is all of it.
     async fn close(&self) -> Result<(), ConnectorError> {
         self.store.told(self.store.database.close()).await
@@ -235,6 +250,10 @@ impl Writer for SqliteWriter {
 impl TableWriter for SqliteWriter {
     fn target(&self) -> &Target {
         &self.table.target
+    }
+
+    async fn key_forms(&self) -> Result<Vec<KeyForm>, ConnectorError> {
+        Ok(self.store.told(self.plan()).await?.key_forms().to_vec())
     }
 
     fn keys(&self) -> &LaneKeys {

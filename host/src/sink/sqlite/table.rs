@@ -13,8 +13,11 @@ use super::session::begin;
 use crate::ledger::RowOrigin;
 use crate::record::Field;
 use crate::sink::table::ddl::{quoted, unique_index};
+use crate::sink::table::key::{KeyCase, KeyForm};
+use crate::sink::table::meaning::Meaning;
 use crate::sink::table::{
-    GENERATION, LANE, Layout, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig,
+    GENERATION, LANE, Layout, ORIGINS_MAX, POSITION, TableFault, Target, TargetConfig, VERSION,
+    Versions,
 };
 
 #[derive(Debug)]
@@ -44,12 +47,37 @@ impl Table {
     pub(super) async fn prepare(
         &self,
         connection: &mut SqliteConnection,
-    ) -> Result<Layout, SqliteFault> {
+    ) -> Result<(Layout, Vec<KeyForm>), SqliteFault> {
         // As a writer, even to look: of two that start at once, the second meets what the first made.
         let mut transaction = begin(connection).await?;
         let layout = self.fit(&mut transaction).await?;
+        self.settle_versions(&mut transaction, layout).await?;
+        let key_forms = self.key_forms(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(layout)
+        Ok((layout, key_forms))
+    }
+
+    /// How the columns of the key compare their values: as an index of theirs does.
+    pub(super) async fn key_forms(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Vec<KeyForm>, SqliteFault> {
+        let collations: Vec<(String, String)> = sqlx::query_as(
+            "SELECT DISTINCT coalesce(lower(c.name), ''), upper(c.coll) \
+             FROM pragma_index_list(?) i, pragma_index_xinfo(i.name) c \
+             WHERE i.\"unique\" AND NOT i.partial AND c.key",
+        )
+        .bind(self.name())
+        .fetch_all(connection)
+        .await?;
+        let form = |name: &str| {
+            let has = |collation: &str| {
+                collations.contains(&(name.to_ascii_lowercase(), collation.to_owned()))
+            };
+            let case = if has("NOCASE") { KeyCase::NotOfAscii } else { KeyCase::Counts };
+            KeyForm { case, without_nul: false, without_blanks: has("RTRIM") }
+        };
+        Ok(self.target.key_names().into_iter().map(form).collect())
     }
 
     /// Whether the table could be prepared; it stays as it is.
@@ -58,12 +86,19 @@ impl Table {
         connection: &mut SqliteConnection,
     ) -> Result<(), SqliteFault> {
         let mut transaction = begin(connection).await?;
-        let fit = self.fit(&mut transaction).await;
+        let fit = async {
+            let layout = self.fit(&mut transaction).await?;
+            self.settle_versions(&mut transaction, layout).await
+        };
+        let fit = fit.await;
         transaction.rollback().await?;
-        fit.map(drop)
+        fit
     }
 
-    async fn fit(&self, connection: &mut SqliteConnection) -> Result<Layout, SqliteFault> {
+    pub(super) async fn fit(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Layout, SqliteFault> {
         match kind_of(connection, self.name()).await?.as_deref() {
             None => self.make(connection).await?,
             Some("view") => return Err(TableFault::View { table: self.name().to_owned() }.into()),
@@ -85,6 +120,45 @@ impl Table {
         Ok(layout)
     }
 
+    /// Stores what versions of rows mean, or finds that those that are there mean the same.
+    async fn settle_versions(
+        &self,
+        connection: &mut SqliteConnection,
+        layout: Layout,
+    ) -> Result<(), SqliteFault> {
+        let Some(meaning) = Meaning::of(&self.target) else { return Ok(()) };
+        let stored: Option<String> =
+            sqlx::query_scalar("SELECT value FROM pinhost_meta WHERE name = ?")
+                .bind(Meaning::name(self.name()))
+                .fetch_optional(&mut *connection)
+                .await?;
+        match stored {
+            Some(stored) if meaning.is(&stored) => Ok(()),
+            Some(stored) if self.has_versions(connection, layout).await? => {
+                Err(meaning.refusal(self.name(), &stored).into())
+            }
+            Some(_) | None => store_meaning(connection, self.name(), &meaning).await,
+        }
+    }
+
+    async fn has_versions(
+        &self,
+        connection: &mut SqliteConnection,
+        layout: Layout,
+    ) -> Result<bool, SqliteFault> {
+        let aside = "SELECT EXISTS (SELECT 1 FROM pinhost_version WHERE target = ?)";
+        let aside = sqlx::query_scalar(aside).bind(self.name());
+        if aside.fetch_one(&mut *connection).await? {
+            return Ok(true);
+        }
+        if layout.versions != Versions::Column {
+            return Ok(false);
+        }
+        let name = quoted(self.name());
+        let own = format!("SELECT EXISTS (SELECT 1 FROM {name} WHERE {VERSION} IS NOT NULL)");
+        Ok(sqlx::query_scalar(AssertSqlSafe(own)).fetch_one(connection).await?)
+    }
+
     async fn make(&self, connection: &mut SqliteConnection) -> Result<(), SqliteFault> {
         let Target { name, create, .. } = &self.target;
         let ddl = SQLITE.create_table(&quoted(name), &self.target);
@@ -95,6 +169,10 @@ impl Table {
         // Of a table that was dropped.
         sqlx::query("DELETE FROM pinhost_version WHERE target = ?")
             .bind(self.name())
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query("DELETE FROM pinhost_meta WHERE name = ?")
+            .bind(Meaning::name(self.name()))
             .execute(connection)
             .await?;
         Ok(())
@@ -148,6 +226,22 @@ impl Table {
             index.len() == key.len() && index.iter().all(|(_, column)| key.contains(column))
         }))
     }
+}
+
+pub(super) async fn store_meaning(
+    connection: &mut SqliteConnection,
+    table: &str,
+    meaning: &Meaning,
+) -> Result<(), SqliteFault> {
+    sqlx::query(
+        "INSERT INTO pinhost_meta (name, value) VALUES (?, ?) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(Meaning::name(table))
+    .bind(meaning.to_json())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// None if the table has no columns that tell.

@@ -10,6 +10,7 @@ use super::versions::VersionPlan;
 use crate::record::Unit;
 use crate::sink::table::commit::{RowsToWrite, Written, places};
 use crate::sink::table::ddl::{on_conflict, quoted};
+use crate::sink::table::key::KeyForm;
 use crate::sink::table::lanes::RowLanes;
 use crate::sink::table::rows::{Candidates, Refusal, RowAt, RowPart};
 use crate::sink::table::{LANE, Layout, POSITION, Search, TableFault, Target, Versions};
@@ -29,6 +30,7 @@ pub(super) struct Plan {
     versions: Option<VersionPlan>,
     /// If what the same records gave before is to make way.
     clear: Option<Clear>,
+    key_forms: Vec<KeyForm>,
 }
 
 /// Rows that records at some places of a lane gave.
@@ -41,12 +43,13 @@ struct Clear {
 }
 
 impl Plan {
-    pub(super) fn new(target: &Target, layout: Layout) -> Self {
+    pub(super) fn new(target: &Target, layout: Layout, key_forms: Vec<KeyForm>) -> Self {
         let columns = target.written(layout);
         let on_conflict = on_conflict(&target.name, target, layout);
         Self {
             layout,
             rows: Statement::insert(&target.name, &columns, &on_conflict),
+            key_forms,
             versions: VersionPlan::new(target, layout),
             clear: target.replaces.then(|| {
                 let table = quoted(&target.name);
@@ -61,6 +64,11 @@ impl Plan {
                 }
             }),
         }
+    }
+
+    /// How the table compares the columns of its key.
+    pub(super) fn key_forms(&self) -> &[KeyForm] {
+        &self.key_forms
     }
 
     /// Before what takes the place is written.

@@ -125,6 +125,24 @@ impl fmt::Debug for StdoutWriter {
 }
 
 impl StdoutSink {
+    /// One to which nothing is written, with its writer: for tests of what happens around a sink.
+    #[cfg(test)]
+    pub(crate) fn of_tests() -> (Arc<dyn Sink>, Arc<dyn Writer>) {
+        use futures_util::FutureExt as _;
+
+        let context = SinkContext {
+            pipeline: "a".into(),
+            source: None,
+            has_rule: false,
+            keep_dead_letters: None,
+            replaces: false,
+            replay_into: None,
+        };
+        let sink = Self::open(&StdoutSinkConfig::default(), context).expect("it opens nothing");
+        let writer = sink.writer(None, false).now_or_never().expect("it asks nobody");
+        (Arc::new(sink), writer.expect("it takes all rows"))
+    }
+
     pub fn open(_: &StdoutSinkConfig, context: SinkContext) -> Result<Self, StdoutSinkError> {
         Self::of(StdoutFormat::Ndjson, &[], LetterOutput::Told, context)
     }
@@ -232,7 +250,10 @@ impl Writer for StdoutWriter {
             is_moved
         });
         Ok(match moved {
-            Some(true) => CommitOutcome::Done(Stored { rows: unit.rows(), ..Stored::default() }),
+            Some(true) => {
+                let receipts = unit.wants_receipts.then(Vec::new);
+                CommitOutcome::Done(Stored { rows: unit.rows(), receipts, ..Stored::default() })
+            }
             Some(false) | None => CommitOutcome::Fenced,
         })
     }

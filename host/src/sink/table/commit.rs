@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::fault::TableFault;
+use super::key::KeyForm;
 use super::lanes::RowLanes;
-use super::rows::{Candidates, Refusal, RowPart};
+use super::rows::{Candidates, Refusal, RowAt, RowPart};
 use super::target::Target;
 use crate::connect::{RetriedLetter, Retry, Stored};
 use crate::ledger::LineageSums;
 use crate::ledger::sql::letters::NewLetter;
-use crate::record::{DeadLetter, Digest, Lane, Past, Unit, UnitPart};
+use crate::record::{DeadLetter, Digest, Lane, Past, Receipt, RowReceipt, Unit, UnitPart};
 
 /// Rows that a transaction writes, and those that it deletes: of a unit, or of letters that are tried again.
 #[derive(Debug)]
@@ -24,20 +25,28 @@ pub(crate) struct RowsToWrite<'a> {
 }
 
 impl<'a> RowsToWrite<'a> {
-    pub(crate) fn of_unit(target: &Target, unit: &'a Unit) -> Result<Self, TableFault> {
+    pub(crate) fn of_unit(
+        target: &Target,
+        forms: &[KeyForm],
+        unit: &'a Unit,
+    ) -> Result<Self, TableFault> {
         let parts = unit.parts.iter().enumerate();
         let parts = parts.map(|(at, part)| (at, &unit.lane, part));
-        Self::new(target, parts, unit.generation, unit.refusals_max)
+        Self::new((target, forms), parts, unit.generation, unit.refusals_max)
     }
 
-    pub(crate) fn of_retry(target: &Target, retry: &'a Retry) -> Result<Self, TableFault> {
+    pub(crate) fn of_retry(
+        target: &Target,
+        forms: &[KeyForm],
+        retry: &'a Retry,
+    ) -> Result<Self, TableFault> {
         let letters = retry.letters.iter().enumerate();
         let parts = letters.map(|(at, letter)| (at, &letter.lane, &letter.part));
-        Self::new(target, parts, retry.generation, u64::MAX)
+        Self::new((target, forms), parts, retry.generation, u64::MAX)
     }
 
     fn new(
-        target: &Target,
+        (target, forms): (&Target, &[KeyForm]),
         parts: impl Iterator<Item = (usize, &'a Lane, &'a UnitPart)>,
         generation: Digest,
         refusals_max: u64,
@@ -45,7 +54,7 @@ impl<'a> RowsToWrite<'a> {
         let parts: Vec<_> =
             parts.map(|part| RowPart::of(target, part)).collect::<Result<_, _>>()?;
         let parts: Vec<_> = parts.into_iter().flatten().collect();
-        let candidates = Candidates::new(target, &parts);
+        let candidates = Candidates::new(target, forms, &parts);
         let generation = generation.to_string();
         let lanes = RowLanes::default();
         Ok(Self { parts, candidates, generation, lanes, refusals_max })
@@ -72,6 +81,25 @@ impl<'a> RowsToWrite<'a> {
         let superseded = self.candidates.len() as u64 - stored - refused.len() as u64;
         refused.extend(self.candidates.refused.iter().cloned());
         Written { stored, superseded, refused }
+    }
+
+    /// What the runtime is told of a unit.
+    pub(crate) fn told(&self, unit: &Unit, written: &Written) -> Stored {
+        let receipts = unit.wants_receipts.then(|| self.receipts(written));
+        Stored { receipts, ..written.told() }
+    }
+
+    /// Of rows that are not simply stored. That a row of the table was newer than one of these is not told:
+    /// the table has the newest of its key either way.
+    fn receipts(&self, written: &Written) -> Vec<RowReceipt> {
+        let of = |at: RowAt, receipt| {
+            let part = &self.parts[at.part];
+            RowReceipt { part: part.of, record: part.origin(at.row), receipt }
+        };
+        let refused = &written.refused;
+        let dead = refused.iter().map(|it| of(it.at, Receipt::dead(&self.letter(it))));
+        let superseded = self.candidates.superseded(refused).into_iter();
+        dead.chain(superseded.map(|at| of(at, Receipt::Superseded))).collect()
     }
 
     fn letter(&self, refusal: &Refusal) -> DeadLetter {
@@ -150,7 +178,7 @@ impl Written {
         for Refusal { reason, .. } in &self.refused {
             *refused.entry(reason.clone()).or_default() += 1;
         }
-        Stored { rows: self.stored, superseded: self.superseded, refused }
+        Stored { rows: self.stored, superseded: self.superseded, refused, receipts: None }
     }
 
     pub(crate) fn sums(&self, unit: &Unit) -> LineageSums {

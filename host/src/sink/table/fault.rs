@@ -26,6 +26,8 @@ pub enum TableFault {
     NoColumns { table: String, columns: String, ddl: String },
     #[error("nothing keeps the rows of table {table} apart by {key}")]
     NoUniqueKey { table: String, key: String, ddl: String },
+    #[error("versions of rows in table {table} are {known}, and the pipeline has them {here}")]
+    OtherVersions { table: String, known: String, here: String },
     #[error("rows of table {table} do not tell which records they were made of")]
     NoProvenance { table: String },
     #[error("rows of lane {lane} in table {table} do not say which pipeline they are of")]
@@ -51,6 +53,7 @@ impl TableFault {
             | Self::View { .. }
             | Self::NoColumns { .. }
             | Self::NoUniqueKey { .. }
+            | Self::OtherVersions { .. }
             | Self::NoProvenance { .. }
             | Self::NoPast { .. }
             | Self::NoPipeline { .. }
@@ -72,6 +75,11 @@ impl TableFault {
                 format!("make it, or let pinhost do so by `create: true`:\n{ddl}")
             }
             Self::NoUniqueKey { ddl, .. } => format!("an index does:\n{ddl}"),
+            Self::OtherVersions { .. } => {
+                "rows of one meaning are never older or newer than those of another: every update would be lost. \
+                 `pinhost versions rebase PIPELINE` makes the versions of all rows anew, by what the pipeline says now"
+                    .to_owned()
+            }
             Self::NoProvenance { .. } => {
                 "only rows with `_pinhost_lane` and `_pinhost_position` can be replaced".to_owned()
             }

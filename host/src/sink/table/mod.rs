@@ -2,16 +2,19 @@
 //! are found that the table does not take, what is noted down beside them. Not here: statements, and
 //! what an error of a database means.
 
+pub(crate) mod apart;
 pub(crate) mod cell;
 pub(crate) mod commit;
 pub(crate) mod ddl;
 mod fault;
 mod forget;
+pub(crate) mod key;
 pub(crate) mod lanes;
+pub(crate) mod meaning;
 pub(crate) mod rows;
 mod search;
 mod target;
-mod version;
+pub(crate) mod version;
 pub(crate) mod writer;
 mod written;
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::cell::{Cell, CellColumn};
 use super::fault::TableFault;
+use super::key::KeyForm;
 use super::target::Target;
 use super::version::{push_cell, push_version};
 use crate::record::{
@@ -152,7 +153,8 @@ fn cells<'a>(
 }
 
 impl Candidates {
-    pub(crate) fn new(target: &Target, parts: &[RowPart]) -> Self {
+    /// `forms` has the key's columns in their order.
+    pub(crate) fn new(target: &Target, forms: &[KeyForm], parts: &[RowPart]) -> Self {
         let mut candidates = Self::default();
         for (at, part) in parts.iter().enumerate() {
             let unwritable = part.encoded.map_or(&[][..], |rows| &rows.refused);
@@ -164,7 +166,7 @@ impl Candidates {
                     (Some((_, reason)), _) => reason.clone(),
                     (None, Some(column)) => format!("key column {column} is null"),
                     (None, None) => {
-                        candidates.push(target, part, at);
+                        candidates.push(target, forms, part, at);
                         continue;
                     }
                 };
@@ -182,11 +184,11 @@ impl Candidates {
         candidates
     }
 
-    fn push(&mut self, target: &Target, part: &RowPart, at: RowAt) {
+    fn push(&mut self, target: &Target, forms: &[KeyForm], part: &RowPart, at: RowAt) {
         let bytes = &mut self.bytes;
         let key = offset(bytes.len());
-        for cell in part.key(at.row) {
-            push_cell(bytes, cell);
+        for (cell, form) in part.key(at.row).zip(forms) {
+            form.lend(cell, |cell| push_cell(bytes, cell));
         }
         let version = offset(bytes.len());
         if !target.key.is_empty() {
@@ -233,6 +235,24 @@ impl Candidates {
     pub(crate) fn next_newest(&self, candidate: u32) -> Option<u32> {
         let next = candidate + 1;
         (next < offset(self.rows.len()) && self.is_same_key(candidate, next)).then_some(next)
+    }
+
+    /// Those of whose key a newer one was written. A row that was refused makes way for the next of its key.
+    pub(crate) fn superseded(&self, refused: &[Refusal]) -> Vec<RowAt> {
+        let is_refused = |at: RowAt| refused.iter().any(|refusal| refusal.at == at);
+        let mut superseded = Vec::new();
+        let mut has_winner = false;
+        for row in 0..offset(self.rows.len()) {
+            has_winner &= row > 0 && self.is_same_key(row - 1, row);
+            let at = self.at(row);
+            if is_refused(at) {
+                continue;
+            }
+            if std::mem::replace(&mut has_winner, true) {
+                superseded.push(at);
+            }
+        }
+        superseded
     }
 
     fn is_same_key(&self, a: u32, b: u32) -> bool {

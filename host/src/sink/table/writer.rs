@@ -10,14 +10,16 @@ use backon::{ConstantBuilder, Retryable as _};
 use uuid::Uuid;
 
 use super::commit::{RowsToWrite, Written, died};
+use super::key::KeyForm;
 use super::lanes::{KnownSources, RowLanes};
+use super::meaning::Meaning;
 use super::{Forgetting, Keep, TableFault, Target};
 use crate::connect::{CommitOutcome, Retry, Stored};
 use crate::ledger::Claim;
 use crate::ledger::model::check_unit;
 use crate::ledger::sql::letters::TriedLetter;
 use crate::ledger::sql::{
-    LaneKeys, LedgerMemory, SqlConnection, SqlDatabase, lanes, letters, lineage,
+    LaneKeys, LedgerMemory, SqlConnection, SqlDatabase, archive, lanes, letters, lineage, values,
 };
 use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, Unit};
 
@@ -91,6 +93,9 @@ pub(crate) trait TableTransaction: SqlConnection {
 pub(crate) trait TableWriter: Send + Sync {
     fn target(&self) -> &Target;
 
+    /// How the table compares the columns of its key, in their order.
+    async fn key_forms(&self) -> Result<Vec<KeyForm>, ConnectorError>;
+
     fn keys(&self) -> &LaneKeys;
 
     fn state(&self) -> &TableState;
@@ -127,7 +132,7 @@ async fn committed(
     unit: &Unit,
 ) -> Result<CommitOutcome, ConnectorError> {
     check_unit(claim, unit).map_err(|fault| writer.database().fault(fault))?;
-    let rows = RowsToWrite::of_unit(writer.target(), unit);
+    let rows = RowsToWrite::of_unit(writer.target(), &writer.key_forms().await?, unit);
     let mut rows = rows.map_err(|fault| writer.table_fault(fault))?;
     let mut transaction = writer.begin().await?;
     match write_unit(writer, &mut *transaction, &mut rows, claim, unit).await? {
@@ -169,6 +174,12 @@ async fn write_unit(
         let settled = state.settled(claim, unit, lane.position);
         return Ok(Attempt::Over(settled.map_or(CommitOutcome::Fenced, CommitOutcome::Done)));
     }
+    // A verdict that is stored after this is one on what was committed before it.
+    let heard = state.memory.heard();
+    if archive::is_condemned(transaction, &keys.pipeline, unit.generation, heard).await? {
+        return Ok(Attempt::Over(CommitOutcome::Condemned));
+    }
+    check_versions(writer, transaction).await?;
     rows.lanes = RowLanes::of_unit(transaction, keys, &state.sources, unit).await?;
     transaction.clear(unit, &rows.lanes).await?;
     let written = transaction.write(rows).await?;
@@ -188,7 +199,24 @@ async fn write_unit(
     if !lanes::advance(transaction, keys, owned, unit, written.rejects(unit)).await? {
         return Ok(Attempt::Over(CommitOutcome::Fenced));
     }
-    Ok(Attempt::Ready(written.told()))
+    Ok(Attempt::Ready(rows.told(unit, &written)))
+}
+
+/// Somebody may have made the versions of all rows anew since this process began.
+async fn check_versions(
+    writer: &dyn TableWriter,
+    transaction: &mut dyn TableTransaction,
+) -> Result<(), ConnectorError> {
+    let Some(meaning) = Meaning::of(writer.target()) else { return Ok(()) };
+    let table = writer.keys().target();
+    let stored = "SELECT value FROM pinhost.meta WHERE name = $1";
+    let transaction: &mut dyn SqlConnection = transaction;
+    let stored = transaction.row(stored, values![Meaning::name(table)]).await?;
+    let Some(stored) = stored.map(|row| row.some_text(0)).transpose()? else { return Ok(()) };
+    match meaning.is(&stored) {
+        true => Ok(()),
+        false => Err(writer.table_fault(meaning.refusal(table, &stored))),
+    }
 }
 
 /// Letters that went through the rule again, in one transaction: all of them, or none if one is not as it was
@@ -197,10 +225,11 @@ pub(crate) async fn commit_retry(
     writer: &dyn TableWriter,
     retry: &Retry,
 ) -> Result<CommitOutcome, ConnectorError> {
-    let rows = RowsToWrite::of_retry(writer.target(), retry);
+    let rows = RowsToWrite::of_retry(writer.target(), &writer.key_forms().await?, retry);
     let mut rows = rows.map_err(|fault| writer.table_fault(fault))?;
     let mut transaction = writer.begin().await?;
     let (keys, sources) = (writer.keys(), &writer.state().sources);
+    check_versions(writer, &mut *transaction).await?;
     rows.lanes = RowLanes::of_retry(&mut *transaction, keys, sources, retry).await?;
     let written = transaction.write(&rows).await?;
     let refused = rows.refused_again(&written);

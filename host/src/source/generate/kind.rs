@@ -52,6 +52,8 @@ impl SourceConfig for GenerateSourceConfig {
                 always: &[Surrounding::Key, Surrounding::Timestamp, Surrounding::Offset],
                 in_archives: &[],
             },
+            reopens: true,
+            is_awaited: false,
             has_tombstones: false,
             ends: match self.count {
                 Some(count) => Ends::After { records: Some(count) },

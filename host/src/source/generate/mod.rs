@@ -127,6 +127,11 @@ impl LaneReader for GenerateReader {
         }
         Ok(Some(batch))
     }
+
+    fn ahead(&self) -> Option<u64> {
+        let has_end = self.end != u64::MAX;
+        has_end.then(|| self.end - self.next)
+    }
 }
 
 impl GenerateReader {
@@ -149,17 +154,7 @@ impl GenerateReader {
             });
             self.next += 1;
         }
-        RawBatch {
-            bytes: bytes.into(),
-            records: batch,
-            headers: Vec::new(),
-            columns: None,
-            topic: None,
-            partition: None,
-            from: Position::number(from),
-            to: Position::number(self.next),
-            past: None,
-        }
+        RawBatch::new(bytes.into(), batch, (Position::number(from), Position::number(self.next)))
     }
 }
 

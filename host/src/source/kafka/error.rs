@@ -1,40 +1,24 @@
 //! What can go wrong between us and a Kafka cluster.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use uuid::Uuid;
 
+use crate::kafka::ClusterError;
 use crate::record::lift::{Move, PipelineArgs};
 use crate::record::{ConnectorError, ErrorClass, Lane, Position};
 
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaSourceError {
-    #[error("cannot read {path}", path = .path.display())]
-    File {
-        path: PathBuf,
-        #[source]
-        cause: io::Error,
-    },
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error("librdkafka refuses its settings: {0}")]
     Settings(KafkaError),
     #[error("the thread that serves Kafka cannot be started")]
     Thread(#[source] io::Error),
 
-    #[error("no broker of {brokers} answers: {reason}")]
-    Unreachable { brokers: String, reason: String },
-    #[error("the brokers of {brokers} do not let us in: {reason}")]
-    Denied { brokers: String, reason: String },
-    #[error("a certificate or key is not as the brokers of {brokers} or we want it: {reason}")]
-    Tls { brokers: String, reason: String },
-    #[error("{brokers} did not answer in time, or not well: {code}")]
-    Request { brokers: String, code: RDKafkaErrorCode },
-    #[error("there is no topic {topic}")]
-    NoTopic { topic: String },
-    #[error("reading topic {topic} is not allowed")]
-    TopicDenied { topic: String },
     #[error("consumer group {group} is not allowed")]
     GroupDenied { group: String },
     #[error("the others in consumer group {group} share partitions in another way")]
@@ -77,16 +61,9 @@ impl KafkaSourceError {
     /// What the runtime does about it: design.md, section 5.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Unreachable { .. }
-            | Self::Request { .. }
-            | Self::Busy { .. }
-            | Self::Fetch { .. } => ErrorClass::Transient,
-            Self::File { .. }
-            | Self::Denied { .. }
-            | Self::Tls { .. }
-            | Self::NoTopic { .. }
-            | Self::TopicDenied { .. }
-            | Self::GroupDenied { .. }
+            Self::Cluster(error) => error.class(),
+            Self::Busy { .. } | Self::Fetch { .. } => ErrorClass::Transient,
+            Self::GroupDenied { .. }
             | Self::Stranger { .. }
             | Self::Recreated { .. }
             | Self::Removed { .. }
@@ -104,23 +81,7 @@ impl KafkaSourceError {
 
     fn help(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { .. } => {
-                "see whether `brokers:` is right, and whether they want `tls:` or `sasl:`"
-                    .to_owned()
-            }
-            Self::Denied { .. } => {
-                "see `sasl:`: the mechanism, the user and the password".to_owned()
-            }
-            Self::Tls { .. } => {
-                "see `tls:`; `ca:` names the certificates to trust, if not those of the machine"
-                    .to_owned()
-            }
-            Self::NoTopic { .. } => "make it, or correct `topics:`".to_owned(),
-            Self::TopicDenied { topic } => {
-                format!(
-                    "let us read and describe topic {topic}, in the access lists of the cluster"
-                )
-            }
+            Self::Cluster(error) => return error.help("topics"),
             Self::GroupDenied { group } => {
                 format!("let us read group {group}, in the access lists of the cluster")
             }
@@ -139,10 +100,8 @@ impl KafkaSourceError {
                 let lift = Move { pipeline: args.clone(), lane: lane.clone(), to };
                 format!("to go on with the oldest record that there is: {lift}")
             }
-            Self::File { .. }
-            | Self::Settings(_)
+            Self::Settings(_)
             | Self::Thread(_)
-            | Self::Request { .. }
             | Self::NoLane
             | Self::OtherLane { .. }
             | Self::Busy { .. }

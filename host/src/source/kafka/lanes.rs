@@ -15,9 +15,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{Notify, mpsc};
 
-use super::context::{Client, Context, Trouble};
+use super::context::{Client, Context};
 use super::ffi;
-use super::{KafkaPosition, KafkaSourceError, lane_of, lock};
+use super::{KafkaPosition, KafkaSourceError, lane_of};
+use crate::kafka::{Trouble, lock};
 use crate::record::Lane;
 use crate::source::LaneChange;
 

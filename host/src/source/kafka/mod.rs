@@ -20,7 +20,6 @@
 
 mod batch;
 mod check;
-mod cluster;
 mod config;
 mod context;
 mod error;
@@ -35,31 +34,28 @@ mod settings;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer as _;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use uuid::Uuid;
 
 use self::batch::Filling;
-use self::cluster::Cluster;
-use self::context::{Client, Context, Tokens, Trouble};
+use self::context::{Client, Context};
 use self::lanes::{Change, Lanes};
 use self::reader::{KafkaReader, Place};
 use self::serve::Service;
 use super::{
     Bounds, Journal, Known, LaneChange, LaneReader, Outset, Receipts, Source, SourceOptions,
 };
+use crate::kafka::{Asker, Cluster, Talk, Trouble, lock};
 use crate::record::{ConnectorError, Lane, Position, SourceId, Start};
 
-pub use self::config::{
-    Brokers, KafkaMechanism, KafkaSaslConfig, KafkaSourceConfig, KafkaStart, KafkaTlsConfig,
-};
+pub use self::config::{KafkaSourceConfig, KafkaStart};
 pub use self::error::KafkaSourceError;
 pub use self::kind::Kafka;
 pub use self::position::KafkaPosition;
@@ -103,11 +99,6 @@ fn at(topic_id: Uuid, offset: i64) -> Position {
     KafkaPosition { topic_id, offset, leader_epoch: -1 }.into()
 }
 
-/// Nothing that is done under these locks can panic half-way.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl KafkaSource {
     /// Talks to nobody yet.
     pub fn open(
@@ -115,10 +106,10 @@ impl KafkaSource {
         options: &SourceOptions,
     ) -> Result<Self, KafkaSourceError> {
         let settings = settings::common(config, &options.pipeline)?;
-        let trouble = Arc::<Trouble>::default();
-        let context = Context { trouble, tokens: tokens(config), lanes: None };
-        let asker: Client =
-            settings.create_with_context(context).map_err(KafkaSourceError::Settings)?;
+        let tokens = config.connection().tokens();
+        let talk = Talk { trouble: Arc::<Trouble>::default(), tokens, tells: false };
+        let asker: Asker =
+            settings.create_with_context(talk).map_err(KafkaSourceError::Settings)?;
         let asker = Arc::new(asker);
         let (told, changes) = mpsc::unbounded_channel();
         let lanes = Arc::new(Lanes::new(told));
@@ -149,11 +140,12 @@ impl KafkaSource {
         let partitions = lock(&self.first).len();
         let settings =
             settings::member(settings, &self.config, pipeline, *prefetch_bytes, partitions);
-        let context = Context {
+        let talk = Talk {
             trouble: Arc::clone(&self.lanes.trouble),
-            tokens: tokens(&self.config),
-            lanes: Some(Arc::clone(&self.lanes)),
+            tokens: self.config.connection().tokens(),
+            tells: true,
         };
+        let context = Context { talk, lanes: Arc::clone(&self.lanes) };
         let member: Client =
             settings.create_with_context(context).map_err(KafkaSourceError::Settings)?;
         let member = Arc::new(member);
@@ -260,12 +252,6 @@ impl KafkaSource {
         let extent = self.cluster.extent(&place.topic, place.partition).await?;
         Ok(Some(*lock(&self.ends).entry(place.lane.clone()).or_insert(extent.ends)))
     }
-}
-
-fn tokens(config: &KafkaSourceConfig) -> Option<Tokens> {
-    let sasl = config.sasl.as_ref()?;
-    let is_asked_for = sasl.mechanism == KafkaMechanism::MskIam;
-    is_asked_for.then(|| Tokens { region: sasl.region.clone(), runtime: Handle::current() })
 }
 
 #[async_trait]

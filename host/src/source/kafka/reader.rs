@@ -9,9 +9,9 @@ use rdkafka::message::Message as _;
 use uuid::Uuid;
 
 use super::batch::{self, Filling};
-use super::cluster::Cluster;
 use super::lanes::{Lanes, Opening, Queue};
-use super::{KafkaPosition, KafkaSourceError, lock};
+use super::{KafkaPosition, KafkaSourceError};
+use crate::kafka::{Cluster, ClusterError, lock};
 use crate::record::lift::PipelineArgs;
 use crate::record::{ConnectorError, Lane, RawBatch};
 use crate::source::{LaneReader, Most};
@@ -152,9 +152,9 @@ impl KafkaReader {
             }
             KafkaError::MessageConsumption(
                 UnknownTopicOrPartition | UnknownTopic | UnknownPartition,
-            ) => KafkaSourceError::NoTopic { topic },
+            ) => ClusterError::NoTopic { topic }.into(),
             KafkaError::MessageConsumption(TopicAuthorizationFailed) => {
-                KafkaSourceError::TopicDenied { topic }
+                ClusterError::TopicDenied { topic }.into()
             }
             error => KafkaSourceError::Fetch { lane, reason: error.to_string() },
         }

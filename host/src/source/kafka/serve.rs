@@ -14,7 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::KafkaSourceError;
 use super::context::Client;
 use super::lanes::Lanes;
-use super::lock;
+use crate::kafka::{Asker, lock};
 
 /// How long it takes at most until the thread sees that it is to do something else.
 const TURN: Duration = Duration::from_millis(50);
@@ -34,7 +34,7 @@ pub(super) struct Service {
 struct Shared {
     group: String,
     /// For questions.
-    asker: Arc<Client>,
+    asker: Arc<Asker>,
     lanes: Arc<Lanes>,
     /// The client that joins the group, until the thread has taken it over.
     joining: Mutex<Option<Arc<Client>>>,
@@ -50,7 +50,7 @@ impl fmt::Debug for Shared {
 impl Service {
     pub(super) fn start(
         group: String,
-        asker: Arc<Client>,
+        asker: Arc<Asker>,
         lanes: Arc<Lanes>,
     ) -> Result<Self, KafkaSourceError> {
         let (joining, is_over) = (Mutex::new(None), AtomicBool::new(false));

@@ -1,67 +1,17 @@
-//! What librdkafka is told.
-
-use std::fs::File;
-use std::path::Path;
+//! What librdkafka is told, besides how to reach the cluster.
 
 use rdkafka::ClientConfig;
 
-use super::KafkaSourceError;
-use super::{KafkaMechanism, KafkaSourceConfig};
+use super::KafkaSourceConfig;
+use crate::kafka::ClusterError;
 
-/// What every client of the pipeline has in common.
+/// What every client of the source has in common.
 pub(super) fn common(
     config: &KafkaSourceConfig,
     pipeline: &str,
-) -> Result<ClientConfig, KafkaSourceError> {
-    let mut settings = ClientConfig::new();
-    settings.set("client.id", format!("pinhost-{pipeline}"));
-    for (name, value) in &config.properties {
-        settings.set(name, value);
-    }
-    settings
-        .set("bootstrap.servers", config.brokers.to_string())
-        .set("allow.auto.create.topics", "false")
-        .set("isolation.level", "read_committed")
-        .set("log.connection.close", "false");
-    let mechanism = config.sasl.as_ref().map(|sasl| sasl.mechanism);
-    let has_tls = config.tls.is_some() || mechanism == Some(KafkaMechanism::MskIam);
-    settings.set(
-        "security.protocol",
-        match (has_tls, mechanism) {
-            (false, None) => "plaintext",
-            (true, None) => "ssl",
-            (false, Some(_)) => "sasl_plaintext",
-            (true, Some(_)) => "sasl_ssl",
-        },
-    );
-    if let Some(sasl) = &config.sasl {
-        settings.set("sasl.mechanism", sasl.mechanism.name());
-        if let (Some(username), Some(password)) = (&sasl.username, &sasl.password) {
-            settings.set("sasl.username", username).set("sasl.password", password);
-        }
-    }
-    if has_tls {
-        let tls = config.tls.clone().unwrap_or_default();
-        // Where systems keep the certificates that they trust is not the same everywhere.
-        settings.set("ssl.ca.location", tls.ca.as_deref().unwrap_or("probe"));
-        let check = if tls.verify_hostname { "https" } else { "none" };
-        settings.set("ssl.endpoint.identification.algorithm", check);
-        for (name, value) in [
-            ("ssl.certificate.location", &tls.certificate),
-            ("ssl.key.location", &tls.key),
-            ("ssl.key.password", &tls.key_password),
-        ] {
-            if let Some(value) = value {
-                settings.set(name, value);
-            }
-        }
-        // librdkafka would say of a missing file what OpenSSL says of it.
-        for path in [&tls.ca, &tls.certificate, &tls.key].into_iter().flatten() {
-            let path = Path::new(path);
-            File::open(path)
-                .map_err(|cause| KafkaSourceError::File { path: path.to_owned(), cause })?;
-        }
-    }
+) -> Result<ClientConfig, ClusterError> {
+    let mut settings = config.connection().settings(pipeline)?;
+    settings.set("isolation.level", "read_committed");
     Ok(settings)
 }
 

@@ -186,7 +186,7 @@ impl Indexed {
         let all = self.meant.is_all();
         for (entry, next) in stretch.entries.iter().zip(self.nexts(stretch)) {
             let (time, lane) = (entry.timestamp_micros, self.lane.as_ref());
-            if !all && !self.meant.holds(time, lane, entry.position) {
+            if !all && !self.meant.holds(time, lane, (entry.position, self.at)) {
                 self.at.row += 1;
                 continue;
             }

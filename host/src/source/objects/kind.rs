@@ -48,7 +48,7 @@ impl SourceKind for Objects {
 #[async_trait]
 impl SourceConfig for ObjectsSourceConfig {
     fn facts(&self) -> SourceFacts {
-        use Surrounding::{Headers, Key, Offset, Partition, Timestamp, Topic};
+        use Surrounding::{Headers, Key, Offset, Partition, Sequence, Shard, Timestamp, Topic};
         SourceFacts {
             positions: Positions::Kept,
             surroundings: Surroundings {
@@ -56,8 +56,10 @@ impl SourceConfig for ObjectsSourceConfig {
                 // none.
                 always: &[Key, Headers],
                 // The place of a row of any other object is no single number.
-                in_archives: &[Timestamp, Offset, Topic, Partition],
+                in_archives: &[Timestamp, Offset, Topic, Partition, Sequence, Shard],
             },
+            reopens: true,
+            is_awaited: false,
             has_tombstones: false,
             ends: Ends::Never,
             spread: Spread::Nobody,

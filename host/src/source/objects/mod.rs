@@ -25,6 +25,7 @@ mod plan;
 mod position;
 mod reader;
 mod replay;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -45,6 +46,7 @@ pub use self::names::{ObjectNames, ObjectRecord};
 pub use self::position::ObjectPosition;
 use self::reader::ObjectsReader;
 pub use self::replay::{Meant, MeantRange, ReplayPlan, Times};
+pub use self::stream::StreamLanes;
 use super::{Journal, Known, LaneChange, LaneReader, OneLane, Outset, Source, SourceOptions};
 use crate::objects::{OWN, ObjectRoot};
 use crate::record::lift::PipelineArgs;

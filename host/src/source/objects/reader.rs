@@ -365,17 +365,7 @@ impl ObjectsReader {
         let records: Vec<_> = framed.frames.into_iter().map(record).collect();
         let past = self.past();
         let from = std::mem::replace(&mut self.next, self.held.next());
-        RawBatch {
-            bytes: framed.bytes,
-            records,
-            headers: Vec::new(),
-            topic: None,
-            partition: None,
-            columns: None,
-            from: from.into(),
-            to: self.next.into(),
-            past,
-        }
+        RawBatch { past, ..RawBatch::new(framed.bytes, records, (from.into(), self.next.into())) }
     }
 }
 

@@ -8,7 +8,10 @@ use serde::Serialize;
 
 use super::look::{Listed, SeenBeside, Shelf, micros};
 use super::plan::Planned;
-use super::{ObjectsSource, ObjectsSourceConfig, ObjectsSourceError, objects_before};
+use super::stream::StreamLanes;
+use super::{
+    ObjectPosition, ObjectsSource, ObjectsSourceConfig, ObjectsSourceError, objects_before,
+};
 use crate::objects::{ObjectRoot, as_text};
 use crate::record::{Digest, Lane, Position};
 use crate::source::SourceOptions;
@@ -38,6 +41,8 @@ pub struct Meant {
     pub times: Times,
     /// Only those that were read first within one of these, which an archive tells.
     pub ranges: Option<Arc<[MeantRange]>>,
+    /// Only those that this stream has read.
+    pub stream: Option<Arc<StreamLanes>>,
 }
 
 /// A part of a lane that is meant.
@@ -59,18 +64,34 @@ impl MeantRange {
 
 impl Meant {
     pub(super) fn is_all(&self) -> bool {
-        self.times.are_all() && self.ranges.is_none()
+        self.times.are_all() && self.ranges.is_none() && self.stream.is_none()
     }
 
-    /// Whether a record of an archive is meant.
-    pub(super) fn holds(&self, time: Option<i64>, lane: Option<&Lane>, at: Position) -> bool {
+    /// Whether a record of an archive is meant that stood at `at`, and stands at `now`.
+    pub(super) fn holds(
+        &self,
+        time: Option<i64>,
+        lane: Option<&Lane>,
+        (at, now): (Position, ObjectPosition),
+    ) -> bool {
         let is_of_time = self.times.are_all() || time.is_some_and(|time| self.times.hold(time));
-        let Some(ranges) = &self.ranges else { return is_of_time };
-        let at = at.place();
+        let place = at.place();
         let is_within = |range: &MeantRange| {
-            lane.is_some_and(|lane| lane.name() == range.lane) && range.from <= at && at < range.to
+            lane.is_some_and(|lane| lane.name() == range.lane)
+                && range.from <= place
+                && place < range.to
         };
-        is_of_time && ranges.iter().any(is_within)
+        let ranges = self.ranges.as_ref();
+        if !is_of_time || ranges.is_some_and(|ranges| !ranges.iter().any(is_within)) {
+            return false;
+        }
+        match &self.stream {
+            Some(stream) if !stream.has_read(lane, at) => {
+                stream.leave(now);
+                false
+            }
+            Some(_) | None => true,
+        }
     }
 }
 
@@ -98,6 +119,11 @@ impl ReplayPlan {
     /// Whether it is known of some records what they were when they were read first.
     pub fn is_archive(&self) -> bool {
         self.is_archive
+    }
+
+    /// Whether keys or headers lie beside some of them, as Kafka Connect puts them.
+    pub fn has_pairs(&self) -> bool {
+        self.objects.iter().any(|object| !object.beside.is_empty())
     }
 
     /// As they are stored.
@@ -171,7 +197,8 @@ impl ObjectsSource {
 
 /// What is read: where, which records, and what each object looks like.
 fn digest(url: &str, meant: &Meant, objects: &[Planned]) -> Digest {
-    let Meant { times, ranges } = meant;
+    // How far the stream has come makes no other replay of it: given again, it goes on.
+    let Meant { times, ranges, stream: _ } = meant;
     let all = match ranges {
         None => serde_json::to_vec(&(url, times, objects)),
         Some(ranges) => serde_json::to_vec(&(url, times, objects, &**ranges)),
@@ -207,15 +234,16 @@ mod tests {
         let at = Position::number;
         let ranges =
             [MeantRange::new(&lane, at(10), at(20)), MeantRange::new(&lane, at(30), at(31))];
-        let meant = Meant { times: Times::default(), ranges: Some(ranges.into()) };
-        let held = |record| meant.holds(None, Some(&lane), at(record));
+        let meant = Meant { ranges: Some(ranges.into()), ..Meant::default() };
+        let now = ObjectPosition::default();
+        let held = |record| meant.holds(None, Some(&lane), (at(record), now));
         let found: Vec<_> = (0..40).filter(|record| held(*record)).collect();
         assert_eq!(found, [(10..20).collect::<Vec<_>>(), vec![30]].concat());
-        assert!(!meant.holds(None, Some(&Lane::new("pins-1")), at(10)));
-        assert!(!meant.holds(None, None, at(10)));
+        assert!(!meant.holds(None, Some(&Lane::new("pins-1")), (at(10), now)));
+        assert!(!meant.holds(None, None, (at(10), now)));
         let late = Meant { times: Times { since: Some(5), until: None }, ..meant };
-        assert!(late.holds(Some(5), Some(&lane), at(10)));
-        assert!(!late.holds(Some(4), Some(&lane), at(10)));
-        assert!(!late.holds(None, Some(&lane), at(10)));
+        assert!(late.holds(Some(5), Some(&lane), (at(10), now)));
+        assert!(!late.holds(Some(4), Some(&lane), (at(10), now)));
+        assert!(!late.holds(None, Some(&lane), (at(10), now)));
     }
 }

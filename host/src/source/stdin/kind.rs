@@ -49,6 +49,8 @@ impl SourceConfig for StdinSourceConfig {
         SourceFacts {
             positions: Positions::ForOneRun { because: "stdin has no position" },
             surroundings: Surroundings { always: &[Surrounding::Offset], in_archives: &[] },
+            reopens: false,
+            is_awaited: false,
             has_tombstones: false,
             ends: Ends::After { records: None },
             spread: Spread::Nobody,

@@ -18,7 +18,6 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::task::AbortOnDropHandle;
-use uuid::Uuid;
 
 use crate::objects::Compression;
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, RawRecord, SourceId};
@@ -27,7 +26,7 @@ pub use self::config::StdinSourceConfig;
 pub use self::kind::Stdin;
 use super::frame::{Frame, Framed, Framer};
 use super::inflate::{Input, inflate};
-use super::{Journal, Known, LaneChange, LaneReader, Most, Outset, Receipts, Source};
+use super::{Journal, Known, LaneChange, LaneReader, Most, Outset, Receipts, Source, run_lane};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StdinSourceError {
@@ -69,7 +68,7 @@ impl StdinSource {
 
     /// Without a ledger there is no other run.
     fn lane(&self) -> &Lane {
-        self.lane.get_or_init(|| lane_of(1))
+        self.lane.get_or_init(|| run_lane::first("stdin"))
     }
 
     fn over(
@@ -91,22 +90,6 @@ impl StdinSource {
     }
 }
 
-/// Runs have numbers: what a later one has read is newer than what an earlier one has, whatever clocks say.
-/// Two that begin at once are told apart all the same. Before runs were numbered they had names that are
-/// less than these.
-fn lane_of(run: u64) -> Lane {
-    let id = Uuid::new_v4().simple().to_string();
-    Lane::new(format!("{RUN}{run:010}-{}", &id[..8]))
-}
-
-const RUN: &str = "stdin-run-";
-
-/// The number of the run that comes after all that are known.
-fn run_after(known: &Known) -> u64 {
-    let number = |lane: &Lane| lane.name().strip_prefix(RUN)?.split('-').next()?.parse().ok();
-    known.lanes.keys().filter_map(number).max().map_or(1, |last: u64| last.saturating_add(1))
-}
-
 #[async_trait]
 impl Source for StdinSource {
     async fn identity(&self) -> Result<SourceId, ConnectorError> {
@@ -115,7 +98,7 @@ impl Source for StdinSource {
 
     async fn resume(&self, known: &Known) -> Result<Outset, ConnectorError> {
         self.is_told.store(false, Ordering::Relaxed);
-        let lane = self.lane.get_or_init(|| lane_of(run_after(known)));
+        let lane = self.lane.get_or_init(|| run_lane::next("stdin", known));
         Ok(Outset::of_one(lane, known))
     }
 
@@ -238,17 +221,11 @@ impl Kept {
             fault: frame.fault.clone(),
             ..RawRecord::value(Position::number(at), frame.value.range())
         };
-        RawBatch {
-            bytes: Bytes::clone(&self.framed.bytes),
-            records: (from..).zip(frames).map(record).collect(),
-            headers: Vec::new(),
-            columns: None,
-            topic: None,
-            partition: None,
-            from: Position::number(from),
-            to: Position::number(from + frames.len() as u64),
-            past: None,
-        }
+        RawBatch::new(
+            Bytes::clone(&self.framed.bytes),
+            (from..).zip(frames).map(record).collect(),
+            (Position::number(from), Position::number(from + frames.len() as u64)),
+        )
     }
 }
 
@@ -287,6 +264,8 @@ mod tests {
     use std::time::Duration;
 
     use tokio::io::AsyncWriteExt as _;
+
+    use uuid::Uuid;
 
     use super::super::inflate::tests::gzip;
     use super::*;

@@ -11,9 +11,10 @@ mod value;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::ObjectsSinkError;
-use super::key::{Keys, hive};
+use super::key::{hive, is_data_or_replay};
 use super::store::{Listed, Store};
 use crate::ledger::RowOrigin;
+use crate::ledger::log::keys::Keys;
 use crate::sink::objects::{ObjectsSinkConfig, RowFormat};
 
 /// Objects that are looked into at a time.
@@ -49,7 +50,7 @@ pub(super) async fn origins(
                 let path = object.key.rsplit_once('/').map(|(path, _)| path);
                 path.is_some_and(|path| path.split('/').any(|part| *part == **folder))
             });
-            if is_there && keys.is_data_or_replay(&object.key) {
+            if is_there && is_data_or_replay(keys, &object.key) {
                 objects.push(object);
             }
         })

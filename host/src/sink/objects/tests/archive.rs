@@ -121,6 +121,7 @@ fn archive(raw: &Arc<RawBatch>) -> Unit {
         parts: vec![part],
         accepted_rejects: 0,
         refusals_max: u64::MAX,
+        wants_receipts: false,
     }
 }
 

@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 
 use super::objects::{Fault, Faulty, Said};
 use super::*;
-use crate::ledger::DeadLetterFilter;
-use crate::record::{ConnectorError, ErrorClass};
+use crate::ledger::{DeadLetterFilter, FirstRun, Ledger};
+use crate::record::{ConnectorError, ErrorClass, Generation, PluginBytes};
 
 /// Records of a run, and of each of its units.
 const END: u64 = 6;
@@ -60,7 +60,7 @@ async fn run(sink: &dyn Sink, tries: u32) -> Result<bool, ConnectorError> {
         match writer.commit(&claim, &unit).await {
             Ok(CommitOutcome::Done(_)) => claim.position = unit.to,
             Ok(CommitOutcome::Fenced) => return Ok(false),
-            Ok(refused @ CommitOutcome::Refused(_)) => panic!("{refused:?}"),
+            Ok(other) => panic!("{other:?}"),
             Err(error) => again(error, &mut left).await?,
         }
     }
@@ -157,6 +157,23 @@ async fn a_process_that_sleeps_at_any_step_wakes_up_to_nothing() {
         step += 1;
         assert!(step < STEPS_MAX);
     }
+}
+
+/// A start makes many requests. If one that failed had all of them made anew, there would be no end of it.
+#[tokio::test]
+async fn a_start_outlives_a_store_that_refuses_every_other_request() {
+    let place = Place::bucket();
+    let Sunk { sink, .. } = faulty(&place, 1, Fault::FailsOften);
+    sink.prepare().await.unwrap();
+    let Ledger { claims, archive, .. } = sink.ledger();
+    let first = FirstRun { starts: [(lane(), at(0))].into() };
+    assert_eq!(claims.first_run(Some(first.clone())).await.unwrap(), Some(first));
+    let plugin = PluginBytes { name: "a".into(), digest: Digest::of(b"a"), bytes: Arc::new(*b"a") };
+    let digest = Digest::of(b"one");
+    let generation = Generation { digest, resolved: "{}".into(), plugins: vec![plugin] };
+    archive.keep(&generation).await.unwrap();
+    assert_eq!(claims.claim(&lane(), at(0)).await.unwrap().position, at(0));
+    assert!(!archive.has_committed().await.unwrap());
 }
 
 #[tokio::test]

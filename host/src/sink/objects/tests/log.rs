@@ -42,8 +42,8 @@ async fn a_long_log_ends_where_it_does_with_or_without_a_hint() {
 async fn the_end_is_found_in_a_few_steps() {
     let place = Place::bucket();
     let store = Arc::new(place.store("out"));
-    let keys = super::super::key::Keys::new("pins").lane(&lane());
-    let log = super::super::log::Log::<Value>::new(Arc::clone(&store), keys.clone());
+    let keys = crate::ledger::log::keys::Keys::new("pins").lane(&lane());
+    let log = crate::ledger::log::records::Log::<Value>::new(Arc::clone(&store) as _, keys.clone());
     let mut end = 0;
     for next in [0, 1, 2, 3, 7, 8, 9, 100, 1000] {
         while end < next {

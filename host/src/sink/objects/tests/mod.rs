@@ -26,7 +26,7 @@ use crate::record::{
     Batch, DeadLetter, Digest, Field, Kind, Lane, Position, RawBatch, RawRecord, Rows, Unit,
     UnitPart,
 };
-use crate::sink::conformance::{self, Opened, Opening, PINS, Store, conformance_tests};
+use crate::sink::conformance::{self, Opened, Opening, PINS, Store, ledger_tests, writer_tests};
 use crate::written::Size;
 
 /// What a sink writes to: a folder, or a store that behaves as a bucket does.
@@ -137,13 +137,15 @@ impl Store for Place {
 mod folder {
     use super::*;
 
-    conformance_tests!(Place::folder());
+    ledger_tests!(Place::folder());
+    writer_tests!(Place::folder());
 }
 
 mod bucket {
     use super::*;
 
-    conformance_tests!(Place::bucket());
+    ledger_tests!(Place::bucket());
+    writer_tests!(Place::bucket());
 }
 
 fn config() -> ObjectsSinkConfig {
@@ -211,17 +213,7 @@ fn raw(from: u64, to: u64) -> Arc<RawBatch> {
         RawRecord::value(at(record), start..bytes.len())
     });
     let records = records.collect();
-    Arc::new(RawBatch {
-        records,
-        bytes: bytes.into(),
-        headers: Vec::new(),
-        topic: None,
-        partition: None,
-        columns: None,
-        from: at(from),
-        to: at(to),
-        past: None,
-    })
+    Arc::new(RawBatch::new(bytes.into(), records, (at(from), at(to))))
 }
 
 /// A unit of rows, but for its last record, which is dead.
@@ -259,6 +251,7 @@ fn unit_of(writer: &dyn Writer, from: u64, rows: Batch) -> Unit {
         parts: vec![part],
         accepted_rejects: 0,
         refusals_max: u64::MAX,
+        wants_receipts: false,
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     DiesAfter,
     /// It waits until somebody says go.
     Stalls,
+    /// Every other operation is not done.
+    FailsOften,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,9 @@ async fn act_at<T>(
     act: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let number = done.fetch_add(1, Ordering::SeqCst);
+    if fault == Fault::FailsOften {
+        return if number % 2 == at { act.await } else { Err(broken()) };
+    }
     if number != at {
         let dead = matches!(fault, Fault::Dies | Fault::DiesAfter) && number > at;
         return if dead { Err(broken()) } else { act.await };
@@ -95,6 +100,7 @@ async fn act_at<T>(
             go.notified().await;
             act.await
         }
+        Fault::FailsOften => unreachable!("it is no fault of one operation"),
     }
 }
 

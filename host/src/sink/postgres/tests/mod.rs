@@ -15,8 +15,8 @@ use super::{DatabaseUrl, NulCharacters, PostgresSink, PostgresSinkConfig};
 use crate::connect::Sink;
 use crate::record::{Field, Kind};
 use crate::sink::conformance::{
-    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, conformance_tests, context,
-    fields, stored, upsert_tests,
+    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, context, fields,
+    ledger_tests, stored, tests_on, upsert_tests, writer_tests,
 };
 use crate::written::Duration;
 
@@ -62,6 +62,11 @@ impl TestDatabase {
         PostgresSinkConfig { key: vec!["id".to_owned()], ..self.config("t") }
     }
 
+    fn upserted(&self, Upserts { newest, provenance }: Upserts) -> PostgresSinkConfig {
+        let newest = newest.map(str::to_owned);
+        PostgresSinkConfig { newest, provenance, ..self.keyed() }
+    }
+
     /// Somebody else's connection.
     async fn connection(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.unwrap()
@@ -99,8 +104,9 @@ impl Store for TestDatabase {
     }
 }
 
-conformance_tests!(TestDatabase::new().await);
-conformance_tests!(TestDatabase::new().await; another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
+ledger_tests!(TestDatabase::new().await);
+writer_tests!(TestDatabase::new().await);
+tests_on!(TestDatabase::new().await; another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
 
 #[async_trait]
 impl TableStore for TestDatabase {
@@ -111,11 +117,12 @@ impl TableStore for TestDatabase {
         Self::new().await
     }
 
+    fn closed(&self, upserts: Upserts) -> Arc<dyn Sink> {
+        Arc::new(PostgresSink::open(&self.upserted(upserts), context()).unwrap())
+    }
+
     async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Opened {
-        let Upserts { newest, provenance } = upserts;
-        let newest = newest.map(str::to_owned);
-        let config = PostgresSinkConfig { newest, provenance, ..self.keyed() };
-        opened(&config, &columns(fields)).await
+        opened(&self.upserted(upserts), &columns(fields)).await
     }
 
     async fn execute(&self, sql: &str) {

@@ -288,3 +288,84 @@ async fn a_table_is_one_target_however_it_is_written() {
     let versions = "SELECT DISTINCT target AS v FROM pinhost.version";
     assert_eq!(database.query(versions).await, ["public.t"]);
 }
+
+/// Issue 25, B7: two records that anybody can send halted the lane for good.
+#[tokio::test]
+async fn keys_that_the_table_takes_for_one_are_one_row() {
+    let texts = ["a", "a\u{0}"];
+    let (text, times) = (Kind::Text, ["2020-08-28T03:00:00Z", "2020-08-28T04:00:00Z"]);
+    let own = "word text, _pinhost_version bytea";
+    for (made, kind, nul, [one, other]) in [
+        (None, text, NulCharacters::Strip, texts),
+        (Some(format!("id char(3) PRIMARY KEY, {own}")), text, NulCharacters::Strip, texts),
+        (Some(format!("id char(3) PRIMARY KEY, {own}")), text, NulCharacters::Reject, ["a", "a "]),
+        (
+            Some("id char(3) PRIMARY KEY, word text".into()),
+            text,
+            NulCharacters::Reject,
+            ["a", "a "],
+        ),
+        (
+            Some(format!("id date PRIMARY KEY, {own}")),
+            Kind::Timestamp,
+            NulCharacters::Reject,
+            times,
+        ),
+    ] {
+        let database = TestDatabase::new().await;
+        if let Some(columns) = &made {
+            database.execute(&format!("CREATE TABLE t ({columns})")).await;
+        }
+        let config = PostgresSinkConfig { nul, ..database.keyed() };
+        let sink = opened(&config, &columns(&[("id", kind), ("word", Kind::Text)])).await;
+        let row = |id: &str, word: &str| serde_json::json!({ "id": id, "word": word }).to_string();
+        let words = async || database.query("SELECT word AS v FROM t").await;
+        let mut writer = LaneWriter::new(&sink, "a").await;
+        let (newer, older) = (row(one, "newer"), row(other, "older"));
+        writer.write(&[(&*newer, Some(2)), (&*older, Some(1))]).await;
+        assert_eq!(words().await, ["newer"], "{made:?} {one:?} {other:?}");
+        writer.write(&[(&*row(other, "old"), Some(1))]).await;
+        assert_eq!(words().await, ["newer"], "{made:?} {one:?} {other:?}");
+        writer.write(&[(&*row(other, "newest"), Some(3))]).await;
+        assert_eq!(words().await, ["newest"], "{made:?} {one:?} {other:?}");
+    }
+}
+
+/// Issue 25, B10: a reader held up all commits, as whoever waits for a table has others wait behind.
+#[tokio::test]
+async fn a_reader_of_a_table_that_is_to_have_another_column_holds_up_no_commit() {
+    let database = TestDatabase::new().await;
+    let fields = columns(&FIELDS[..1]);
+    let sink = opened(&database.keyed(), &fields).await;
+    let mut writer = LaneWriter::new(&sink, "a").await;
+    let mut reader = database.connection().await;
+    sqlx::raw_sql("BEGIN; SELECT * FROM t").execute(&mut reader).await.unwrap();
+    let wider = sink.sink.writer(Some(columns(&FIELDS)), false);
+    let mut wider = std::pin::pin!(wider);
+    let waiting =
+        "SELECT count(*) AS v FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'";
+    // It has come to the table, and waits for it.
+    let has_come = async {
+        while database.query(waiting).await == ["0"] {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        made = &mut wider => panic!("somebody reads the table: {made:?}"),
+        () = has_come => {}
+    }
+    let committed = async {
+        for id in ["1", "2", "3"] {
+            writer.write_rows(&[&*format!("{{\"id\": {id}}}")]).await;
+        }
+    };
+    tokio::select! {
+        made = &mut wider => panic!("somebody reads the table: {made:?}"),
+        () = committed => {}
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
+    wider.await.unwrap();
+    let names =
+        "SELECT attname AS v FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum = 6";
+    assert_eq!(database.query(names).await, [FIELDS[1].0]);
+}

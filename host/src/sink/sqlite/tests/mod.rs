@@ -13,8 +13,8 @@ use super::{SqliteSink, SqliteSinkConfig};
 use crate::connect::{CommitOutcome, Sink, SinkContext};
 use crate::record::{Field, Kind, Lane, Position, UnitPart};
 use crate::sink::conformance::{
-    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, conformance_tests, context,
-    fields, stored, upsert_tests,
+    LaneWriter, Opened, Opening, Store, TableStore, Upserts, columns, context, fields,
+    ledger_tests, stored, tests_on, upsert_tests, writer_tests,
 };
 use crate::written::Duration;
 
@@ -42,6 +42,11 @@ impl TestFile {
             provenance: true,
             keep_deletes: Duration::secs(60),
         }
+    }
+
+    fn upserted(&self, Upserts { newest, provenance }: Upserts) -> SqliteSinkConfig {
+        let (key, newest) = (vec!["id".to_owned()], newest.map(str::to_owned));
+        SqliteSinkConfig { key, newest, provenance, ..self.config("t") }
     }
 
     /// Somebody else's connection.
@@ -79,8 +84,9 @@ impl Store for TestFile {
     }
 }
 
-conformance_tests!(TestFile::new());
-conformance_tests!(TestFile::new(); another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
+ledger_tests!(TestFile::new());
+writer_tests!(TestFile::new());
+tests_on!(TestFile::new(); another_target_under_the_same_name_is_refused a_claim_names_the_process_that_made_it);
 
 #[async_trait]
 impl TableStore for TestFile {
@@ -91,11 +97,12 @@ impl TableStore for TestFile {
         Self::new()
     }
 
+    fn closed(&self, upserts: Upserts) -> Arc<dyn Sink> {
+        Arc::new(SqliteSink::open(&self.upserted(upserts), context()).unwrap())
+    }
+
     async fn upsert(&self, upserts: Upserts, fields: &[(&str, Kind)]) -> Opened {
-        let Upserts { newest, provenance } = upserts;
-        let (key, newest) = (vec!["id".to_owned()], newest.map(str::to_owned));
-        let config = SqliteSinkConfig { key, newest, provenance, ..self.config("t") };
-        opened(&config, &columns(fields)).await
+        opened(&self.upserted(upserts), &columns(fields)).await
     }
 
     async fn execute(&self, sql: &str) {

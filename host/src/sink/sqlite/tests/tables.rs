@@ -221,3 +221,27 @@ async fn what_no_table_can_be_is_refused_before_anything_is_touched() {
     assert!(SqliteSink::open(&no_path, context()).is_err());
     assert!(!file.path().exists());
 }
+
+/// Issue 25, B7: each spelling of a key had a version of its own.
+#[tokio::test]
+async fn keys_that_the_table_takes_for_one_are_one_row() {
+    for own in ["", ", _pinhost_version BLOB"] {
+        let file = TestFile::new();
+        file.execute(&format!(
+            "CREATE TABLE t (id TEXT COLLATE NOCASE PRIMARY KEY, word TEXT{own})"
+        ))
+        .await;
+        let fields = columns(&[("id", Kind::Text), ("word", Kind::Text)]);
+        let sink = opened(&keyed(&file), &fields).await;
+        let words = async || file.query("SELECT word AS v FROM t").await;
+        let mut writer = LaneWriter::new(&sink, "a").await;
+        let (newer, older) = (r#"{"id": "a", "word": "newer"}"#, r#"{"id": "A", "word": "older"}"#);
+        let stored = writer.write(&[(newer, Some(2)), (older, Some(1))]).await;
+        assert_eq!((stored.rows, stored.superseded), (1, 1));
+        assert_eq!(words().await, ["newer"]);
+        writer.write(&[(older, Some(1))]).await;
+        assert_eq!(words().await, ["newer"]);
+        writer.write(&[(r#"{"id": "A", "word": "newest"}"#, Some(3))]).await;
+        assert_eq!(words().await, ["newest"]);
+    }
+}

@@ -147,15 +147,9 @@ impl Paired {
             self.at = self.at.next_object();
         }
         Ok(RawBatch {
-            bytes: made.bytes.into(),
-            records: taken,
             headers: made.headers,
-            topic: None,
-            partition: None,
-            columns: None,
-            from: start.into(),
-            to: self.at.into(),
             past: self.past.clone(),
+            ..RawBatch::new(made.bytes.into(), taken, (start.into(), self.at.into()))
         })
     }
 

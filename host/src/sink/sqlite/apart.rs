@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::connect::{Sink, Writer};
     use crate::record::{Field, Rows};
-    use crate::sink::conformance::{Opened, Opening, Store, conformance_tests, fields};
+    use crate::sink::conformance::{Opened, Opening, Store, fields, tests_on};
 
     /// Rows by target, and the ledger somewhere else.
     type Targets = Arc<Mutex<BTreeMap<&'static str, Vec<i64>>>>;
@@ -258,7 +258,7 @@ mod tests {
     }
 
     // All but what only an atomic commit can promise.
-    conformance_tests! {
+    tests_on! {
         scene();
         an_empty_store_says_so
         a_first_claim_is_durable

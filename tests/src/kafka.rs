@@ -224,6 +224,22 @@ impl Topic {
         messages
     }
 
+    /// The value of the message at a place, if it is committed.
+    ///
+    /// # Panics
+    /// If nothing is there.
+    pub fn value_at(&self, partition: i32, offset: i64) -> Vec<u8> {
+        let reader = self.reader("read_committed");
+        let mut place = TopicPartitionList::new();
+        place
+            .add_partition_offset(&self.name, partition, Offset::Offset(offset))
+            .expect("an offset");
+        reader.assign(&place).expect("an assignment");
+        let message = reader.poll(TIME).expect("a message in time").expect("a message");
+        assert_eq!((message.partition(), message.offset()), (partition, offset));
+        message.payload().expect("a value").to_vec()
+    }
+
     fn member(&self, group: &str) -> BaseConsumer {
         self.client().set("group.id", group).create().expect("a client")
     }

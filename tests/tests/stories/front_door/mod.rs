@@ -2,6 +2,7 @@
 
 mod abuse;
 mod emulators;
+mod kafka;
 mod life;
 mod load;
 mod requests;

@@ -170,10 +170,6 @@ impl Source for SharedSource {
         self.source.at_time(lane, time).await
     }
 
-    async fn close(&self) {
-        self.source.close().await;
-    }
-
     fn committed(&self, lane: &Lane, to: Position, receipts: Option<&Receipts>) {
         self.source.committed(lane, to, receipts);
         if to == Position::End {

@@ -124,7 +124,10 @@ impl UnitWork {
         entries.push(self.entry(&EntryKey::Lane(lane.to_owned()), &entry));
         let dead = letters.iter().flat_map(|(part, letter)| writer.messages(&part.raw, letter));
         match producer.commit(messages.all().chain(dead), &entries) {
-            Ok(_) => {
+            Ok(delivered) => {
+                let receipts = || messages.receipts(&delivered);
+                let receipts = unit.wants_receipts.then(receipts);
+                let stored = Stored { receipts, ..stored };
                 let committed = Committed { entry, range: range.0, stored };
                 Ok(UnitEnd::Committed(committed.into()))
             }

@@ -47,7 +47,7 @@ pub(super) struct Told {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Delivered {
     pub number: usize,
-    pub partition: i32,
+    pub partition: i64,
     pub offset: i64,
 }
 
@@ -108,10 +108,11 @@ impl ProducerContext for Reports {
         let number = opaque & u32::MAX as usize;
         let mut told = lock(&self.told);
         match result {
-            Ok(message) => {
-                let (partition, offset) = (message.partition(), message.offset());
-                told.delivered.push(Delivered { number, partition, offset });
-            }
+            Ok(message) => told.delivered.push(Delivered {
+                number,
+                partition: message.partition().into(),
+                offset: message.offset(),
+            }),
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                 told.failed.push((number, code));

@@ -131,8 +131,11 @@ pub(super) struct Message<'a> {
     /// None deletes what has the key.
     pub value: Option<&'a [u8]>,
     pub millis: Option<i64>,
-    pub headers: Vec<(Cow<'a, str>, Option<Cow<'a, [u8]>>)>,
+    pub headers: Vec<MessageHeader<'a>>,
 }
+
+/// A name, and a value that may be missing.
+type MessageHeader<'a> = (Cow<'a, str>, Option<Cow<'a, [u8]>>);
 
 /// Why a transaction is not committed.
 #[derive(Debug)]

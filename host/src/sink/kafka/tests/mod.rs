@@ -40,7 +40,7 @@ impl Topics {
         format!("{}-ledger", self.prefix)
     }
 
-    fn config(&self, target: &str, more: Value) -> KafkaSinkConfig {
+    fn config(&self, target: &str, more: &Value) -> KafkaSinkConfig {
         let mut config = json!({
             "brokers": SHARED.brokers,
             "topic": self.topic(target),
@@ -54,7 +54,7 @@ impl Topics {
     }
 
     fn sink(&self, more: Value) -> KafkaSink {
-        KafkaSink::open(&self.config("pin", more), context()).unwrap()
+        KafkaSink::open(&self.config("pin", &more), context()).unwrap()
     }
 
     async fn open_with(&self, more: Value) -> Opened {
@@ -65,7 +65,7 @@ impl Topics {
     async fn open_raw(&self, more: Value) -> Opened {
         SHARED.make(&self.topic("pin"), 4, &[]).await;
         let context = SinkContext { has_rule: false, ..context() };
-        let sink = KafkaSink::open(&self.config("pin", more), context).unwrap();
+        let sink = KafkaSink::open(&self.config("pin", &more), context).unwrap();
         Opened::without_columns(sink).await
     }
 
@@ -316,7 +316,7 @@ async fn records_go_to_the_topic_that_they_came_from_if_it_is_allowed() {
     let unit = Unit { to: at(3), parts: parts.clone(), ..unit(parts[0].clone()) };
     assert_eq!(stored(sink.writer.commit(&owner, &unit).await), 2);
     for topic in &allowed {
-        assert_eq!(values(&SHARED.read(topic).await), [topic.clone()]);
+        assert_eq!(values(&SHARED.read(topic).await), std::slice::from_ref(topic));
     }
     let letters = sink.letters.list(&DeadLetterFilter::default()).await.unwrap();
     assert_eq!(letters[0].reason, "the record's topic is not one of `allow:`");

@@ -79,7 +79,7 @@ impl Store for Topics {
     async fn open(&self, opening: Opening) -> Opened {
         // So many partitions that only keys and lanes keep an order.
         SHARED.make(&self.topic(opening.target), 2, &[]).await;
-        let config = self.config(opening.target, json!({}));
+        let config = self.config(opening.target, &json!({}));
         let sink = KafkaSink::open(&config, opening.context()).unwrap();
         Opened::of(sink, conformance::fields()).await
     }

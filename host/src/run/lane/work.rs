@@ -409,6 +409,7 @@ impl Work {
         };
         kept.report(report);
         let (lane, to) = (unit.lane.clone(), unit.to);
+        let figures = Box::new(figures);
         kept.tell(News::Committed { lane, to, figures, stored: stored.clone(), took });
         self.tell_behind(kept);
         let rows = stored.receipts.as_deref();

@@ -125,7 +125,8 @@ impl UnitWork {
         let dead = letters.iter().flat_map(|(part, letter)| writer.messages(&part.raw, letter));
         match producer.commit(messages.all().chain(dead), &entries) {
             Ok(delivered) => {
-                let receipts = unit.wants_receipts.then(|| messages.receipts(&delivered));
+                let receipts = || messages.receipts(&delivered);
+                let receipts = unit.wants_receipts.then(receipts);
                 let stored = Stored { receipts, ..stored };
                 let committed = Committed { entry, range: range.0, stored };
                 Ok(UnitEnd::Committed(committed.into()))

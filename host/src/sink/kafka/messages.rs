@@ -227,21 +227,28 @@ impl<'a> Messages<'a> {
         self.rows.len()
     }
 
-    /// Where rows stand, and why others do not. What was delivered besides is none of theirs.
+    /// The part and the record that a message is made of.
+    fn origin(&self, number: usize) -> (usize, u32) {
+        let at = self.rows[number];
+        let view = &self.views[at.view as usize];
+        (view.part, view.origins[at.row as usize])
+    }
+
+    /// Where each row is stored, and why others are not.
     pub fn receipts(&self, delivered: &[Delivered]) -> Vec<RowReceipt> {
+        // Behind the rows stand dead letters, and entries of the ledger.
+        let rows = delivered.iter().filter(|at| at.number < self.rows.len());
+        let stored = rows.map(|at| {
+            let (part, record) = self.origin(at.number);
+            let place = [at.partition, at.offset].map(i64::cast_unsigned);
+            RowReceipt { part, record, receipt: Receipt::Stored { at: Some(Position::at(&place)) } }
+        });
         let dead = self.refused.iter().map(|(part, letter)| RowReceipt {
             part: *part,
             record: letter.record,
             receipt: Receipt::dead(letter),
         });
-        let stored = delivered.iter().filter_map(|Delivered { number, partition, offset }| {
-            let at = self.rows.get(*number)?;
-            let view = &self.views[at.view as usize];
-            let place = [u64::try_from(*partition).ok()?, u64::try_from(*offset).ok()?];
-            let receipt = Receipt::Stored { at: Some(Position::at(&place)) };
-            Some(RowReceipt { part: view.part, record: view.origins[at.row as usize], receipt })
-        });
-        dead.chain(stored).collect()
+        stored.chain(dead).collect()
     }
 
     /// Takes messages out, which become dead letters.

@@ -62,7 +62,7 @@ impl Topics {
         Opened::of(self.sink(more), fields()).await
     }
 
-    async fn open_raw(&self, more: Value) -> Opened {
+    async fn open_raw(&self, more: &Value) -> Opened {
         SHARED.make(&self.topic("pin"), 4, &[]).await;
         let context = SinkContext { has_rule: false, ..context() };
         let sink = KafkaSink::open(&self.config("pin", more), context).unwrap();
@@ -265,7 +265,7 @@ async fn a_null_in_the_key_is_a_dead_letter() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_rule_messages_are_copied_as_they_came() {
     let topics = Topics::new();
-    let sink = topics.open_raw(json!({ "partition": "same" })).await;
+    let sink = topics.open_raw(&json!({ "partition": "same" })).await;
     let owner = claim(&sink).await;
     let values: [Option<&[u8]>; 4] = [Some(b"one\n"), Some(b""), None, Some(b"\xff\x00")];
     let unit = unit(UnitPart {
@@ -299,7 +299,7 @@ async fn records_go_to_the_topic_that_they_came_from_if_it_is_allowed() {
     let allowed = [topics.topic("pin"), topics.topic("geo")];
     SHARED.make(&allowed[1], 1, &[]).await;
     let topic = json!({ "topic": { "from": "$topic", "allow": allowed } });
-    let sink = topics.open_raw(topic).await;
+    let sink = topics.open_raw(&topic).await;
     let owner = claim(&sink).await;
     let mut parts = Vec::new();
     for (topic, from) in [(&*allowed[1], 0), ("strange", 1), (&*allowed[0], 2)] {
@@ -329,7 +329,7 @@ async fn a_message_that_brokers_refuse_is_found_and_becomes_a_dead_letter() {
     let topics = Topics::new();
     let limits = [("max.message.bytes", "20000"), ("message.timestamp.after.max.ms", "3600000")];
     SHARED.make(&topics.topic("pin"), 4, &limits).await;
-    let sink = topics.open_raw(json!({ "compression": "none" })).await;
+    let sink = topics.open_raw(&json!({ "compression": "none" })).await;
     let owner = claim(&sink).await;
     let large = vec![b'x'; 30_000];
     let mut given: Vec<Option<&[u8]>> = vec![Some(b"row"); 40];

@@ -299,7 +299,7 @@ async fn records_go_to_the_topic_that_they_came_from_if_it_is_allowed() {
     let allowed = [topics.topic("pin"), topics.topic("geo")];
     SHARED.make(&allowed[1], 1, &[]).await;
     let topic = json!({ "topic": { "from": "$topic", "allow": allowed } });
-    let sink = topics.open_raw(topic).await;
+    let sink = topics.open_raw(&topic).await;
     let owner = claim(&sink).await;
     let mut parts = Vec::new();
     for (topic, from) in [(&*allowed[1], 0), ("strange", 1), (&*allowed[0], 2)] {

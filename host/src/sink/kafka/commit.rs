@@ -124,11 +124,7 @@ impl UnitWork {
         entries.push(self.entry(&EntryKey::Lane(lane.to_owned()), &entry));
         let dead = letters.iter().flat_map(|(part, letter)| writer.messages(&part.raw, letter));
         match producer.commit(messages.all().chain(dead), &entries) {
-            Ok(delivered) => {
-                let receipts = unit.wants_receipts.then(|| messages.receipts(&delivered));
-                let stored = Stored { receipts, ..stored };
-                Ok(UnitEnd::Committed(Committed { entry, range: range.0, stored }))
-            }
+            Ok(_) => Ok(UnitEnd::Committed(Committed { entry, range: range.0, stored })),
             Err(TransactionFault::Refused(suspects)) => {
                 let (rows, others): (Vec<_>, Vec<_>) =
                     suspects.into_iter().partition(|(number, _)| *number < messages.len());

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use super::KafkaSinkError;
 use super::config::{KafkaSinkConfig, TargetPartition, TargetTopic};
-use super::producer::{Delivered, Message};
+use super::producer::Message;
 use super::topics::Targets;
 use crate::record::ndjson::RowWriter;
 use crate::record::provenance::{GENERATION, LANE, LaneName, POSITION, VERSION};
 use crate::record::{
-    Batch, DeadLetter, Deletes, Digest, Position, RawBatch, Receipt, Rfc3339, RowBytes, RowReceipt,
-    Rows, UnitPart,
+    Batch, DeadLetter, Deletes, Digest, RawBatch, Rfc3339, RowBytes, Rows, UnitPart,
 };
 use crate::sink::table::cell::{Cell, CellColumn};
 use crate::sink::table::version::push_version;
@@ -225,23 +224,6 @@ impl<'a> Messages<'a> {
 
     pub fn len(&self) -> usize {
         self.rows.len()
-    }
-
-    /// Where rows stand, and why others do not. What was delivered besides is none of theirs.
-    pub fn receipts(&self, delivered: &[Delivered]) -> Vec<RowReceipt> {
-        let dead = self.refused.iter().map(|(part, letter)| RowReceipt {
-            part: *part,
-            record: letter.record,
-            receipt: Receipt::dead(letter),
-        });
-        let stored = delivered.iter().filter_map(|Delivered { number, partition, offset }| {
-            let at = self.rows.get(*number)?;
-            let view = &self.views[at.view as usize];
-            let place = [u64::try_from(*partition).ok()?, u64::try_from(*offset).ok()?];
-            let receipt = Receipt::Stored { at: Some(Position::at(&place)) };
-            Some(RowReceipt { part: view.part, record: view.origins[at.row as usize], receipt })
-        });
-        dead.chain(stored).collect()
     }
 
     /// Takes messages out, which become dead letters.

@@ -47,7 +47,6 @@ pub(super) struct Told {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Delivered {
     pub number: usize,
-    pub partition: i32,
     pub offset: i64,
 }
 
@@ -108,10 +107,7 @@ impl ProducerContext for Reports {
         let number = opaque & u32::MAX as usize;
         let mut told = lock(&self.told);
         match result {
-            Ok(message) => {
-                let (partition, offset) = (message.partition(), message.offset());
-                told.delivered.push(Delivered { number, partition, offset });
-            }
+            Ok(message) => told.delivered.push(Delivered { number, offset: message.offset() }),
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                 told.failed.push((number, code));

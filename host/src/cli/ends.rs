@@ -1,4 +1,4 @@
-//! What became of the records that a command looked at, summed up for people.
+//! Sums up, for people, what became of the records that a command looked at.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -14,7 +14,7 @@ const LINES_MAX: usize = 10;
 
 const EXAMPLE_CHARS_MAX: usize = 60;
 
-/// The ends of records, and what their rows' columns have become.
+/// How records ended, and which values steps have changed.
 #[derive(Debug)]
 pub(super) struct Ends {
     columns: Vec<ColumnEnds>,
@@ -108,7 +108,7 @@ impl ColumnEnds {
     }
 }
 
-/// Enough of a record to know it again.
+/// Enough of a record to recognise it.
 pub(super) fn first_chars(raw: &RawBatch, record: usize) -> String {
     let Some(value) = raw.value(record) else { return "(no value)".to_owned() };
     let text = String::from_utf8_lossy(&value);

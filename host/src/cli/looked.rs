@@ -1,5 +1,5 @@
-//! Records that a command looks at: those of a sample that somebody names, or of a pipeline's own source.
-//! Nothing is claimed, and no position is kept.
+//! Reads records for commands that only look: from a sample, or from a pipeline's own source. Nothing is
+//! claimed, and no position is kept.
 
 use std::fmt::Write as _;
 use std::path::{Path, absolute};
@@ -23,10 +23,10 @@ use crate::written::quoted;
 /// What is looked at is held in memory.
 const BYTES_MAX: usize = 64 << 20;
 
-/// How long a source may have nothing to say before what it has said is all.
+/// How long a source may be silent before its records count as read.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How a bucket is asked for that a sample names.
+/// How to reach the bucket that a sample names.
 #[derive(Debug, Args)]
 pub(super) struct BucketArgs {
     /// The server of the bucket, if it is not that of AWS.
@@ -37,13 +37,13 @@ pub(super) struct BucketArgs {
     region: Option<String>,
 }
 
-/// What samples are, for those who are asked for one.
+/// What a sample can be, for help texts.
 pub(super) const SAMPLES: &str = "\
 A sample is a file or a folder of JSON records (one after the other or in an array, plain, gzip or
 zstd), a bucket (s3://BUCKET/PREFIX), a topic (kafka://BROKER:9092/TOPIC), or - for the standard
 input.";
 
-/// Nobody goes on from where this has come.
+/// A journal for a reader that nobody continues.
 #[derive(Debug)]
 pub(super) struct Forgetful;
 
@@ -58,7 +58,7 @@ impl Journal for Forgetful {
     }
 }
 
-/// A sample as the source of a pipeline: what stands below `source:`, for a file that lies in `folder`.
+/// The `source:` of a pipeline that reads the sample, for a file that lies in `folder`.
 pub(super) fn source_text(
     sample: &str,
     bucket: &BucketArgs,
@@ -106,7 +106,7 @@ fn objects(url: &str, bucket: &BucketArgs) -> String {
     text
 }
 
-/// The path as it is written in a file of that folder.
+/// The path as it is written in a file in that folder.
 fn path(sample: &str, folder: Option<&Path>) -> Result<String, CliError> {
     let missing = |error: &std::io::Error| {
         CliError::io(format!("there is no sample {sample}"), error).help(SAMPLES)
@@ -123,7 +123,7 @@ fn path(sample: &str, folder: Option<&Path>) -> Result<String, CliError> {
     })
 }
 
-/// Loads a pipeline between a source that is written like this and the standard output.
+/// Loads a pipeline from this `source:` to the standard output.
 pub(super) fn pipeline(
     folder: &TempDir,
     source: &str,
@@ -146,7 +146,7 @@ pub(super) fn temporary() -> Result<TempDir, CliError> {
         .map_err(|error| CliError::io("there is no place for temporary files", &error))
 }
 
-/// The first records, at most so many: of each lane the same share.
+/// The first records, at most `records_max`, in equal shares from all lanes.
 pub(super) async fn read(
     source: &PipelineSource,
     options: &SourceOptions,

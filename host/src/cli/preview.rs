@@ -22,25 +22,25 @@ use crate::run::{Look, LookedEnd, LookedValue};
 pub(super) struct PreviewArgs {
     /// A pipeline, or a rule with `--from`.
     file: PathBuf,
-    /// How many rows are shown.
+    /// How many rows to show.
     #[arg(short = 'n', long = "rows", value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rows: u32,
-    /// Only rows of which a column has this value, like `city=Rome`, `price!=null`; all of them, if there
-    /// are several.
+    /// Only rows whose column has this value, like `city=Rome` or `price!=null`. Given several times, all
+    /// have to hold.
     #[arg(long = "where", value_name = "COLUMN=VALUE")]
     conditions: Vec<String>,
-    /// Show records that have come to this end.
+    /// Only records that ended like this.
     #[arg(long, value_name = "END")]
     only: Option<Only>,
-    /// Records of this sample instead of the pipeline's own source.
+    /// Read this sample instead of the pipeline's own source.
     #[arg(long, value_name = "SAMPLE")]
     from: Option<String>,
     #[command(flatten)]
     bucket: BucketArgs,
-    /// How many records are read and cleaned.
+    /// How many records to read and clean.
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     records: u32,
-    /// Print JSON: each record that is shown on a line.
+    /// Print JSON, one record a line.
     #[arg(long)]
     json: bool,
 }
@@ -290,7 +290,7 @@ fn rows(shown: &[Shown], columns: &[Field]) -> String {
     tables.join("\n\n")
 }
 
-/// A text as it is, unless that could be mistaken; anything else as JSON.
+/// A text as it is, unless it could be mistaken for something else; anything else as JSON.
 fn cell(LookedValue { value, was }: &LookedValue) -> String {
     let text = match value {
         Value::Null => "–".to_owned(),

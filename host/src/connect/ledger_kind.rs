@@ -77,6 +77,8 @@ pub enum WriteLeave {
     Write,
     /// It was committed under this claim; only the answer was lost.
     Committed,
+    /// Somebody found its generation to be bad.
+    Condemned,
     Fenced,
 }
 

@@ -1,4 +1,4 @@
-//! What bytes are that are no record, for whoever reads why.
+//! Tells what bytes look like that are no record: CSV, UTF-16, a page of records.
 
 use std::fmt::{self, Write as _};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::declare::{DeclaredField, Origin};
 use super::reject::Reject;
 
-/// What a record looks like that is none.
+/// What is often taken for JSON records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Likeness {
     Csv,
@@ -56,9 +56,9 @@ impl Likeness {
     }
 }
 
-/// What these bytes look like, if they look like something that people take for records.
+/// What these bytes look like, if it is something that people take for records.
 pub fn likeness(bytes: &[u8]) -> Option<Likeness> {
-    /// What is looked at.
+    /// How many bytes are looked at.
     const BYTES: usize = 512;
     let bytes = &bytes[..bytes.len().min(BYTES)];
     if bytes.starts_with(b"PAR1") {
@@ -82,7 +82,7 @@ pub fn likeness(bytes: &[u8]) -> Option<Likeness> {
     is_csv(text).then_some(Likeness::Csv)
 }
 
-/// A mark of its byte order, or a zero in every other byte as far as it is ASCII.
+/// A byte order mark, or a zero in every other byte, as ASCII has it.
 fn is_utf16(bytes: &[u8]) -> bool {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return true;
@@ -104,7 +104,7 @@ fn is_csv(text: &str) -> bool {
     !is_of_json && most >= Some(1) && !is_sentence
 }
 
-/// Says in the reason what the record looks like, if that is something that people take for records.
+/// Adds to the reason what the record looks like, if it is something that people take for records.
 #[cold]
 pub(super) fn explained(
     mut reject: Reject,
@@ -124,7 +124,7 @@ pub(super) fn explained(
     reject
 }
 
-/// Members in which lists of records stand. A reason is counted: it has no other names of a record in it.
+/// Members that often hold lists of records. Reasons are counted, so no other name goes into one.
 const WRAPPING: [&str; 12] = [
     "data", "records", "items", "results", "rows", "value", "values", "events", "entries", "hits",
     "messages", "response",

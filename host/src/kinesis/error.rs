@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_sdk_kinesis::config::http::HttpResponse;
-use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
 use crate::record::ErrorClass;
 
@@ -43,9 +43,10 @@ impl KinesisError {
     {
         let stream = stream.to_owned();
         let status = error.raw_response().map(|response| response.status().as_u16());
-        let reason = match error.message() {
-            Some(message) if !message.is_empty() => message.to_owned(),
-            _ => DisplayErrorContext(error).to_string(),
+        let reason = match (error.message(), status) {
+            (Some(message), _) if !message.is_empty() => message.to_owned(),
+            (_, Some(status)) => format!("it answers {status}"),
+            (_, None) => chain(error),
         };
         match (error.code(), status) {
             (
@@ -136,6 +137,20 @@ impl KinesisError {
             | Self::Invalid { .. } => return None,
         })
     }
+}
+
+/// An error with what is behind it.
+fn chain(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut behind = error.source();
+    while let Some(cause) = behind {
+        let cause_told = cause.to_string();
+        if !told.ends_with(&cause_told) {
+            told = format!("{told}: {cause_told}");
+        }
+        behind = cause.source();
+    }
+    told
 }
 
 fn key_help(code: &str) -> &'static str {

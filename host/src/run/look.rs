@@ -1,5 +1,5 @@
-//! A rule on records that somebody looks at: what each of them says, and what becomes of it. Nothing of it
-//! has an effect.
+//! Runs a rule over records that somebody only looks at: what each record says, and what becomes of it.
+//! Nothing of it has an effect.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub enum LookedEnd {
 #[derive(Debug, Clone, PartialEq)]
 pub struct LookedValue {
     pub value: Value,
-    /// What the record has there, if a step has changed it.
+    /// What the record said, if a step has changed it.
     pub was: Option<Value>,
 }
 

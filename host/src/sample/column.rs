@@ -1,4 +1,4 @@
-//! What the values at one place are, and what reads them.
+//! Decides what the values at one place are, and how they are read.
 
 use super::name::{ends_in, has_word};
 use super::seen::Seen;
@@ -59,7 +59,7 @@ impl Reading {
     }
 }
 
-/// Words at the end of names of digits that nobody adds up.
+/// Last words of names whose digits are identifiers rather than numbers.
 const IDENTIFIERS: [&str; 24] = [
     "id", "ids", "uuid", "guid", "key", "code", "zip", "zipcode", "postcode", "postal", "plz",
     "phone", "tel", "mobile", "sku", "isbn", "ean", "upc", "iban", "hash", "version", "ref", "oid",
@@ -73,7 +73,7 @@ const COUNTS: [&str; 14] = [
 
 const DAYS: [&str; 5] = ["date", "day", "datum", "dt", "time"];
 
-/// How many values of a column may be something else. Of a few values each counts.
+/// How many values of a column may be something else. In a small sample, none.
 fn strays_max(values: u64) -> u64 {
     values / 50
 }
@@ -124,7 +124,7 @@ fn number(name: &str, seen: &Seen) -> Reading {
 /// The texts of a column, sorted by what they are.
 struct Texts<'a> {
     seen: &'a Seen,
-    /// Those that are not fillers where others are numbers or times.
+    /// Those that are not fillers, by the stricter list for numbers and times.
     solid: Vec<(&'a str, u64)>,
     fillers: Vec<String>,
     has_empty: bool,
@@ -149,7 +149,7 @@ impl<'a> Texts<'a> {
         self.solid.iter().map(|(_, count)| count).sum()
     }
 
-    /// Whether these texts are all but a few, and how many are not.
+    /// If all but a few texts are like this: how many are not.
     fn strays(&self, is_it: impl Fn(&str) -> bool) -> Option<u64> {
         let others = self.solid.iter().filter(|(text, _)| !is_it(text));
         let others = others.map(|(_, count)| count).sum();

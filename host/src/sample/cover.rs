@@ -1,9 +1,9 @@
-//! Which of many records show what there is to be shown.
+//! Picks the few records that show the most.
 
 use std::collections::BTreeSet;
 
-/// A few of the records that together show as much as possible: each shows what its set holds, and costs so
-/// much to be read. In ascending order.
+/// At most `records_max` records that together show as much as possible, in ascending order. Each record
+/// comes as the set of what it shows, and what it costs to read.
 pub fn cover(records: &[(BTreeSet<u32>, usize)], records_max: usize) -> Vec<usize> {
     let mut shown = BTreeSet::new();
     let mut chosen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A proposal as YAML that a person goes on writing.
+//! Writes a proposal as YAML for a person to continue.
 
 use std::fmt::Write as _;
 
@@ -22,10 +22,10 @@ pub enum EndOfRecord {
     Reject { reason: String },
 }
 
-/// Longer lines are not read.
+/// Nobody reads longer lines.
 const LINE_CHARS_MAX: usize = 96;
 
-/// What a test says of longer texts nobody compares with his eyes.
+/// Longer texts are left out of tests: nobody compares them by eye.
 const VALUE_CHARS_MAX: usize = 160;
 
 /// The rule. `sample` says where the records are from.

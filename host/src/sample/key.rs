@@ -1,11 +1,11 @@
-//! Which column tells which row it is.
+//! Finds the column that identifies a row.
 
 use super::column::{Cleaning, Reading};
 use super::name::words;
 use super::seen::Seen;
 use crate::record::Kind;
 
-/// Whose ids these are, if they are not the record's own.
+/// Words that say an id belongs to something other than the record.
 const OTHERS: [&str; 14] = [
     "user",
     "customer",

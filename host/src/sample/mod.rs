@@ -1,9 +1,8 @@
-//! What a handful of records says about all the others: names, types, keys, and which of the standard
-//! plugins help.
+//! Infers a rule from a sample of records: names, types, keys, and which standard plugins help.
 //!
-//! Records go in as bytes and a [`Proposal`] comes out; nothing is read or written in between. It is
-//! careful: where a reading could be wrong without anybody noticing it, the column stays text and a note
-//! says why. What no column can hold, such as a list of objects, is kept as JSON in one column.
+//! Records go in as bytes and a [`Proposal`] comes out; there is no I/O in between. It is careful: where a
+//! guess could be wrong without anybody noticing, the column stays text and a note says why. Values that no
+//! column can hold, such as lists of objects, are kept as JSON in one column.
 
 mod column;
 mod cover;
@@ -29,17 +28,17 @@ pub use self::propose::{propose, wrapper};
 /// A rule that fits the records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
-    /// Those that are objects of JSON.
+    /// How many were JSON objects.
     pub records: u64,
-    /// The others.
+    /// How many were not.
     pub unreadable: u64,
-    /// The member of each record's object in which the record stands.
+    /// The member of each object that holds the record, if there is an envelope.
     pub unwrap: Option<String>,
     pub fields: Vec<ProposedField>,
     pub steps: Vec<ProposedStep>,
-    /// The column that tells which row it is.
+    /// The column that identifies a row.
     pub key: Option<String>,
-    /// What concerns no single field.
+    /// Remarks about the rule as a whole.
     pub notes: Vec<String>,
 }
 
@@ -54,7 +53,7 @@ pub struct ProposedField {
     pub coerce: bool,
     pub required: bool,
     pub key: bool,
-    /// In how many of the records it has a value.
+    /// How many records have a value for it.
     pub values: u64,
     pub note: Option<String>,
 }
@@ -81,7 +80,7 @@ pub struct ProposedStep {
     pub with: Map<String, Value>,
     /// What it is for.
     pub note: String,
-    /// Whether it is only mentioned: a matter of taste.
+    /// Whether it is only suggested, in a comment: a matter of taste.
     pub is_idea: bool,
 }
 

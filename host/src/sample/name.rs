@@ -5,7 +5,7 @@ use std::collections::HashSet;
 /// Postgres takes 63 bytes, and a number may have to be added.
 const BYTES_MAX: usize = 58;
 
-/// An object that others put records into: columns are not called after it.
+/// Envelopes that are left out of column names.
 const WRAPPERS: [&str; 1] = ["_airbyte_data"];
 
 /// Names that are given once.

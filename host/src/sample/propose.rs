@@ -11,19 +11,19 @@ use super::text::Untidy;
 use super::{FieldPlace, Proposal, ProposedField, ProposedStep};
 use crate::record::Kind;
 
-/// Of fewer records nobody can tell what all have.
+/// With fewer records, nothing can be said about what all of them have.
 const REQUIRED_OF_RECORDS: u64 = 20;
 
-/// A table with more columns is no table.
+/// Fields beyond these go into the rest.
 const FIELDS_MAX: usize = 400;
 
-/// Objects in objects.
+/// How deeply nested objects are flattened.
 const DEPTH_MAX: usize = 8;
 
-/// The likeness of a column that is called as if it were the record's own key.
+/// The score from which a column's name suggests that it is the record's own key.
 const TELLING: u8 = 70;
 
-/// The column of all that no other one holds.
+/// The column for everything that no other column holds.
 const REST: &str = "rest";
 
 /// What these records say about all the others. None if there is no object among them.
@@ -51,9 +51,9 @@ pub fn propose<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Option<Propos
     Some(Proposal { unwrap, unreadable, ..leaves.proposal(records) })
 }
 
-/// The member that holds the records, if what was taken for a record is an object around them.
+/// The member that holds the records, if each object is a page of them.
 pub fn wrapper<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Option<String> {
-    /// Of more pages than that somebody has made a file of pages on purpose.
+    /// With more pages than this, the file was made of pages on purpose.
     const PAGES_MAX: usize = 3;
     let mut records = records.into_iter();
     let pages: Vec<Json> = records
@@ -76,8 +76,8 @@ pub fn wrapper<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Option<String
     pages.iter().all(|page| page.member(member).is_some_and(holds)).then(|| member.clone())
 }
 
-/// Members in which pages hold their records, and how many others such a page has at most: a record may
-/// have a list of items itself.
+/// Members in which pages hold their records, and how many other members a page has at most: a record may
+/// itself have a list of items.
 const PAGE_MEMBERS: [(&str, usize); 9] = [
     ("data", 6),
     ("records", 6),

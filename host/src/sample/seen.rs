@@ -1,10 +1,10 @@
-//! What was seen at one place of all records.
+//! Counts what was seen at one place in all records.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::json::Json;
 
-/// More members than any object has whose keys are names.
+/// An object with more members than this has data for keys.
 const MEMBERS_MAX: usize = 2_000;
 
 /// What stood under one key, or in the record itself.

@@ -1,4 +1,4 @@
-//! What a single text is.
+//! Classifies a single text.
 
 /// Texts that stand for no value wherever they stand, in lower case.
 const FILLERS: [&str; 17] = [
@@ -21,11 +21,11 @@ const FILLERS: [&str; 17] = [
     "missing",
 ];
 
-/// Texts that do so where others are numbers or times: elsewhere they may be words.
+/// Texts that do so among numbers and times; elsewhere they may be ordinary words.
 const WORDS: [&str; 8] =
     ["na", "none", "unknown", "tbd", "error", "empty", "not provided", "unavailable"];
 
-/// What texts say that speak of something that is not there.
+/// Phrases of texts that say a value is missing.
 const ABSENCES: [&str; 8] = [
     "not available",
     "unavailable",
@@ -64,7 +64,7 @@ pub(super) fn is_integer(text: &str) -> bool {
     is_number(text) && text.parse::<i64>().is_ok()
 }
 
-/// Digits that are no number: of a postal code, say.
+/// Digits that are a code rather than a number, such as a postal code.
 pub(super) fn is_padded(text: &str) -> bool {
     text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
@@ -159,6 +160,14 @@ impl Source for SharedSource {
         let reader = self.source.open(lane, from, journal).await?;
         let (lane, through) = (lane.clone(), Arc::clone(&self.through));
         Ok(Box::new(NotedReader { reader, lane, through }))
+    }
+
+    async fn at_time(
+        &self,
+        lane: &Lane,
+        time: Timestamp,
+    ) -> Result<Option<Position>, ConnectorError> {
+        self.source.at_time(lane, time).await
     }
 
     fn committed(&self, lane: &Lane, to: Position, receipts: Option<&Receipts>) {

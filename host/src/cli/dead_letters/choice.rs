@@ -1,4 +1,4 @@
-//! Which dead letters a command is about.
+//! Chooses the dead letters that a command is about.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use crate::ledger::StoredDeadLetter;
 
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Choice {
-    /// Only those whose reason has this in it, in whatever case.
+    /// Only those whose reason contains this text, in any case.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Only those that this step rejected; `read` for records that could not be read at all.
@@ -23,7 +23,7 @@ pub(super) struct Choice {
     until: Option<Timestamp>,
 }
 
-/// What the step of records is called that reached none.
+/// Stands for the step of records that could not be read, and so reached none.
 pub(super) const READ: &str = "read";
 
 impl Choice {

@@ -1,4 +1,4 @@
-//! Dead letters, counted by why they are.
+//! Counts dead letters by their reasons.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::cli::{CliError, Exit, sinks};
 use crate::ledger::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 use crate::pipeline::Pipeline;
 
-/// Letters of one reason.
+/// Dead letters with one reason.
 struct Reason {
     letters: u64,
     first: SystemTime,

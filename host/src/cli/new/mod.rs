@@ -27,7 +27,7 @@ pub(super) struct NewArgs {
     /// Where rows go; a SQLite file if left out and the records are a sample.
     #[arg(long, value_name = "KIND", value_parser = sinks())]
     to: Option<String>,
-    /// How many records of a sample are looked at.
+    /// How many records of the sample to look at.
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     records: u32,
     #[command(flatten)]
@@ -52,7 +52,7 @@ fn sinks() -> PossibleValuesParser {
 const BEGIN: &str = include_str!("pipeline.yaml");
 const RULE: &str = include_str!("rule.yaml");
 
-/// Where rows go of whom nobody says it.
+/// Where rows go if `--to` is left out.
 const USUAL_SINK: &str = "sqlite";
 
 pub(super) fn run(args: &NewArgs) -> Result<Exit, CliError> {
@@ -116,7 +116,7 @@ struct Written {
     source: String,
     rule: String,
     sink: String,
-    /// What there is to be said about it.
+    /// What to tell the user.
     told: String,
 }
 

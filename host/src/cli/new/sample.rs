@@ -1,5 +1,5 @@
-//! A pipeline and its rule from a sample of records: what they are is guessed, the guess is run over all of
-//! the sample, and a few of its records become the rule's tests.
+//! Makes a pipeline and its rule from a sample: guesses the rule, runs it over the whole sample, and makes
+//! tests of a few of its records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,10 +23,10 @@ use crate::written::nearest;
 
 const TESTS_MAX: usize = 4;
 
-/// Longer records show less than they cost to be read.
+/// Longer records cost more to read than they show.
 const TEST_BYTES_MAX: usize = 4 << 10;
 
-/// As templates name the key's column.
+/// How templates name the key column.
 const KEY_LINE: &str = "key: [ind]";
 
 pub(super) fn written(
@@ -63,7 +63,7 @@ pub(super) fn written(
     })
 }
 
-/// What is no kind of source is a sample; a name that is neither was perhaps misspelt.
+/// A name that is neither a kind of source nor a sample was perhaps misspelt.
 fn is_sample(sample: &str) -> Result<(), CliError> {
     if sample == "-" || sample.contains("://") || Path::new(sample).exists() {
         return Ok(());
@@ -76,7 +76,7 @@ fn is_sample(sample: &str) -> Result<(), CliError> {
     })
 }
 
-/// The values of records that are no faults of the source's.
+/// The values of the records that the source could read.
 fn readable(raw: &RawBatch) -> impl Iterator<Item = bytes::Bytes> {
     let is_whole = |at: &usize| raw.records[*at].fault.is_none();
     (0..raw.records.len()).filter(is_whole).filter_map(|at| raw.value(at))
@@ -169,7 +169,7 @@ fn as_test(value: &[u8], unwrap: Option<&str>) -> Option<String> {
     (text.len() <= TEST_BYTES_MAX && !text.contains(is_odd)).then(|| text.to_owned())
 }
 
-/// What there is to be seen in a record: numbers that stand for it.
+/// Numbers that stand for what a record shows.
 fn shows(end: &LookedEnd, reasons: &mut Vec<String>) -> BTreeSet<u32> {
     const OF_COLUMN: u32 = 3;
     const REASONS: u32 = 1 << 24;
@@ -205,7 +205,7 @@ fn with_key(sink: &str, key: Option<&str>) -> String {
     }
 }
 
-/// The sample as others know it: not where it lies on this machine.
+/// The sample's name without its place on this machine.
 fn shown(sample: &str) -> String {
     if sample == "-" {
         return "the standard input".to_owned();

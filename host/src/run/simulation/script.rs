@@ -1,12 +1,16 @@
 //! What a seed decides before anything runs: how many of everything there are, what becomes of each
 //! record under each rule, and when what goes wrong.
 
+use std::time::Duration;
+
 use fastrand::Rng;
 
 use crate::connect::Spread;
 
 /// Microseconds of simulated time.
 pub(super) type Time = u64;
+
+pub(super) const BY_MEMBERS: Spread = Spread::ByMembers { session: Duration::from_secs(12) };
 
 pub(super) const MILLI: Time = 1_000;
 pub(super) const SECOND: Time = 1_000_000;
@@ -207,7 +211,7 @@ impl Script {
             lanes,
             there,
             last_appears,
-            spread: [Spread::Nobody, Spread::ByGroup, Spread::ByMembers][random.usize(0..3)],
+            spread: [Spread::Nobody, Spread::ByGroup, BY_MEMBERS][random.usize(0..3)],
             starts_latest: !until_end && random.u8(0..4) == 0,
             has_tail: until_end && random.bool(),
             until_end,

@@ -23,7 +23,7 @@ use super::super::pool::{CleanResult, Uncleanable};
 use super::super::supervise::{Supervisor, SupervisorAction, SupervisorEvent, SupervisorSettings};
 use super::ledger::{Applied, Beats, Landed, Ledger, Sent};
 use super::oracle::Oracle;
-use super::script::{Conduct, Fate, Fault, MILLI, SECOND, Script, Time};
+use super::script::{BY_MEMBERS, Conduct, Fate, Fault, MILLI, SECOND, Script, Time};
 use crate::connect::{CommitOutcome, Sink, Spread, Stored, Writer};
 use crate::ledger::{Claim, FirstRun, Judgement, LaneState, Member, Pace, Roster, Shift, Verdict};
 use crate::pipeline::config::ProbationConfig;
@@ -523,9 +523,9 @@ impl World {
         let (first, swaps) = (supervisor.begin(), swap.begin(now));
         let changes = match self.script.spread {
             Spread::Nobody => self.appeared.iter().copied().map(assigned).collect(),
-            Spread::ByGroup | Spread::ByMembers => VecDeque::new(),
+            Spread::ByGroup | Spread::ByMembers { .. } => VecDeque::new(),
         };
-        let roster = (self.script.spread == Spread::ByMembers).then(|| {
+        let roster = (self.script.spread == BY_MEMBERS).then(|| {
             let id = Uuid::from_u128(self.random.u128(..));
             (id, Roster::new(id, PACE))
         });
@@ -581,7 +581,7 @@ impl World {
             return;
         }
         up.has_beat_failed = false;
-        self.ledger.beats.insert(*id, (now, roster.note()));
+        self.ledger.beats.insert(*id, (now, roster.note(false)));
         self.at(wait, whose, "looks who is there", move |world| world.look_around(process));
         let pace = PACE.beat.as_micros() as Time;
         self.at(wait + pace, whose, "beats", move |world| world.beat(process));
@@ -620,7 +620,7 @@ impl World {
             }
             Spread::ByGroup => self.deal_soon(SECOND),
             // The next beat gives it to somebody.
-            Spread::ByMembers => {}
+            Spread::ByMembers { .. } => {}
         }
     }
 

@@ -200,9 +200,10 @@ impl LiveMaker {
 
     /// Whether another source or sink could take the place of those at work: each answers, rows would find
     /// their place, and the lanes that the ledger knows are theirs. Nothing is claimed. What is the same is
-    /// not asked: it may be out of reach for now, and is waited for as before.
+    /// not asked: it may be out of reach for now, and is waited for as before. Nor is a source to which records
+    /// are brought, as there is one place only where it can wait for them.
     pub async fn could_begin(&self, next: &Pipeline, running: &Pipeline) -> Result<(), Halt> {
-        let source = if next.source == running.source {
+        let source = if next.source == running.source || next.source.facts().is_awaited {
             self.source.clone()
         } else {
             let source = next.source.open(&next.source_options(false)).await;

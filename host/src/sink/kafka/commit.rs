@@ -41,7 +41,7 @@ pub(super) struct UnitWork {
 /// How a unit ended.
 #[derive(Debug)]
 pub(super) enum UnitEnd {
-    Committed(Committed),
+    Committed(Box<Committed>),
     /// More rows are refused than it allows, by reason.
     Refused(BTreeMap<String, u64>),
     /// Nothing was begun, or all was taken back, and somebody has to mend something.
@@ -124,7 +124,13 @@ impl UnitWork {
         entries.push(self.entry(&EntryKey::Lane(lane.to_owned()), &entry));
         let dead = letters.iter().flat_map(|(part, letter)| writer.messages(&part.raw, letter));
         match producer.commit(messages.all().chain(dead), &entries) {
-            Ok(_) => Ok(UnitEnd::Committed(Committed { entry, range: range.0, stored })),
+            Ok(delivered) => {
+                let receipts = || messages.receipts(&delivered);
+                let receipts = unit.wants_receipts.then(receipts);
+                let stored = Stored { receipts, ..stored };
+                let committed = Committed { entry, range: range.0, stored };
+                Ok(UnitEnd::Committed(committed.into()))
+            }
             Err(TransactionFault::Refused(suspects)) => {
                 let (rows, others): (Vec<_>, Vec<_>) =
                     suspects.into_iter().partition(|(number, _)| *number < messages.len());

@@ -72,7 +72,7 @@ impl Image {
             Some(known) => known,
             None => self.pipelines.entry(pipeline.to_owned()).or_default(),
         };
-        pipeline.apply(key, value, (offset, millis))
+        pipeline.apply(&key, value, (offset, millis))
     }
 
     /// The pipelines that write to this target, by name.
@@ -109,7 +109,7 @@ fn set<K: Ord, T>(map: &mut BTreeMap<K, T>, key: K, value: Option<T>) {
 impl PipelineImage {
     fn apply(
         &mut self,
-        key: EntryKey,
+        key: &EntryKey,
         value: Option<&[u8]>,
         (offset, millis): (i64, i64),
     ) -> Result<(), KafkaSinkError> {
@@ -117,9 +117,9 @@ impl PipelineImage {
             value.map(|value| Dated { value, offset, millis })
         }
         let at = (offset, millis);
-        match &key {
+        match key {
             EntryKey::Identity(digest) => {
-                let identity = value.map(|value| read::<Identity>(&key, value)).transpose()?;
+                let identity = value.map(|value| read::<Identity>(key, value)).transpose()?;
                 if let Some(found) = identity.as_ref().map(|it| it.format as usize)
                     && found > FORMAT as usize
                 {
@@ -131,25 +131,25 @@ impl PipelineImage {
             EntryKey::FirstRun(id) => {
                 let read = |value| {
                     let text = str::from_utf8(value).unwrap_or_default();
-                    let unreadable = || LedgerFault::state(&key, "first run", text);
+                    let unreadable = || LedgerFault::state(key, "first run", text);
                     FirstRun::from_json(text).ok_or_else(unreadable)
                 };
                 set(&mut self.first_runs, *id, dated(value.map(read).transpose()?, at));
             }
             EntryKey::Claim(lane) => {
-                let claim = value.map(|value| read(&key, value)).transpose()?;
+                let claim = value.map(|value| read(key, value)).transpose()?;
                 self.lane_mut(lane).claim = dated(claim, at);
             }
             EntryKey::Lane(lane) => {
-                let entry = value.map(|value| read(&key, value)).transpose()?;
+                let entry = value.map(|value| read(key, value)).transpose()?;
                 self.lane_mut(lane).lane = dated(entry, at);
             }
             EntryKey::Halt(lane) => {
-                let halt = value.map(|value| read(&key, value)).transpose()?;
+                let halt = value.map(|value| read(key, value)).transpose()?;
                 self.lane_mut(lane).halt = halt;
             }
             EntryKey::Lineage(lane, number) => {
-                let range = value.map(|value| read(&key, value)).transpose()?;
+                let range = value.map(|value| read(key, value)).transpose()?;
                 set(&mut self.lane_mut(lane).lineage, *number, dated(range, at));
             }
             EntryKey::Journal(lane, number) => {
@@ -157,11 +157,11 @@ impl PipelineImage {
                 set(&mut self.lane_mut(lane).journal, *number, entry);
             }
             EntryKey::Generation(digest) => {
-                let generation = value.map(|value| read(&key, value)).transpose()?;
+                let generation = value.map(|value| read(key, value)).transpose()?;
                 set(&mut self.generations, *digest, generation);
             }
             EntryKey::Verdict(digest, verdict) => {
-                let judged = value.map(|value| read::<VerdictEntry>(&key, value)).transpose()?;
+                let judged = value.map(|value| read::<VerdictEntry>(key, value)).transpose()?;
                 let judgement = judged.map(|VerdictEntry { reason, time }| Judgement {
                     generation: *digest,
                     verdict: *verdict,
@@ -175,11 +175,11 @@ impl PipelineImage {
                 set(&mut self.members, *id, dated(note, at));
             }
             EntryKey::Request(id) => {
-                let request = value.map(|value| read(&key, value)).transpose()?;
+                let request = value.map(|value| read(key, value)).transpose()?;
                 set(&mut self.requests, *id, request);
             }
             EntryKey::Answer(id) => {
-                let answer = value.map(|value| read(&key, value)).transpose()?;
+                let answer = value.map(|value| read(key, value)).transpose()?;
                 set(&mut self.answers, *id, answer);
             }
             EntryKey::Piece(..)

@@ -171,7 +171,7 @@ impl KafkaLedger {
         lane: &Lane,
         token: Uuid,
     ) -> Result<Arc<TransactionalProducer>, KafkaSinkError> {
-        let producer = self.producer(format!("lane/{lane}")).await?;
+        let producer = self.producer(&format!("lane/{lane}")).await?;
         let entry = self.claim_entry(lane, token, Some(self.member));
         let offset = self.transact(&producer, vec![entry], lane).await?;
         access.reader.reach(offset, self.longest_wait()).await?;
@@ -240,7 +240,8 @@ impl KafkaLedger {
         let working = Arc::clone(&producer);
         let ended = tokio::task::spawn_blocking(move || work.run(&working)).await;
         match ended.map_err(|_| KafkaSinkError::Ended)? {
-            UnitEnd::Committed(Committed { entry, range, stored }) => {
+            UnitEnd::Committed(committed) => {
+                let Committed { entry, range, stored } = *committed;
                 if !LaneSources::new(held.lane.known.iter().copied()).hold(&[unit.to]) {
                     held.lane.known.push(unit.to);
                 }

@@ -21,6 +21,7 @@ use super::entry::{
     Entry, EntryKey, FORMAT, GenerationEntry, HaltEntry, Identity, PiecedEntry, PluginEntry,
     VerdictEntry,
 };
+use super::image::PipelineImage;
 use super::lane::Held;
 use super::letters::{LetterBook, PIECE_BYTES};
 use super::notes::Notes;
@@ -229,7 +230,7 @@ impl KafkaLedger {
     /// A transactional producer, as which nobody else goes on from here.
     pub(super) async fn producer(
         &self,
-        what: String,
+        what: &str,
     ) -> Result<Arc<TransactionalProducer>, KafkaSinkError> {
         const QUEUE_KIB: usize = 32 << 10;
         let sizes = self.topics.sizes().await?;
@@ -426,7 +427,7 @@ impl KafkaLedger {
     pub(super) async fn book(&self, wanted: &[String]) -> Result<LetterBook, KafkaSinkError> {
         let empty = LetterBook::new(&self.context.pipeline, wanted);
         let Some(access) = self.looked().await? else { return Ok(empty) };
-        self.scanned(&access, empty, |book, scanned| book.take(scanned)).await
+        self.scanned(&access, empty, LetterBook::take).await
     }
 
     /// Hands every entry that there is to `take`.
@@ -647,7 +648,8 @@ impl Claims for KafkaLedger {
     async fn lanes(&self) -> Result<Vec<LaneState>, ConnectorError> {
         let Some(access) = self.looked().await? else { return Ok(Vec::new()) };
         let pipeline = &*self.context.pipeline;
-        let states = access.reader.look(|image| image.pipeline(pipeline).map(|it| it.states()));
+        let states =
+            access.reader.look(|image| image.pipeline(pipeline).map(PipelineImage::states));
         Ok(states.unwrap_or_default())
     }
 
@@ -681,14 +683,16 @@ impl Archive for KafkaLedger {
     async fn judgements(&self) -> Result<Vec<Judgement>, ConnectorError> {
         let Some(access) = self.looked().await? else { return Ok(Vec::new()) };
         let pipeline = &*self.context.pipeline;
-        let known = access.reader.look(|image| image.pipeline(pipeline).map(|it| it.judgements()));
+        let known =
+            access.reader.look(|image| image.pipeline(pipeline).map(PipelineImage::judgements));
         Ok(known.unwrap_or_default())
     }
 
     async fn lineage(&self) -> Result<Vec<LineageRange>, ConnectorError> {
         let Some(access) = self.looked().await? else { return Ok(Vec::new()) };
         let pipeline = &*self.context.pipeline;
-        let known = access.reader.look(|image| image.pipeline(pipeline).map(|it| it.lineage()));
+        let known =
+            access.reader.look(|image| image.pipeline(pipeline).map(PipelineImage::lineage));
         Ok(known.unwrap_or_default())
     }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::KafkaSinkError;
 use super::config::{KafkaSinkConfig, TargetPartition, TargetTopic};
-use super::producer::Message;
+use super::producer::{Delivered, Message};
 use super::topics::Targets;
 use crate::record::ndjson::RowWriter;
 use crate::record::provenance::{GENERATION, LANE, LaneName, POSITION, VERSION};
 use crate::record::{
-    Batch, DeadLetter, Deletes, Digest, RawBatch, Rfc3339, RowBytes, Rows, UnitPart,
+    Batch, DeadLetter, Deletes, Digest, Position, RawBatch, Receipt, Rfc3339, RowBytes, RowReceipt,
+    Rows, UnitPart,
 };
 use crate::sink::table::cell::{Cell, CellColumn};
 use crate::sink::table::version::push_version;
@@ -224,6 +225,30 @@ impl<'a> Messages<'a> {
 
     pub fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// The part and the record that a message is made of.
+    fn origin(&self, number: usize) -> (usize, u32) {
+        let at = self.rows[number];
+        let view = &self.views[at.view as usize];
+        (view.part, view.origins[at.row as usize])
+    }
+
+    /// Where each row is stored, and why others are not.
+    pub fn receipts(&self, delivered: &[Delivered]) -> Vec<RowReceipt> {
+        // Behind the rows stand dead letters, and entries of the ledger.
+        let rows = delivered.iter().filter(|at| at.number < self.rows.len());
+        let stored = rows.map(|at| {
+            let (part, record) = self.origin(at.number);
+            let place = [at.partition, at.offset].map(i64::cast_unsigned);
+            RowReceipt { part, record, receipt: Receipt::Stored { at: Some(Position::at(&place)) } }
+        });
+        let dead = self.refused.iter().map(|(part, letter)| RowReceipt {
+            part: *part,
+            record: letter.record,
+            receipt: Receipt::dead(letter),
+        });
+        stored.chain(dead).collect()
     }
 
     /// Takes messages out, which become dead letters.

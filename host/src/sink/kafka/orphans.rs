@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::message::{BorrowedHeaders, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::KafkaSinkError;
@@ -47,14 +47,14 @@ pub(super) fn find(
     while left > 0 && began.elapsed() < TIME {
         match consumer.poll(TURN) {
             Some(Ok(message)) => {
-                let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-                let mut lanes = headers.filter(|header| header.key == LANE);
-                let is_ours = lanes.any(|header| {
-                    let lane = header.value.and_then(|lane| str::from_utf8(lane).ok());
-                    let rest = lane.and_then(|lane| lane.strip_prefix(pipeline));
-                    rest.is_some_and(|rest| rest.starts_with('/'))
-                });
-                if is_ours {
+                let is_ours = |headers: &BorrowedHeaders| {
+                    headers.iter().filter(|header| header.key == LANE).any(|header| {
+                        let lane = header.value.and_then(|lane| str::from_utf8(lane).ok());
+                        let rest = lane.and_then(|lane| lane.strip_prefix(pipeline));
+                        rest.is_some_and(|rest| rest.starts_with('/'))
+                    })
+                };
+                if message.headers().is_some_and(is_ours) {
                     return Ok(Some(message.topic().to_owned()));
                 }
             }

@@ -47,6 +47,7 @@ pub(super) struct Told {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Delivered {
     pub number: usize,
+    pub partition: i64,
     pub offset: i64,
 }
 
@@ -107,7 +108,11 @@ impl ProducerContext for Reports {
         let number = opaque & u32::MAX as usize;
         let mut told = lock(&self.told);
         match result {
-            Ok(message) => told.delivered.push(Delivered { number, offset: message.offset() }),
+            Ok(message) => told.delivered.push(Delivered {
+                number,
+                partition: message.partition().into(),
+                offset: message.offset(),
+            }),
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                 told.failed.push((number, code));
@@ -126,8 +131,11 @@ pub(super) struct Message<'a> {
     /// None deletes what has the key.
     pub value: Option<&'a [u8]>,
     pub millis: Option<i64>,
-    pub headers: Vec<(Cow<'a, str>, Option<Cow<'a, [u8]>>)>,
+    pub headers: Vec<MessageHeader<'a>>,
 }
+
+/// A name, and a value that may be missing.
+type MessageHeader<'a> = (Cow<'a, str>, Option<Cow<'a, [u8]>>);
 
 /// Why a transaction is not committed.
 #[derive(Debug)]

@@ -201,7 +201,7 @@ fn is_passing(error: &KafkaError) -> bool {
 }
 
 /// A committed record of the topic, as somebody reads it who looks at all of them once.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Scanned<'a> {
     pub key: &'a [u8],
     pub value: Option<&'a [u8]>,

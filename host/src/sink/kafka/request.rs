@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::KafkaSinkError;
 use super::entry::{AnswerEntry, Entry, EntryKey, LaneEntry, RangeEntry, RequestEntry, Wanted};
+use super::image::PipelineImage;
 use super::lane::{Held, LaneView};
 use super::ledger::{Access, KafkaLedger};
 use crate::ledger::model;
@@ -90,7 +91,7 @@ impl KafkaLedger {
                 let offset = self.transact(&producer, entries, lane).await?;
                 self.let_producer_go(producer);
                 access.reader.reach(offset, self.longest_wait()).await?;
-                Ok(answer)
+                Ok::<_, KafkaSinkError>(answer)
             };
             match done.await {
                 Err(KafkaSinkError::Contended { .. }) if tried < TRIES => tried += 1,
@@ -154,7 +155,8 @@ impl KafkaLedger {
     pub(super) async fn serve(&self) {
         let Ok(access) = self.access().await else { return };
         let pipeline = &*self.context.pipeline;
-        let asked = access.reader.look(|image| image.pipeline(pipeline).map(|it| it.requests()));
+        let asked =
+            access.reader.look(|image| image.pipeline(pipeline).map(PipelineImage::requests));
         for (id, request) in asked.unwrap_or_default() {
             if let Err(error) = self.serve_one(&access, id, &request).await {
                 tracing::debug!("what was asked of lane {} is not done yet: {error}", request.lane);

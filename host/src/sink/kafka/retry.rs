@@ -75,7 +75,7 @@ impl KafkaLedger {
     /// A producer for retries; what another one had begun is taken back, and what it committed is read.
     async fn retrier(&self) -> Result<Arc<TransactionalProducer>, KafkaSinkError> {
         let access = self.access().await?;
-        let producer = self.producer(ID.to_owned()).await?;
+        let producer = self.producer(ID).await?;
         let mark = Entry::gone(&self.context.pipeline, &EntryKey::Mark(Uuid::new_v4()));
         let lane = crate::record::Lane::new(ID);
         let offset = self.transact(&producer, vec![mark], &lane).await?;

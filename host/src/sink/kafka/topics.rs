@@ -134,11 +134,11 @@ impl Topics {
     }
 
     /// What is made is not known everywhere at once.
-    async fn wait_for(&self, topic: &String) -> Result<(), KafkaSinkError> {
+    async fn wait_for(&self, topic: &str) -> Result<(), KafkaSinkError> {
         const TIME: Duration = Duration::from_secs(10);
-        let began = Instant::now();
+        let (began, topic) = (Instant::now(), [topic.to_owned()]);
         loop {
-            match self.cluster.topics(std::slice::from_ref(topic)).await {
+            match self.cluster.topics(&topic).await {
                 Err(ClusterError::NoTopic { .. }) if began.elapsed() < TIME => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }

@@ -106,6 +106,7 @@ impl Writer for KinesisWriter {
         let Entries { rows, refused } = entries;
         match self.store.leave(claim, unit).await? {
             WriteLeave::Fenced => return Ok(CommitOutcome::Fenced),
+            WriteLeave::Condemned => return Ok(CommitOutcome::Condemned),
             WriteLeave::Write if refused.len() as u64 <= unit.refusals_max => {
                 self.putter.put(rows).await.map_err(KinesisSinkError::from)?;
             }

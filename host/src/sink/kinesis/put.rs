@@ -8,6 +8,7 @@ use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 
 use super::rows::Entry;
 use crate::kinesis::{KinesisError, Service};
+use crate::record::ErrorClass;
 
 /// What Kinesis takes at once.
 const ENTRIES_MAX: usize = 500;
@@ -20,7 +21,7 @@ const WINDOW: usize = 4 * ENTRIES_MAX;
 const WAIT: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// So many refusals in a row are a failure: what was put is put again then.
+/// So many failures in a row are told, and the whole unit is put again then.
 const TRIES: u32 = 20;
 
 #[derive(Debug)]
@@ -59,8 +60,11 @@ impl Putter {
                         return Err(self.refused(code));
                     }
                 }
-                Err(error @ KinesisError::Throttled { .. }) if tries >= TRIES => return Err(error),
-                Err(KinesisError::Throttled { .. }) => tries += 1,
+                // What was put without an answer is put again: one row of a key, and nothing behind it.
+                Err(error) if error.class() == ErrorClass::Transient && tries < TRIES => {
+                    tracing::debug!("putting rows again: {error}");
+                    tries += 1;
+                }
                 Err(error) => return Err(error),
             }
             let wait = (WAIT * (1 << tries.min(10))).min(WAIT_MAX);

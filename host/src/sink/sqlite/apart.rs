@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::connect::{Sink, Writer};
     use crate::record::{Field, Rows};
-    use crate::sink::conformance::{Opened, Opening, Store, conformance_tests, fields};
+    use crate::sink::conformance::{Opened, Opening, Store, fields, ledger_tests, tests_on};
 
     /// Rows by target, and the ledger somewhere else.
     type Targets = Arc<Mutex<BTreeMap<&'static str, Vec<i64>>>>;
@@ -241,6 +241,7 @@ mod tests {
         ) -> Result<CommitOutcome, ConnectorError> {
             match self.0.store.leave(claim, unit).await? {
                 WriteLeave::Fenced => return Ok(CommitOutcome::Fenced),
+                WriteLeave::Condemned => return Ok(CommitOutcome::Condemned),
                 WriteLeave::Write => unit.parts.iter().for_each(|part| self.0.put(&part.rows)),
                 WriteLeave::Committed => {}
             }
@@ -256,29 +257,17 @@ mod tests {
         }
     }
 
+    ledger_tests!(scene());
+
     // All but what only an atomic commit can promise.
-    conformance_tests! {
+    tests_on! {
         scene();
-        an_empty_store_says_so
-        a_first_claim_is_durable
-        of_two_first_claimers_the_stored_start_counts
-        a_first_run_is_decided_once
-        whoever_beats_is_a_member_until_it_leaves
         a_zombie_commits_nothing
-        another_source_under_the_same_name_is_refused
-        pipelines_do_not_know_each_other
-        a_lane_moves_on_request_and_leaves_a_gap
-        rejects_that_were_accepted_are_used_up_by_units
         data_and_position_move_together
         a_unit_offered_again_is_stored_once
         a_unit_that_begins_elsewhere_is_fenced
         a_unit_of_rejects_only_moves_the_lane
-        units_of_one_generation_extend_one_range
         a_unit_whose_records_do_not_add_up_is_refused
-        generations_are_kept_once
-        of_the_verdicts_on_a_generation_the_last_one_counts
-        a_letter_keeps_all_of_its_record
-        letters_are_counted_by_generation
         a_letter_is_retried_once
         a_letter_that_fails_again_stays_dead
         a_retry_is_all_or_nothing

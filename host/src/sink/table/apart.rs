@@ -9,9 +9,9 @@ use super::{Forgetting, Keep};
 use crate::connect::{CommitOutcome, Retry, Stored, WriteLeave};
 use crate::ledger::model::check_unit;
 use crate::ledger::sql::letters::{NewLetter, TriedLetter};
-use crate::ledger::sql::{LaneKeys, LedgerMemory, SqlDatabase, lanes, letters, lineage};
+use crate::ledger::sql::{LaneKeys, LedgerMemory, SqlDatabase, archive, lanes, letters, lineage};
 use crate::ledger::{Claim, LineageSums};
-use crate::record::{ConnectorError, DeadLetter, Unit};
+use crate::record::{ConnectorError, DeadLetter, Receipt, RowReceipt, Unit};
 
 #[derive(Debug)]
 pub(crate) struct UnitsApart {
@@ -39,8 +39,12 @@ impl UnitsApart {
         check_unit(claim, unit).map_err(|fault| self.database.fault(fault))?;
         let mut transaction = self.database.begin().await?;
         let lane = lanes::claimed(&mut *transaction, &self.keys, claim).await?;
+        let (pipeline, heard) = (&self.keys.pipeline, self.memory.heard());
+        let is_condemned =
+            archive::is_condemned(&mut *transaction, pipeline, unit.generation, heard).await?;
         transaction.commit().await?;
         Ok(match lane {
+            Some(lane) if lane.position == unit.from && is_condemned => WriteLeave::Condemned,
             Some(lane) if lane.position == unit.from => WriteLeave::Write,
             // Nobody else can have moved it under this claim.
             Some(lane) if lane.position == unit.to => WriteLeave::Committed,
@@ -59,6 +63,7 @@ impl UnitsApart {
         let Some(lane) = lane else { return Ok(CommitOutcome::Fenced) };
         // Nobody else can have moved it under this claim: the answer was lost.
         if lane.position == unit.to && unit.from != unit.to {
+            // Who waits for the answer is told by the position alone.
             return Ok(CommitOutcome::Done(told(unit.rows(), refused)));
         }
         if lane.position != unit.from {
@@ -82,7 +87,8 @@ impl UnitsApart {
         if let Some(Keep { letters: Some(keep), .. }) = self.forgetting.due() {
             letters::forget(&mut *transaction, pipeline, keep).await?;
         }
-        let stored = told(unit.rows(), refused);
+        let mut stored = told(unit.rows(), refused);
+        stored.receipts = unit.wants_receipts.then(|| receipts(refused));
         let sums = LineageSums {
             read: unit.records(),
             stored: stored.rows,
@@ -129,6 +135,16 @@ impl UnitsApart {
     }
 }
 
+/// Of all rows that are not simply stored.
+fn receipts(refused: &[(usize, DeadLetter)]) -> Vec<RowReceipt> {
+    let receipt = |(part, letter): &(usize, DeadLetter)| RowReceipt {
+        part: *part,
+        record: letter.record,
+        receipt: Receipt::dead(letter),
+    };
+    refused.iter().map(receipt).collect()
+}
+
 /// What became of so many rows.
 fn told(rows: u64, refused: &[(usize, DeadLetter)]) -> Stored {
     let mut reasons = BTreeMap::new();
@@ -136,5 +152,5 @@ fn told(rows: u64, refused: &[(usize, DeadLetter)]) -> Stored {
         *reasons.entry(letter.reason.clone()).or_default() += 1;
     }
     let rows = rows.saturating_sub(refused.len() as u64);
-    Stored { rows, superseded: 0, refused: reasons }
+    Stored { rows, superseded: 0, refused: reasons, receipts: None }
 }

@@ -11,7 +11,7 @@ use crate::connect::{
     ConfigFile, Ends, GroupShare, Positions, SourceConfig, SourceFacts, SourceKind, Spread,
     Surrounding, Surroundings,
 };
-use crate::record::ConnectorError;
+use crate::record::{ConnectorError, ErrorClass};
 use crate::source::{Source, SourceOptions};
 use crate::written::{Cursor, Finding, ReadError, Written};
 
@@ -85,6 +85,13 @@ impl SourceConfig for HttpSourceConfig {
 
     async fn open(&self, options: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
         Ok(Arc::new(HttpSource::open(self, options).await?))
+    }
+
+    /// Whoever sends a request waits for what becomes of it.
+    async fn open_aside(&self, _: &SourceOptions) -> Result<Arc<dyn Source>, ConnectorError> {
+        let why = "requests are there when somebody makes them, not to be looked at before";
+        let help = "`pinhost preview FILE --from SAMPLE` takes records from elsewhere";
+        Err(ConnectorError::new(ErrorClass::Fatal, why).help(help))
     }
 }
 

@@ -61,6 +61,8 @@ impl SourceConfig for KinesisSourceConfig {
                 always: &[Key, Timestamp, Topic, Sequence, Shard],
                 in_archives: &[],
             },
+            reopens: true,
+            is_awaited: false,
             has_tombstones: false,
             ends: Ends::Never,
             spread: Spread::ByMembers { session: self.session_timeout.0 },

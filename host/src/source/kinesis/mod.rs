@@ -240,6 +240,16 @@ impl Source for KinesisSource {
         Ok(Bounds { earliest: Some(beginning(&facts, &shard)?), latest: Some(latest) })
     }
 
+    async fn at_time(
+        &self,
+        lane: &Lane,
+        time: Timestamp,
+    ) -> Result<Option<Position>, ConnectorError> {
+        self.shared.place(lane)?;
+        // Kinesis finds the record when it is read.
+        Ok(Some(Position::Start(Start::Time(time))))
+    }
+
     async fn open(
         &self,
         lane: &Lane,

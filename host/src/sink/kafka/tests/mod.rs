@@ -15,8 +15,8 @@ use crate::ledger::{Claim, DeadLetterFilter};
 use crate::record::json::{JsonRow, batch};
 use crate::record::provenance::{GENERATION, LANE, POSITION, VERSION};
 use crate::record::{
-    Deletes, Digest, ErrorClass, Field, Kind, Lane, Position, RawBatch, RawHeader, RawRecord, Rows,
-    SourceId, Span, Unit, UnitPart,
+    Deletes, Digest, ErrorClass, Field, Kind, Lane, Position, RawBatch, RawHeader, RawRecord,
+    Receipt, Rows, SourceId, Span, Unit, UnitPart,
 };
 use crate::sink::conformance::{
     self, Opened, Opening, PINS, Store, columns, ledger_tests, tests_on, writer_tests,
@@ -40,7 +40,7 @@ impl Topics {
         format!("{}-ledger", self.prefix)
     }
 
-    fn config(&self, target: &str, more: Value) -> KafkaSinkConfig {
+    fn config(&self, target: &str, more: &Value) -> KafkaSinkConfig {
         let mut config = json!({
             "brokers": SHARED.brokers,
             "topic": self.topic(target),
@@ -54,7 +54,7 @@ impl Topics {
     }
 
     fn sink(&self, more: Value) -> KafkaSink {
-        KafkaSink::open(&self.config("pin", more), context()).unwrap()
+        KafkaSink::open(&self.config("pin", &more), context()).unwrap()
     }
 
     async fn open_with(&self, more: Value) -> Opened {
@@ -65,7 +65,7 @@ impl Topics {
     async fn open_raw(&self, more: Value) -> Opened {
         SHARED.make(&self.topic("pin"), 4, &[]).await;
         let context = SinkContext { has_rule: false, ..context() };
-        let sink = KafkaSink::open(&self.config("pin", more), context).unwrap();
+        let sink = KafkaSink::open(&self.config("pin", &more), context).unwrap();
         Opened::without_columns(sink).await
     }
 
@@ -79,7 +79,7 @@ impl Store for Topics {
     async fn open(&self, opening: Opening) -> Opened {
         // So many partitions that only keys and lanes keep an order.
         SHARED.make(&self.topic(opening.target), 2, &[]).await;
-        let config = self.config(opening.target, json!({}));
+        let config = self.config(opening.target, &json!({}));
         let sink = KafkaSink::open(&config, opening.context()).unwrap();
         Opened::of(sink, conformance::fields()).await
     }
@@ -167,6 +167,7 @@ fn unit(part: UnitPart) -> Unit {
         generation: Digest::of(b"one"),
         accepted_rejects: 0,
         refusals_max: u64::MAX,
+        wants_receipts: false,
         parts: vec![part],
     }
 }
@@ -275,7 +276,12 @@ async fn without_a_rule_messages_are_copied_as_they_came() {
         dropped: 0,
         dead_letters: Vec::new(),
     });
-    assert_eq!(stored(sink.writer.commit(&owner, &unit).await), 4);
+    let unit = Unit { wants_receipts: true, ..unit };
+    let outcome = sink.writer.commit(&owner, &unit).await.unwrap();
+    let CommitOutcome::Done(told) = outcome else { panic!("{outcome:?}") };
+    let places: Vec<_> = told.receipts.unwrap().into_iter().map(|row| row.receipt).collect();
+    let stored_at = |offset| Receipt::Stored { at: Some(Position::at(&[3, offset])) };
+    assert_eq!(places, [0, 1, 2, 3].map(stored_at));
     let seen = topics.rows().await;
     let found: Vec<_> = seen.iter().map(|message| message.value.as_deref()).collect();
     assert_eq!(found, values);
@@ -310,7 +316,7 @@ async fn records_go_to_the_topic_that_they_came_from_if_it_is_allowed() {
     let unit = Unit { to: at(3), parts: parts.clone(), ..unit(parts[0].clone()) };
     assert_eq!(stored(sink.writer.commit(&owner, &unit).await), 2);
     for topic in &allowed {
-        assert_eq!(values(&SHARED.read(topic).await), [topic.clone()]);
+        assert_eq!(values(&SHARED.read(topic).await), std::slice::from_ref(topic));
     }
     let letters = sink.letters.list(&DeadLetterFilter::default()).await.unwrap();
     assert_eq!(letters[0].reason, "the record's topic is not one of `allow:`");

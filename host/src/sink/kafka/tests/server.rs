@@ -10,7 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::message::{BorrowedHeaders, Header, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 const TIME: Duration = Duration::from_secs(20);
@@ -144,15 +144,18 @@ impl Server {
                 Err(error) => panic!("{error}"),
             };
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-            let headers = headers
-                .map(|header| (header.key.to_owned(), header.value.map_or_else(String::new, text)));
+            let told = |headers: &BorrowedHeaders| {
+                let header = |header: Header<'_, &[u8]>| {
+                    (header.key.to_owned(), header.value.map_or_else(String::new, text))
+                };
+                headers.iter().map(header).collect()
+            };
             seen.push(Seen {
                 partition: message.partition(),
                 key: message.key().map(text),
                 value: message.payload().map(<[u8]>::to_vec),
                 millis: message.timestamp().to_millis(),
-                headers: headers.collect(),
+                headers: message.headers().map(told).unwrap_or_default(),
             });
         }
         seen.sort_by_key(|message| message.partition);

@@ -374,6 +374,15 @@ pub(super) fn drain(producer: &BaseProducer<Reports>, time: Duration) -> Result<
     }
 }
 
+/// Whether a transaction was taken back because of the one before it: librdkafka may purge its queue a moment
+/// after that was aborted. It is begun once more.
+pub(super) fn is_late(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageProduction(code) if is_purged(*code))
+}
+
+/// How often one is begun once more.
+pub(super) const LATE_MAX: u32 = 10;
+
 /// Whether it was never sent, because another was not taken.
 fn is_purged(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)

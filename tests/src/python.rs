@@ -209,7 +209,8 @@ fn run(command: &mut Command) -> String {
         command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     assert!(
         output.status.success(),
-        "{command:?} failed:\n{}{}",
+        "{command:?} failed with {}:\n{}{}",
+        output.status,
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );

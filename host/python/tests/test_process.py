@@ -91,12 +91,12 @@ def serve():
         pa.table(rows)
     except pinhost.CleaningError as error:
         return reasons, str(error)
-for _ in range(3):
+for _ in range(2):
     in_fork(serve)
 assert pa.table(rows).num_rows == 1
 """
     )
-    assert printed.count("limits.plugin.row_fuel") == 6 and printed.count("begun before the fork") == 3
+    assert printed.count("limits.plugin.row_fuel") == 4 and printed.count("begun before the fork") == 2
 
 
 def test_a_fork_while_another_thread_cleans(python):

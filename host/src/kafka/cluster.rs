@@ -143,15 +143,12 @@ impl Cluster {
             }
         });
         match made.await {
-            Err(ClusterError::Request { code, .. })
-                if matches!(
-                    code,
+            Err(ClusterError::Request {
+                code:
                     RDKafkaErrorCode::ClusterAuthorizationFailed
-                        | RDKafkaErrorCode::TopicAuthorizationFailed
-                ) =>
-            {
-                Err(ClusterError::NotMade { topic: topic.to_owned() })
-            }
+                    | RDKafkaErrorCode::TopicAuthorizationFailed,
+                ..
+            }) => Err(ClusterError::NotMade { topic: topic.to_owned() }),
             made => made,
         }
     }

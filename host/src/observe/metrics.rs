@@ -263,6 +263,7 @@ mod tests {
         let stored = Stored { rows: 8, ..Stored::default() };
         let (lane, to) = (Lane::new("a/0"), Position::number(10));
         let took = Duration::from_millis(20);
+        let figures = Box::new(figures);
         stats.hear(News::Committed { lane: lane.clone(), to, figures, stored, took });
         stats.hear(News::Behind { lane: lane.clone(), records: 7 });
         let (step, class) = (LaneStep::Read, ErrorClass::Transient);
@@ -301,6 +302,7 @@ mod tests {
         let figures = UnitFigures { records: 10, rows: 9, ..UnitFigures::default() };
         let (lane, to) = (Lane::new("a/0"), Position::number(10));
         let (stored, took) = (Stored { rows: 7, ..Stored::default() }, Duration::ZERO);
+        let figures = Box::new(figures);
         stats.hear(News::Committed { lane, to, figures, stored, took });
         assert_eq!(stats.totals().unaccounted(), 3, "one in the rule, two in the sink");
     }

@@ -175,7 +175,7 @@ impl Listener for Stats {
             News::Phase(phase) => self.phase(phase),
             News::Claimed { lane, at } => self.claimed(&lane, at),
             News::Committed { lane, to, figures, stored, took } => {
-                self.committed(&lane, to, figures, &stored, took);
+                self.committed(&lane, to, *figures, &stored, took);
             }
             News::Health { lane, health } => self.lock().lane(&lane).health = health,
             News::Behind { lane, records } => self.lock().lane(&lane).behind = Some(records),

@@ -24,7 +24,7 @@ pub enum News {
     Committed {
         lane: Lane,
         to: Position,
-        figures: UnitFigures,
+        figures: Box<UnitFigures>,
         stored: Stored,
         /// From when the sink was first asked.
         took: Duration,

@@ -29,10 +29,10 @@ fn orders() -> String {
             "customer": { "name": format!("Ann {at}"), "address": { "city": "Köln", "zip": "04109" } },
             "price": format!("€1.{:03},50", at),
             "total": 10.5 + at as f64,
-            "gift": if at % 2 == 0 { "yes" } else { "no" },
-            "views": if at % 10 == 0 { "n/a".to_owned() } else { format!("{at}k") },
+            "gift": if at.is_multiple_of(2) { "yes" } else { "no" },
+            "views": if at.is_multiple_of(10) { "n/a".to_owned() } else { format!("{at}k") },
             "items": [{ "sku": "a", "n": 1 }, { "sku": "b", "n": at }],
-            "coupon": if at % 4 == 0 { Value::Null } else { "SPRING".into() },
+            "coupon": if at.is_multiple_of(4) { Value::Null } else { "SPRING".into() },
         });
         if at == 7 {
             order["ordered_at"] = "yesterday".into();

@@ -112,6 +112,7 @@ impl History {
                 figures.dead_letters.insert("rejected".to_owned(), diff.new.rejected);
                 let (lane, stored) = (lane.clone(), Stored::default());
                 let took = Duration::ZERO;
+                let figures = Box::new(figures);
                 stats.hear(News::Committed { lane, to, figures, stored, took });
                 sum.diff.add(diff, examples_max);
                 sum.old_took += old_took;

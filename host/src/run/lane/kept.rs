@@ -1,4 +1,4 @@
-//! What a lane keeps from one claim to the next, and the one row of failures that it may be in.
+//! What a lane keeps from one claim to the next, among it the current row of failures.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::record::{ConnectorError, Digest, ErrorClass, Lane, Position, RawBatch
 /// The longest waits between claims.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Failures that nothing has interrupted yet. How long a lane has failed is counted from the first one.
+/// An unbroken row of failures. How long a lane has been failing is counted from the first one.
 #[derive(Debug)]
 struct FailureRow {
     since: Instant,
@@ -32,7 +32,7 @@ pub(super) struct Kept {
     pub lane: Lane,
     pub settings: LaneSettings,
     pub generations: Arc<Generations>,
-    /// Up to where the lane has to be read, if the run has an end.
+    /// How far the lane has to be read, if the run has an end.
     pub until: Option<Position>,
     pub breaker: Breaker,
     /// The generation whose dead letters it has counted.
@@ -125,7 +125,7 @@ impl Kept {
         })
     }
 
-    /// Whether the ledger does not say yet that the lane was read to its end.
+    /// Whether the ledger does not yet show that the lane was read to its end.
     pub fn lacks_evidence(&self, position: Position) -> bool {
         self.until
             .is_some_and(|until| until.is_comparable(&position) && position.place() < until.place())
@@ -135,7 +135,7 @@ impl Kept {
         self.row.is_some()
     }
 
-    /// Something failed, and is tried again. Says whether that is news.
+    /// Something failed and is tried again. Returns whether the cause is a new one.
     pub fn failed(&mut self, step: LaneStep, cause: Halt, now: Instant) -> bool {
         let (lane, class) = (self.lane.clone(), cause.class());
         self.tell(News::Failed { lane, step, class });

@@ -1,5 +1,5 @@
-//! A lane as a machine: what happened goes in, what is to be done comes out. It reads no clock and does no
-//! I/O; what it asked for it is told by the ticket that it gave out.
+//! A lane as a machine: events go in, actions come out. It reads no clock and does no I/O. Each
+//! request carries a ticket, by which its answer is told.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ use crate::source::Most;
 /// A lane that moved under another owner within this time is left to it.
 const STANDBY: Duration = Duration::from_secs(60);
 
-/// The longest waits between looks at what the other owner does.
+/// The longest wait between two looks at what the other owner does.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
-/// A lane that had nothing to do for so long does not fail any more.
+/// A lane that has had nothing to do for this long counts as healthy again.
 const REST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
@@ -40,16 +40,16 @@ pub(crate) struct LaneSettings {
     pub batch: Most,
     pub unit: UnitLimits,
     pub breaker: BreakerLimits,
-    /// Batches that are read and not in a unit yet: enough to keep every thread busy while results wait for
-    /// their turn. More would have another generation wait for longer.
+    /// Batches that are read and not yet in a unit: enough to keep every thread busy while results
+    /// wait for their turn. More of them would delay the next generation.
     pub batches_max: usize,
-    /// Somebody outside says whose each lane is.
+    /// Somebody outside decides which process has which lane.
     pub has_group: bool,
     /// Somebody waits for what becomes of each record.
     pub is_awaited: bool,
 }
 
-/// Names something that the machine asked for.
+/// Names a request of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Ticket(u64);
 
@@ -61,7 +61,7 @@ impl Ticket {
     }
 }
 
-/// A batch as it came, with the memory that it holds.
+/// A batch as it was read, with the memory that it holds.
 #[derive(Debug)]
 pub(crate) struct ReadBatch {
     pub raw: Arc<RawBatch>,
@@ -88,7 +88,7 @@ pub(crate) struct Opening {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one at a time is on its way, and one for a batch")]
 pub(crate) enum LaneEvent {
-    /// With what other processes found out about generations.
+    /// With the verdicts in the ledger.
     Claimed(Ticket, Result<(Claim, Vec<Judgement>), Halt>),
     /// None at the end of the lane.
     Read(Ticket, Result<Option<ReadBatch>, ConnectorError>),
@@ -96,18 +96,18 @@ pub(crate) enum LaneEvent {
     Committed(Ticket, Result<CommitAnswer, ConnectorError>),
     /// None if there is no such lane.
     Looked(Ticket, Result<Option<LaneState>, ConnectorError>),
-    /// Another generation cleans, or one was found to be bad.
+    /// Another generation cleans, or one was condemned.
     GenerationsChanged,
     /// Somebody waits for memory.
     MemoryShort,
     /// Commit what was read, and end.
     Drain,
-    /// It is as late as was asked for.
+    /// The time that `due` asked for has come.
     Tick,
 }
 
-/// Whether a unit may still go to the sink: another lane may have found its generation to be bad since it was
-/// cut. Asked right before it is sent.
+/// Whether a unit may still go to the sink: another lane may have condemned its generation since it
+/// was cut. Asked right before it is sent.
 pub(crate) fn is_to_be_sent(live: &Live) -> bool {
     !live.is_condemned()
 }
@@ -116,7 +116,7 @@ pub(crate) fn is_to_be_sent(live: &Live) -> bool {
 #[derive(Debug)]
 pub(crate) enum LaneAction {
     Claim(Ticket),
-    /// Reads the next batch: of a new reader, or of the one that is open.
+    /// Reads the next batch: from a new reader, or from the one that is open.
     Read {
         ticket: Ticket,
         open: Option<Opening>,
@@ -134,7 +134,7 @@ pub(crate) enum LaneAction {
         unit: Arc<Unit>,
         live: Arc<Live>,
     },
-    /// Everything before is in the sink: the source is promised.
+    /// Promises the source that everything before is in the sink.
     Acknowledge {
         to: Position,
         /// If the source asks for them.
@@ -145,7 +145,7 @@ pub(crate) enum LaneAction {
         claim: Claim,
         reason: String,
     },
-    /// What does the ledger say of the lane?
+    /// Asks what the ledger says of the lane.
     Look(Ticket),
     Say {
         level: Level,
@@ -166,10 +166,10 @@ pub(crate) enum LaneReport {
         to: Position,
         records: u64,
         dead: BTreeMap<String, u64>,
-        /// So many of them were accepted beforehand.
+        /// How many of them were accepted beforehand.
         accepted: u64,
     },
-    /// An unbroken row of failures, since the first of them.
+    /// The lane keeps failing, since the first of an unbroken row of failures.
     Failing {
         since: Instant,
         cause: Arc<Halt>,
@@ -180,11 +180,11 @@ pub(crate) enum LaneReport {
 /// How a lane ends.
 #[derive(Debug, Clone)]
 pub(crate) enum LaneEnd {
-    /// Everything that there is was read and is committed, by this process or by another.
+    /// All of it was read and is committed, by this process or by another.
     Ended,
-    /// Asked to: what was read is committed.
+    /// It was asked to end; what was read is committed.
     Drained,
-    /// A promise is broken.
+    /// A promise is broken: it must not go on.
     Fatal(Arc<Halt>),
 }
 
@@ -192,7 +192,7 @@ pub(crate) enum LaneEnd {
 pub(crate) struct LaneMachine {
     kept: Kept,
     state: State,
-    /// What cleaned when the lane was claimed last.
+    /// The generation that was current at the last claim.
     generation: Arc<Live>,
 }
 
@@ -212,15 +212,15 @@ enum State {
     Over,
 }
 
-/// Another process has the lane: until it is quiet.
+/// Another process has the lane: wait until that one is quiet.
 #[derive(Debug)]
 struct Standby {
-    /// What this process had claimed the lane with.
+    /// The token of this process's own last claim.
     token: Uuid,
     patience: Patience,
     looks: Look,
     last: Option<LaneState>,
-    /// Nothing has moved since. By this clock alone: those of others may be apart.
+    /// Nothing has moved since then, by this process's own clock: clocks of others may differ.
     quiet_since: Instant,
 }
 
@@ -243,7 +243,7 @@ impl LaneMachine {
         Self { kept, state: State::Over, generation }
     }
 
-    /// What is to be done first.
+    /// The first actions.
     pub fn begin(&mut self) -> Vec<LaneAction> {
         self.kept.health(LaneHealth::Starting);
         self.claim(false);
@@ -284,7 +284,7 @@ impl LaneMachine {
         self.kept.take_actions()
     }
 
-    /// When it has to be told the time.
+    /// When it wants the next [`LaneEvent::Tick`].
     pub fn due(&self) -> Option<Instant> {
         match &self.state {
             State::Waiting { until, .. } => Some(*until),
@@ -301,7 +301,7 @@ impl LaneMachine {
         }
     }
 
-    /// Whether it has to be told that somebody waits for memory.
+    /// Whether it could free memory that somebody waits for.
     pub fn may_free_memory(&self) -> bool {
         matches!(&self.state, State::Working(work) if work.may_free_memory())
     }
@@ -359,7 +359,7 @@ impl LaneMachine {
         let is_other = !Arc::ptr_eq(&current, &self.generation);
         match &mut self.state {
             State::Working(work) => work.generations_changed(),
-            // A new generation may do what the one before could not.
+            // A new generation may manage what the previous one could not.
             State::Waiting { is_halted: true, .. } if is_other => {
                 self.kept.all_is_well();
                 self.kept.breaker = Breaker::new(self.kept.settings.breaker);
@@ -462,7 +462,7 @@ impl LaneMachine {
             ErrorClass::Fenced | ErrorClass::Transient | ErrorClass::Systemic => {}
         }
         let reason = halt.to_string();
-        // A halt of the sink itself is not for the sink to note.
+        // The sink cannot note its own failure.
         if let Some(claim) = claim
             && !matches!(halt, Halt::Sink(_))
         {
@@ -507,7 +507,7 @@ impl LaneMachine {
         if standby.last.as_ref().map(place) != state.as_ref().map(place) {
             standby.quiet_since = now;
         }
-        // It was fenced by what it had sent itself, and had given up.
+        // It was fenced by its own commit, which it had given up and which took effect late.
         let is_gone = state.as_ref().is_none_or(|state| state.owner == standby.token);
         let position = state.as_ref().map(|state| state.position);
         standby.last = state;

@@ -1,5 +1,5 @@
-//! Does what a lane's machine decides: asks source, cleaning threads and sink, and tells the machine what came
-//! of it.
+//! Carries out what a lane's machine decides: asks source, cleaning threads and sink, and tells the
+//! machine what they answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Shared {
 type Events = mpsc::UnboundedSender<LaneEvent>;
 pub(in super::super) type Reports = mpsc::UnboundedSender<(Lane, LaneReport)>;
 
-/// Keeps a lane going until it ends. What it does besides ends with it when it is dropped.
+/// Keeps a lane going until it ends. Its tasks end with it when it is dropped.
 pub(in super::super) async fn run(
     shared: Arc<Shared>,
     lane: Lane,
@@ -303,7 +303,8 @@ impl Reader {
     }
 }
 
-/// What a batch holds while it is on its way: its bytes, its columns, and its rows as they are written.
+/// What a batch holds while it is on its way: its bytes, its columns, and its rows as they are
+/// written.
 pub(crate) fn weight(raw: &RawBatch) -> usize {
     raw.memory() * 3
 }

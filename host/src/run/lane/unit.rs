@@ -105,8 +105,8 @@ pub(super) enum OfferState {
 }
 
 impl Offer {
-    /// One without records, up to a place to which there are none: the evidence that a lane was read to its
-    /// end.
+    /// One without records, up to a place to which there are none: the evidence that a lane was
+    /// read to its end.
     pub fn evidence(
         lane: &Lane,
         live: Arc<Live>,

@@ -1,5 +1,5 @@
-//! What a lane does while it has its claim: batches are read and cleaned ahead, their results are taken in
-//! order, units are cut and offered to the sink one after the other. No I/O and no clock.
+//! What a lane does while it holds a claim: batches are read and cleaned ahead, results are taken
+//! in order, and units are cut and offered to the sink one at a time. No I/O and no clock.
 
 use std::collections::VecDeque;
 use std::iter;
@@ -24,24 +24,24 @@ use crate::ledger::Claim;
 use crate::record::{ConnectorError, ErrorClass, Position, RawBatch, Receipts, Unit};
 use crate::source::Most;
 
-/// What part of a unit is cleaned ahead while the one before it waits for the sink.
+/// While a unit waits for the sink, 1/n of the next one is cleaned ahead.
 const AHEAD_SHARE: u64 = 4;
 
 /// Reads that are asked for before the first of them is answered.
 const READS_MAX: usize = 2;
 
-/// Records of the first batch that a halted lane is tried with.
+/// Records of the first batch when a halted lane is tried again.
 const PROBE_RECORDS: usize = 16;
 
-/// The longest waits for a source or a sink that does not answer.
+/// The longest wait for a source or a sink that does not answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// How it ends that a lane works under one claim.
+/// How work under one claim ends.
 #[derive(Debug)]
 pub(super) enum WorkEnd {
-    /// Everything that there is was read and is committed.
+    /// All of the lane was read and is committed.
     Ended,
-    /// Asked to: what was read is committed.
+    /// It was asked to end; what was read is committed.
     Drained,
     /// Another owner has the lane.
     Fenced,
@@ -58,14 +58,14 @@ pub(super) struct Work {
     /// In the order of the lane.
     batches: VecDeque<InFlight>,
     making: UnitInMaking,
-    /// Units that came to their end; the oldest first.
+    /// Complete units, oldest first.
     cut: VecDeque<UnitInMaking>,
     offer: Option<Offer>,
-    /// What comes once that is committed which came before.
+    /// Why the work ends, once everything before that point is committed.
     end: Option<Halt>,
     /// Somebody waits for memory.
     is_short: bool,
-    /// Dead letters that may still come without being counted.
+    /// How many dead letters may still come without being counted.
     accepted_rejects: u64,
 }
 
@@ -86,9 +86,9 @@ struct Reading {
     patience: Patience,
     /// Nothing more is read.
     over: Option<ReadEnd>,
-    /// When it was asked last, or answered.
+    /// The last request or answer.
     since: Instant,
-    /// What was given the last batch.
+    /// What the last batch was given to.
     live: Option<Arc<Live>>,
 }
 
@@ -113,7 +113,7 @@ struct InFlight {
 enum Stage {
     Cleaning(Ticket),
     Cleaned(CleanResult),
-    /// A generation on probation did badly: others are asked what they would have made of the batch.
+    /// A generation on probation did badly: others clean the batch too, for comparison.
     Compared(Box<Comparison>),
     /// Nobody would have done better.
     Judged(CleanResult, Conduct),
@@ -127,7 +127,7 @@ struct Comparison {
     trouble: Trouble,
     /// Those that are still to be asked.
     others: VecDeque<Arc<Live>>,
-    /// What one of them made of it.
+    /// The rejects of the one that was asked last.
     accepted: Option<u64>,
 }
 
@@ -178,7 +178,7 @@ impl Work {
         }
     }
 
-    /// When something is to be done even if nothing happens.
+    /// When something has to be done even if no event comes.
     pub fn due(&self, limits: &UnitLimits) -> Option<Instant> {
         let offer = match self.offer.as_ref().map(|offer| offer.state) {
             Some(OfferState::Waiting(until)) => Some(until),
@@ -188,12 +188,12 @@ impl Work {
         [offer, self.reading.waits].into_iter().flatten().min()
     }
 
-    /// Whether it matters to this lane that somebody waits for memory.
+    /// Whether it could free memory that somebody waits for.
     pub fn may_free_memory(&self) -> bool {
         self.offer.is_none() && !self.making.is_empty() && !self.is_short
     }
 
-    /// Since when nothing has failed and nothing was there to do.
+    /// Since when it has been idle without failing.
     pub fn rests_since(&self) -> Option<Instant> {
         let is_waiting = self.reading.is_open && !self.reading.asked.is_empty();
         let is_idle = self.offer.is_none() && self.making.is_empty() && self.cut.is_empty();
@@ -260,7 +260,7 @@ impl Work {
             Err(error) if error.class == ErrorClass::Transient => {
                 kept.warn(format!("the source does not answer, trying again: {error}"));
                 kept.failed(LaneStep::Read, Halt::Source(error), now);
-                // What was asked besides finds no reader.
+                // The other requests find no reader.
                 self.reading.asked.clear();
                 self.reading.is_open = false;
                 self.reading.waits = Some(now + self.reading.patience.wait());
@@ -322,7 +322,7 @@ impl Work {
         Stage::Judged(it.result, conduct)
     }
 
-    /// The generation of a batch has to go. If it was not this lane that rolled it back, another one did.
+    /// The generation of a batch has to go. Another lane may have rolled it back already.
     fn rolled_back(&mut self, at: usize, trouble: Trouble, kept: &mut Kept) -> Stage {
         let batch = &mut self.batches[at];
         let place = (&self.claim.lane, batch.raw.from);
@@ -331,7 +331,7 @@ impl Work {
         Stage::Cleaning(kept.clean(&batch.live, &batch.raw))
     }
 
-    /// What the sink says of the unit that it was offered.
+    /// The sink's answer to the unit on offer.
     pub fn committed(
         &mut self,
         now: Instant,
@@ -355,7 +355,7 @@ impl Work {
                 let halt = Halt::TooManyRefused { records, reasons, generation };
                 let trouble = Trouble::Halted(halt.to_string());
                 let at = (&self.claim.lane, offer.unit.from);
-                // It was a generation on probation: the one before takes over again.
+                // If it is on probation, the previous generation takes over again.
                 let gives_way =
                     is_current && kept.generations.roll_back(&offer.live, trouble, Some(at));
                 if is_current && !gives_way {
@@ -371,8 +371,8 @@ impl Work {
             Err(_) if kept.is_draining => return Some(WorkEnd::Drained),
             Err(error) => {
                 offer.state = OfferState::Waiting(now + offer.patience.wait());
-                // Another attempt is of no use: another generation has taken over whose rows the sink may
-                // take.
+                // Trying again is pointless: another generation has taken over, whose rows the sink
+                // may take.
                 let has_gone = offer.live.is_condemned()
                     || error.class != ErrorClass::Transient && !is_current;
                 if has_gone {
@@ -409,6 +409,7 @@ impl Work {
         };
         kept.report(report);
         let (lane, to) = (unit.lane.clone(), unit.to);
+        let figures = Box::new(figures);
         kept.tell(News::Committed { lane, to, figures, stored: stored.clone(), took });
         self.tell_behind(kept);
         let rows = stored.receipts.as_deref();
@@ -481,8 +482,8 @@ impl Work {
         self.reading.over.is_some() && self.batches.is_empty()
     }
 
-    /// Whether there may be more cleaned: a unit beside the one that is being committed, and the beginning
-    /// of the next, so that threads have something to do while a sink waits for its disk.
+    /// Whether more may be gathered: one unit beside the one being committed and the beginning of
+    /// the next, so that threads stay busy while a sink waits for its disk.
     fn has_room(&self, kept: &Kept) -> bool {
         match self.cut.len() {
             0 => true,
@@ -491,7 +492,7 @@ impl Work {
         }
     }
 
-    /// Takes what became of the next batch of the lane; false if that is not known yet.
+    /// Takes the result of the lane's next batch; false if it is not known yet.
     fn take_in(&mut self, now: Instant, kept: &mut Kept) -> bool {
         let Some(batch) = self.batches.front_mut() else { return false };
         let stage = std::mem::replace(&mut batch.stage, Stage::Cleaning(Ticket::NONE));
@@ -518,9 +519,9 @@ impl Work {
         }
     }
 
-    /// How a generation did with the batch in front; or, while it is on probation, why it has to go. Those
-    /// before it, and one that has taken over from it, are asked what they would have made of the batch:
-    /// records that are bad are nobody's fault.
+    /// Judges how a generation did with the batch in front. If it is on probation and did badly,
+    /// the previous ones, and the one that has taken over from it, clean the batch as well: bad
+    /// records are nobody's fault.
     fn watch(&mut self, result: CleanResult, kept: &mut Kept) -> Stage {
         let batch = &self.batches[0];
         let records = batch.raw.records.len() as u64;
@@ -562,7 +563,7 @@ impl Work {
         self.count(&cleaned, &live, kept)?;
         live.note(conduct);
         if self.making.live.as_ref().is_some_and(|other| !Arc::ptr_eq(other, &live)) {
-            // A unit is one generation's. What comes next does not wait until this one is committed.
+            // A unit is of one generation only.
             self.cut.push_back(std::mem::take(&mut self.making));
         }
         let (records, dead) = (raw.records.len() as u64, cleaned.part.dead_letters.len() as u64);
@@ -581,7 +582,7 @@ impl Work {
         Ok(())
     }
 
-    /// Counts dead letters, those that were accepted beforehand apart.
+    /// Counts dead letters, except those that were accepted beforehand.
     fn count(&mut self, cleaned: &CleanedBatch, live: &Live, kept: &mut Kept) -> Result<(), Halt> {
         if kept.counted != Some(live.generation) {
             // What another generation rejected says nothing about this one.
@@ -596,8 +597,8 @@ impl Work {
         noted.map_err(|(tripped, reasons)| Halt::TooManyDead { tripped, reasons })
     }
 
-    /// Has everything cleaned again that was cleaned by a generation which has turned out to be bad, except
-    /// for what is on its way to the sink.
+    /// Everything that a condemned generation has cleaned is cleaned again, except what is on its
+    /// way to the sink.
     fn take_back_condemned(&mut self, kept: &mut Kept) {
         let is_offered = |offer: &Offer| matches!(offer.state, OfferState::Offered(_));
         let offer = self.offer.as_ref().filter(|offer| !is_offered(offer));
@@ -620,7 +621,7 @@ impl Work {
         }
     }
 
-    /// Takes back the unit that the sink did not take, and all that come behind it.
+    /// Takes back the unit that the sink did not take, and all behind it.
     fn take_back_from_offer(&mut self, kept: &mut Kept) {
         let Some(offer) = self.offer.take() else { return };
         self.cut.push_back(std::mem::take(&mut self.making));
@@ -629,7 +630,7 @@ impl Work {
         self.again(taken, kept);
     }
 
-    /// Has records cleaned by the generation that cleans now, before all that come behind them.
+    /// The current generation cleans these records, ahead of everything behind them.
     fn again(&mut self, taken: Vec<TakenBack>, kept: &mut Kept) {
         kept.breaker = Breaker::new(kept.settings.breaker);
         let live = kept.generations.current();
@@ -660,7 +661,7 @@ impl Work {
         });
     }
 
-    /// Offers the unit that is to be committed next, if it is time to.
+    /// Offers the next unit, if it is time to.
     fn offer_unit(&mut self, now: Instant, kept: &mut Kept) {
         let Some(offer) = &mut self.offer else { return };
         match offer.state {
@@ -668,7 +669,7 @@ impl Work {
             OfferState::Waiting(until) if until <= now => {}
             OfferState::Waiting(_) | OfferState::Offered(_) => return,
         }
-        // The claim moves on by itself: the unit before this one is committed by now.
+        // The unit before this one is committed by now, so the claim stands here.
         let claim = Claim { position: offer.unit.from, ..self.claim.clone() };
         let ticket = kept.ticket();
         offer.state = OfferState::Offered(ticket);
@@ -705,7 +706,7 @@ impl Work {
 }
 
 impl Reading {
-    /// The generation that cleans from this record on.
+    /// The generation that cleans a batch from here.
     fn live(&mut self, kept: &Kept, from: Position) -> Arc<Live> {
         let current = kept.generations.current();
         if self.live.as_ref().is_none_or(|live| !Arc::ptr_eq(live, &current)) {

@@ -1,9 +1,9 @@
-//! The lanes of a pipeline, and when it ends, as a machine: what happened goes in, what is to be done comes
-//! out. No I/O, and no clock.
+//! The lanes of a pipeline, and when it ends, as a machine: events go in, actions come out. No I/O,
+//! and no clock.
 //!
-//! Three rules decide how long: time counts from the first failure of an unbroken row of them; whether the
-//! pipeline ever worked is what the ledger says; and an end needs evidence for every lane that the run began
-//! with.
+//! Three rules decide when to give up: time counts from the first of an unbroken row of failures;
+//! whether the pipeline ever worked is asked of the ledger; and an end needs evidence for every
+//! lane that the run began with.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,10 +27,10 @@ const DEAD_MIN: u64 = 20;
 /// The longest waits between looks at what other processes have read, and for changes of lanes.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
-/// A source that was asked for changes so long ago does not fail any more.
+/// A source that has been waiting for changes for this long counts as healthy again.
 const REST: Duration = Duration::from_secs(5);
 
-/// Who is told the time so late was stopped.
+/// A tick that comes this late means that the process was stopped.
 const LATE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
@@ -148,8 +148,8 @@ struct Tally {
 }
 
 impl Supervisor {
-    /// `ends` has the lanes that the run begins with, and where each ends by now; it is empty if the run has
-    /// no end, or if the source tells all its lanes by itself.
+    /// `ends` has the lanes that the run begins with, and where each ends by now; it is empty if
+    /// the run has no end, or if the source tells all its lanes by itself.
     pub fn new(
         settings: SupervisorSettings,
         ends: BTreeMap<Lane, Position>,
@@ -199,7 +199,7 @@ impl Supervisor {
         std::mem::take(&mut self.actions)
     }
 
-    /// When it has to be told the time.
+    /// When it wants the next [`SupervisorEvent::Tick`].
     pub fn due(&self) -> Option<Instant> {
         // Lanes that are to end do so by themselves.
         if self.is_draining || self.is_over {
@@ -220,7 +220,8 @@ impl Supervisor {
         failing.chain(changes).chain(looks).chain(stalled).min()
     }
 
-    /// A process that was stopped has not tried: it has all the time again once it goes on.
+    /// A process that was stopped has not tried anything: it gets all the time again once it goes
+    /// on.
     fn has_stood_still(&mut self, now: Instant) {
         if self.due().is_some_and(|due| now >= due + LATE) {
             self.goes_on_since = Some(now);
@@ -244,7 +245,7 @@ impl Supervisor {
         lanes.chain(self.source.iter().map(|failing| (None, failing)))
     }
 
-    /// When nobody waits for it any longer.
+    /// When to give up on it.
     fn patience_ends(&self, failing: &Failing) -> Option<Instant> {
         let is_starting = !self.settings.has_committed && failing.cause.is_outside();
         let start = is_starting.then_some(self.settings.start_time);

@@ -13,7 +13,7 @@ use super::config::KafkaSinkConfig;
 use super::entry::{Entry, EntryKey, LaneEntry, LastUnit, RangeEntry};
 use super::letters::{self, LetterWriter};
 use super::messages::{Makers, Messages};
-use super::producer::{TransactionFault, TransactionalProducer};
+use super::producer::{LATE_MAX, TransactionFault, TransactionalProducer, is_late};
 use super::topics::Targets;
 use crate::connect::Stored;
 use crate::ledger::model::{self, LaneModel};
@@ -67,11 +67,16 @@ impl UnitWork {
             Ok(messages) => messages,
             Err(error) => return UnitEnd::Failed(error),
         };
+        let mut late = 0;
         loop {
             if messages.refused.len() as u64 > self.unit.refusals_max {
                 return UnitEnd::Refused(reasons(&messages));
             }
             let suspects = match self.commit(producer, &messages) {
+                Ok(UnitEnd::TakenBack(error)) if is_late(&error) && late < LATE_MAX => {
+                    late += 1;
+                    continue;
+                }
                 Ok(end) => return end,
                 Err(suspects) => suspects,
             };
@@ -237,6 +242,7 @@ pub(super) fn find(
     }
     let mut groups = vec![suspects.iter().map(|(number, _)| *number).collect::<Vec<_>>()];
     let mut found: Vec<Culprit> = Vec::new();
+    let mut late = 0;
     while let Some(group) = groups.pop() {
         if found.len() as u64 > most {
             break;
@@ -261,6 +267,10 @@ pub(super) fn find(
                     groups.extend([other.to_vec(), one.to_vec()]);
                 }
             },
+            Err(TransactionFault::TakenBack(error)) if is_late(&error) && late < LATE_MAX => {
+                late += 1;
+                groups.push(group);
+            }
             Err(fault) => return Err(fault),
         }
     }

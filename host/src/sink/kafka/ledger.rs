@@ -427,7 +427,7 @@ impl KafkaLedger {
     pub(super) async fn book(&self, wanted: &[String]) -> Result<LetterBook, KafkaSinkError> {
         let empty = LetterBook::new(&self.context.pipeline, wanted);
         let Some(access) = self.looked().await? else { return Ok(empty) };
-        self.scanned(&access, empty, |book, scanned| book.take(scanned)).await
+        self.scanned(&access, empty, LetterBook::take).await
     }
 
     /// Hands every entry that there is to `take`.

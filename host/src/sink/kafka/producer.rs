@@ -131,8 +131,11 @@ pub(super) struct Message<'a> {
     /// None deletes what has the key.
     pub value: Option<&'a [u8]>,
     pub millis: Option<i64>,
-    pub headers: Vec<(Cow<'a, str>, Option<Cow<'a, [u8]>>)>,
+    pub headers: Vec<MessageHeader<'a>>,
 }
+
+/// A name, and a value that may be missing.
+type MessageHeader<'a> = (Cow<'a, str>, Option<Cow<'a, [u8]>>);
 
 /// Why a transaction is not committed.
 #[derive(Debug)]
@@ -370,6 +373,15 @@ pub(super) fn drain(producer: &BaseProducer<Reports>, time: Duration) -> Result<
         }
     }
 }
+
+/// Whether a transaction was taken back because of the one before it: librdkafka may purge its queue a moment
+/// after that was aborted. It is begun once more.
+pub(super) fn is_late(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageProduction(code) if is_purged(*code))
+}
+
+/// How often one is begun once more.
+pub(super) const LATE_MAX: u32 = 10;
 
 /// Whether it was never sent, because another was not taken.
 fn is_purged(code: RDKafkaErrorCode) -> bool {

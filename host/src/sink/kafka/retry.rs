@@ -14,7 +14,7 @@ use super::entry::{DiedEntry, Entry, EntryKey, LetterStateEntry};
 use super::ledger::KafkaLedger;
 use super::letters::{Found, LetterBook};
 use super::messages::{Makers, Messages};
-use super::producer::{TransactionFault, TransactionalProducer};
+use super::producer::{LATE_MAX, TransactionFault, TransactionalProducer, is_late};
 use super::topics::Targets;
 use crate::connect::{CommitOutcome, RetriedLetter, Retry, Stored};
 use crate::ledger::DeadLetterState;
@@ -133,10 +133,15 @@ impl RetryWork {
             Ok(messages) => messages,
             Err(error) => return RetryEnd::Failed(error),
         };
+        let mut late = 0;
         loop {
             let (entries, stored) = self.states(&messages);
             let suspects = match producer.commit(messages.all(), &entries) {
                 Ok(_) => return RetryEnd::Committed(stored),
+                Err(TransactionFault::TakenBack(error)) if is_late(&error) && late < LATE_MAX => {
+                    late += 1;
+                    continue;
+                }
                 Err(TransactionFault::TakenBack(error)) => return RetryEnd::TakenBack(error),
                 Err(TransactionFault::Lost(error)) => return RetryEnd::Lost(stored, error),
                 Err(TransactionFault::Refused(suspects)) => suspects,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderName, Request};
 use bytes::Bytes;
 
@@ -112,6 +113,10 @@ impl Door {
         let until = Instant::now() + self.timeout;
         if self.tokens.as_ref().is_some_and(|tokens| !tokens.admit(request.headers())) {
             return Err(Refusal::Unauthorized);
+        }
+        // Whoever sits at this machine need not mean what a page in their browser sends.
+        if self.tokens.is_none() && request.headers().contains_key(ORIGIN) {
+            return Err(Refusal::Foreign);
         }
         if request.method().as_str() != target.method() {
             let path = request.uri().path().to_owned();

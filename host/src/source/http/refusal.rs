@@ -9,6 +9,9 @@ pub(super) enum Refusal {
     Method { path: String, allowed: &'static str },
     #[error("a token is needed: `Authorization: Bearer TOKEN`")]
     Unauthorized,
+    /// A browser says so of what a page of somebody else's sends.
+    #[error("pages of other sites send nothing here, unless they have a token")]
+    Foreign,
     #[error("{what}")]
     TooLarge { what: String },
     #[error("{what}")]
@@ -49,6 +52,7 @@ impl Refusal {
             | Self::Invalid { .. }
             | Self::Empty { .. } => 400,
             Self::Unauthorized => 401,
+            Self::Foreign => 403,
             Self::NotFound { .. } => 404,
             Self::Method { .. } => 405,
             Self::Slow => 408,
@@ -73,6 +77,7 @@ impl Refusal {
     pub fn kafka_code(&self) -> u16 {
         match self {
             Self::Unauthorized => 40101,
+            Self::Foreign => 40301,
             Self::NotFound { .. } => 40401,
             Self::Empty { .. } => 42201,
             Self::Invalid { .. } | Self::OtherRequest => 42206,
@@ -87,6 +92,7 @@ impl Refusal {
     pub fn kinesis_type(&self) -> &'static str {
         match self.status() {
             401 => "UnrecognizedClientException",
+            403 => "AccessDeniedException",
             404 => "ResourceNotFoundException",
             429 => "ProvisionedThroughputExceededException",
             503 => "InternalFailure",

@@ -153,6 +153,9 @@ fn what_is_refused_says_what_is_there() {
     let said = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
     assert!(answer.status == 400 && said.ends_with("at byte 10"), "{answer:#?}");
     assert_eq!(client.post("/pin", "7").status, 400);
+    // A page of somebody else's in a browser on this machine.
+    let answer = client.send(("POST", "/pin"), &[("Origin", "https://example.com")], "{}");
+    assert_eq!(answer.status, 403);
     assert_eq!(client.post("/pin", &" ".repeat(101)).status, 413);
     // That ends the connection, as what comes is not read.
     assert_eq!(door.client().post("/pin", "{\"ind\": 1}").status, 200);

@@ -40,7 +40,7 @@ impl Topics {
         format!("{}-ledger", self.prefix)
     }
 
-    fn config(&self, target: &str, more: Value) -> KafkaSinkConfig {
+    fn config(&self, target: &str, more: &Value) -> KafkaSinkConfig {
         let mut config = json!({
             "brokers": SHARED.brokers,
             "topic": self.topic(target),
@@ -53,16 +53,16 @@ impl Topics {
         serde_json::from_value(config).unwrap()
     }
 
-    fn sink(&self, more: Value) -> KafkaSink {
+    fn sink(&self, more: &Value) -> KafkaSink {
         KafkaSink::open(&self.config("pin", more), context()).unwrap()
     }
 
-    async fn open_with(&self, more: Value) -> Opened {
+    async fn open_with(&self, more: &Value) -> Opened {
         SHARED.make(&self.topic("pin"), 4, &[]).await;
         Opened::of(self.sink(more), fields()).await
     }
 
-    async fn open_raw(&self, more: Value) -> Opened {
+    async fn open_raw(&self, more: &Value) -> Opened {
         SHARED.make(&self.topic("pin"), 4, &[]).await;
         let context = SinkContext { has_rule: false, ..context() };
         let sink = KafkaSink::open(&self.config("pin", more), context).unwrap();
@@ -79,7 +79,7 @@ impl Store for Topics {
     async fn open(&self, opening: Opening) -> Opened {
         // So many partitions that only keys and lanes keep an order.
         SHARED.make(&self.topic(opening.target), 2, &[]).await;
-        let config = self.config(opening.target, json!({}));
+        let config = self.config(opening.target, &json!({}));
         let sink = KafkaSink::open(&config, opening.context()).unwrap();
         Opened::of(sink, conformance::fields()).await
     }
@@ -211,7 +211,7 @@ fn values(seen: &[Seen]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_has_the_row_its_key_its_headers_and_the_time_of_its_record() {
     let topics = Topics::new();
-    let sink = topics.open_with(json!({ "key": ["id"], "headers": ["word"] })).await;
+    let sink = topics.open_with(&json!({ "key": ["id"], "headers": ["word"] })).await;
     let owner = claim(&sink).await;
     let mut unit = rows(&sink, &[row(1), row(2)], 0);
     let keys: Vec<JsonRow> = vec![serde_json::from_value(json!({ "id": 1 })).unwrap()];
@@ -248,7 +248,7 @@ async fn a_message_has_the_row_its_key_its_headers_and_the_time_of_its_record() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_null_in_the_key_is_a_dead_letter() {
     let topics = Topics::new();
-    let sink = topics.open_with(json!({ "key": ["word"], "provenance": false })).await;
+    let sink = topics.open_with(&json!({ "key": ["word"], "provenance": false })).await;
     let owner = claim(&sink).await;
     let null = json!({ "id": 2, "word": null, "at": null });
     let unit = rows(&sink, &[row(1), null], 0);
@@ -265,7 +265,7 @@ async fn a_null_in_the_key_is_a_dead_letter() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_rule_messages_are_copied_as_they_came() {
     let topics = Topics::new();
-    let sink = topics.open_raw(json!({ "partition": "same" })).await;
+    let sink = topics.open_raw(&json!({ "partition": "same" })).await;
     let owner = claim(&sink).await;
     let values: [Option<&[u8]>; 4] = [Some(b"one\n"), Some(b""), None, Some(b"\xff\x00")];
     let unit = unit(UnitPart {
@@ -299,7 +299,7 @@ async fn records_go_to_the_topic_that_they_came_from_if_it_is_allowed() {
     let allowed = [topics.topic("pin"), topics.topic("geo")];
     SHARED.make(&allowed[1], 1, &[]).await;
     let topic = json!({ "topic": { "from": "$topic", "allow": allowed } });
-    let sink = topics.open_raw(topic).await;
+    let sink = topics.open_raw(&topic).await;
     let owner = claim(&sink).await;
     let mut parts = Vec::new();
     for (topic, from) in [(&*allowed[1], 0), ("strange", 1), (&*allowed[0], 2)] {
@@ -316,7 +316,7 @@ async fn records_go_to_the_topic_that_they_came_from_if_it_is_allowed() {
     let unit = Unit { to: at(3), parts: parts.clone(), ..unit(parts[0].clone()) };
     assert_eq!(stored(sink.writer.commit(&owner, &unit).await), 2);
     for topic in &allowed {
-        assert_eq!(values(&SHARED.read(topic).await), [topic.clone()]);
+        assert_eq!(values(&SHARED.read(topic).await), std::slice::from_ref(topic));
     }
     let letters = sink.letters.list(&DeadLetterFilter::default()).await.unwrap();
     assert_eq!(letters[0].reason, "the record's topic is not one of `allow:`");
@@ -329,7 +329,7 @@ async fn a_message_that_brokers_refuse_is_found_and_becomes_a_dead_letter() {
     let topics = Topics::new();
     let limits = [("max.message.bytes", "20000"), ("message.timestamp.after.max.ms", "3600000")];
     SHARED.make(&topics.topic("pin"), 4, &limits).await;
-    let sink = topics.open_raw(json!({ "compression": "none" })).await;
+    let sink = topics.open_raw(&json!({ "compression": "none" })).await;
     let owner = claim(&sink).await;
     let large = vec![b'x'; 30_000];
     let mut given: Vec<Option<&[u8]>> = vec![Some(b"row"); 40];
@@ -376,7 +376,7 @@ async fn a_message_that_brokers_refuse_is_found_and_becomes_a_dead_letter() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_sees_what_was_committed_behind_a_neighbours_open_transaction() {
     let topics = Topics::new();
-    let sink = topics.open_with(json!({})).await;
+    let sink = topics.open_with(&json!({})).await;
     let owner = claim(&sink).await;
     let mut client = SHARED.client();
     client
@@ -392,7 +392,7 @@ async fn a_claim_sees_what_was_committed_behind_a_neighbours_open_transaction() 
     assert_eq!(stored(sink.writer.commit(&owner, &rows(&sink, &[row(1), row(2)], 0)).await), 2);
 
     let end = SHARED.end(&ledger).await;
-    let other = topics.sink(json!({}));
+    let other = topics.sink(&json!({}));
     let claiming = tokio::spawn(async move {
         let claim = other.ledger().claims.claim(&lane(), at(0)).await;
         (claim, other)
@@ -412,13 +412,13 @@ async fn a_claim_sees_what_was_committed_behind_a_neighbours_open_transaction() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_was_made_anew_halts_its_lanes_until_they_are_moved() {
     let topics = Topics::new();
-    let sink = topics.open_with(json!({})).await;
+    let sink = topics.open_with(&json!({})).await;
     let owner = claim(&sink).await;
     assert_eq!(stored(sink.writer.commit(&owner, &rows(&sink, &[row(1)], 0)).await), 1);
     SHARED.delete(&topics.topic("pin")).await;
     SHARED.make(&topics.topic("pin"), 4, &[]).await;
 
-    let other = topics.open_with(json!({})).await;
+    let other = topics.open_with(&json!({})).await;
     let error = other.claims.claim(&lane(), at(0)).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Systemic, "{error}");
     assert!(error.to_string().contains("made anew"), "{error}");
@@ -432,12 +432,12 @@ async fn a_topic_that_was_made_anew_halts_its_lanes_until_they_are_moved() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_is_lost_beside_its_rows_halts() {
     let topics = Topics::new();
-    let sink = topics.open_with(json!({})).await;
+    let sink = topics.open_with(&json!({})).await;
     let owner = claim(&sink).await;
     assert_eq!(stored(sink.writer.commit(&owner, &rows(&sink, &[row(1)], 0)).await), 1);
     drop(sink);
     SHARED.delete(&topics.ledger()).await;
-    let other = topics.open_with(json!({})).await;
+    let other = topics.open_with(&json!({})).await;
     let error = other.claims.claim(&lane(), at(0)).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Systemic, "{error}");
     assert!(error.to_string().contains("does not know pipeline pins"), "{error}");
@@ -453,7 +453,7 @@ async fn a_ledger_that_forgets_is_refused() {
     ] {
         let ledger = topics.topic(&format!("{partitions}"));
         SHARED.make(&ledger, partitions, settings).await;
-        let error = topics.sink(json!({ "ledger": ledger })).prepare().await.unwrap_err();
+        let error = topics.sink(&json!({ "ledger": ledger })).prepare().await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Systemic);
         assert!(error.to_string().contains(found), "{error}");
     }
@@ -462,11 +462,11 @@ async fn a_ledger_that_forgets_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_does_not_answer_has_its_lane_moved_all_the_same() {
     let topics = Topics::new();
-    let sink = topics.open_with(json!({})).await;
+    let sink = topics.open_with(&json!({})).await;
     let owner = claim(&sink).await;
     assert_eq!(stored(sink.writer.commit(&owner, &rows(&sink, &[row(1)], 0)).await), 1);
     drop(sink);
-    let hand = topics.open_with(json!({})).await;
+    let hand = topics.open_with(&json!({})).await;
     assert!(hand.claims.move_lane(&lane(), at(1), at(5)).await.unwrap());
     assert!(hand.claims.accept_rejects(&lane(), 3).await.unwrap());
     let lanes = hand.claims.lanes().await.unwrap();

@@ -99,7 +99,7 @@ fn a_sample_of_orders_becomes_rows_in_five_commands() {
     }
     let database = folder.join("orders.db");
     let count = sqlite(&database, "select count(*), count(views), min(ordered_at) from orders");
-    assert_eq!(count, [[json!(199), json!(179), json!("2024-01-01T10:20:30Z")]]);
+    assert_eq!(count, [[json!(199), json!(179), json!("2024-01-01T10:20:00Z")]]);
     let one = "select customer_address_city, customer_address_zip, views, rest from orders \
                where order_id = 'A-1001'";
     let one = sqlite(&database, one).remove(0);

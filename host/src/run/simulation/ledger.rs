@@ -8,7 +8,7 @@ use super::script::Time;
 use super::world::{position, record};
 use crate::ledger::model::LaneModel;
 use crate::ledger::{Claim, FirstRun, Judgement, Verdict};
-use crate::record::{Digest, Lane, Position};
+use crate::record::{Digest, Lane, Position, RowReceipt};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger {
@@ -63,12 +63,17 @@ pub(super) struct Sent {
     pub bad_rows: Vec<u64>,
     pub refusals_max: u64,
     pub accepted_rejects: u64,
+    /// What becomes of rows that the sink refuses, if the unit wants to know.
+    pub receipts: Option<Vec<RowReceipt>>,
+    /// So many verdicts its process has heard; none if they are not compared.
+    pub heard: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Landed {
     Done { refused: u64, rows: u64 },
     Fenced,
+    Condemned,
     Refused(u64),
 }
 
@@ -86,12 +91,16 @@ impl Ledger {
     }
 
     pub fn commit(&mut self, now: Time, sent: &Sent) -> Landed {
-        let Some(lane) = self.lanes.get_mut(&sent.lane) else { return Landed::Fenced };
+        let Some(lane) = self.lanes.get(&sent.lane) else { return Landed::Fenced };
         let mut model = lane.model.clone();
         let way = (position(sent.unit.from), position(sent.unit.to));
         if !model.commit(sent.token, way, sent.accepted_rejects) {
             return Landed::Fenced;
         }
+        if sent.heard.is_some_and(|heard| self.has_condemned(sent.unit.generation, heard)) {
+            return Landed::Condemned;
+        }
+        let Some(lane) = self.lanes.get_mut(&sent.lane) else { return Landed::Fenced };
         let refused = sent.bad_rows.len() as u64;
         if refused > sent.refusals_max {
             return Landed::Refused(refused);
@@ -113,10 +122,15 @@ impl Ledger {
     }
 
     pub fn is_bad(&self, generation: Digest) -> bool {
-        let is_its = |it: &(Time, Judgement)| {
-            it.1.generation == generation && it.1.verdict == Verdict::RolledBack
+        self.has_condemned(Some(generation), 0)
+    }
+
+    /// Whether there is such a verdict behind so many others.
+    fn has_condemned(&self, generation: Option<Digest>, heard: usize) -> bool {
+        let is_its = |(_, it): &(Time, Judgement)| {
+            Some(it.generation) == generation && it.verdict == Verdict::RolledBack
         };
-        self.judgements.iter().any(is_its)
+        self.judgements.iter().skip(heard).any(is_its)
     }
 
     pub fn has_committed(&self) -> bool {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ledger::{Applied, Ledger};
 use super::script::{Fate, Fault, SECOND, Script, Time};
 use super::world::generation;
-use crate::record::Digest;
+use crate::record::{Digest, Receipt, Receipts};
 use crate::run::{GenerationEvent, PipelineError};
 
 pub(super) struct Oracle {
@@ -109,15 +109,35 @@ impl Oracle {
     }
 
     /// The source answers whoever waits for these records: once, and only what is stored.
-    pub fn acknowledged(&mut self, lane: usize, before: Option<u64>, to: u64, ledger: &Ledger) {
+    pub fn acknowledged(
+        &mut self,
+        lane: usize,
+        (before, to): (Option<u64>, u64),
+        receipts: Option<&Receipts>,
+        ledger: &Ledger,
+    ) {
         if self.has_failed_over {
             return;
         }
         let stands = ledger.stands(lane).unwrap_or(0);
-        let is_stored = |unit: &Applied| unit.to == to && unit.generation.is_some();
+        let is_its = |unit: &&Applied| unit.to == to && unit.generation.is_some();
         let units = ledger.lanes.get(&lane).map(|lane| &lane.units[..]).unwrap_or_default();
-        if to > stands || !units.iter().any(is_stored) {
+        let stored = units.iter().rev().find(is_its);
+        if to > stands || stored.is_none() {
             self.is_wrong(format!("lane {lane} is acknowledged to {to}, and stands at {stands}"));
+        }
+        if let Some((receipts, stored)) = receipts.zip(stored) {
+            let is_right = |(at, receipt): (u64, &Receipt)| match receipt {
+                Receipt::Stored { .. } => stored.rows.contains(&at),
+                Receipt::Dead { .. } => stored.dead.contains(&at) || stored.refused.contains(&at),
+                Receipt::Dropped | Receipt::Superseded => {
+                    !stored.rows.contains(&at) && !stored.dead.contains(&at)
+                }
+            };
+            let is_whole = receipts.records.len() as u64 == stored.records;
+            if !is_whole || !(stored.from..).zip(&receipts.records).all(is_right) {
+                self.is_wrong(format!("lane {lane}: {receipts:?} are not those of {stored:?}"));
+            }
         }
         if before.is_some_and(|before| before >= to) {
             self.is_wrong(format!("lane {lane} is acknowledged to {to} after {before:?}"));

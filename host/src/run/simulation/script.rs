@@ -148,6 +148,10 @@ pub(super) struct Script {
     pub spread: Spread,
     /// The first run begins with what is new.
     pub starts_latest: bool,
+    /// Somebody waits for what becomes of each record.
+    pub is_awaited: bool,
+    /// The ledger compares verdicts in the step that commits.
+    pub compares_verdicts: bool,
     pub until_end: bool,
     pub unit_rows: u64,
     pub batch: usize,
@@ -213,6 +217,8 @@ impl Script {
             last_appears,
             spread: [Spread::Nobody, Spread::ByGroup, BY_MEMBERS][random.usize(0..3)],
             starts_latest: !until_end && random.u8(0..4) == 0,
+            is_awaited: random.u8(0..3) == 0,
+            compares_verdicts: random.bool(),
             has_tail: until_end && random.bool(),
             until_end,
             unit_rows: random.u64(1..=8),

@@ -29,8 +29,8 @@ use crate::ledger::{Claim, FirstRun, Judgement, LaneState, Member, Pace, Roster,
 use crate::pipeline::config::ProbationConfig;
 use crate::record::lift::PipelineArgs;
 use crate::record::{
-    ConnectorError, DeadLetter, Digest, ErrorClass, Lane, Position, RawBatch, RawRecord, Rows,
-    Start, Unit, UnitPart,
+    ConnectorError, DeadLetter, Digest, ErrorClass, Lane, Position, RawBatch, RawRecord, Receipt,
+    RowReceipt, Rows, Start, Unit, UnitPart,
 };
 use crate::run::{Conduct as Did, GenerationEvent, Generations, Halt, Live, PipelineError};
 use crate::source::{LaneChange, Most};
@@ -127,6 +127,8 @@ pub(super) struct Up {
     old_view: Option<(Beats, Time)>,
     has_beat_failed: bool,
     starts: BTreeMap<Lane, Position>,
+    /// So many verdicts were read.
+    heard: usize,
     is_asking: bool,
     are_all_told: bool,
     ends: BTreeMap<usize, u64>,
@@ -544,6 +546,7 @@ impl World {
             old_view: None,
             has_beat_failed: false,
             starts,
+            heard: judgements.len(),
             is_asking: false,
             are_all_told: false,
             ends,
@@ -806,7 +809,7 @@ impl World {
             },
             batches_max: 6,
             has_group: self.script.spread != Spread::Nobody,
-            is_awaited: false,
+            is_awaited: self.script.is_awaited,
         };
         let Some(up) = &mut self.processes[process].up else { return };
         up.lane_incarnations += 1;
@@ -905,13 +908,14 @@ impl World {
                     }
                 });
             }
-            LaneAction::Acknowledge { to, .. } => {
+            LaneAction::Acknowledge { to, receipts } => {
                 let to = record(to);
                 if let Some(up) = &mut self.processes[process].up
                     && let Some(lane_up) = up.lanes.get_mut(&number)
                 {
                     let before = lane_up.acknowledged.replace(to);
-                    self.oracle.acknowledged(number, before, to, &self.ledger);
+                    let receipts = receipts.as_ref();
+                    self.oracle.acknowledged(number, (before, to), receipts, &self.ledger);
                 }
             }
             LaneAction::Look(ticket) => {
@@ -958,12 +962,20 @@ impl World {
         } else {
             let token = Uuid::from_u128(self.random.u128(..));
             let claim = self.ledger.claim(self.now, number, token, start);
-            let judgements = self.seen().judgements.iter().map(|(_, it)| it.clone()).collect();
-            Ok((claim, judgements))
+            Ok((claim, self.read_verdicts(process)))
         };
         self.at(wait, whose, "a claim is answered", move |world| {
             world.on_lane(process, number, LaneEvent::Claimed(ticket, claimed));
         });
+    }
+
+    fn read_verdicts(&mut self, process: usize) -> Vec<Judgement> {
+        let seen = self.seen().judgements.iter().map(|(_, it)| it.clone());
+        let seen: Vec<Judgement> = seen.collect();
+        if let Some(up) = &mut self.processes[process].up {
+            up.heard = up.heard.max(seen.len());
+        }
+        seen
     }
 
     fn look(&self, number: usize) -> Result<Option<LaneState>, ConnectorError> {
@@ -1037,10 +1049,11 @@ impl World {
         let outcome = match self.ledger.commit(self.now, sent) {
             Landed::Done { refused, rows } => {
                 let refused = (refused > 0).then(|| ("odd".to_owned(), refused));
-                let refused = refused.into_iter().collect();
-                CommitOutcome::Done(Stored { rows, refused, ..Stored::default() })
+                let (refused, receipts) = (refused.into_iter().collect(), sent.receipts.clone());
+                CommitOutcome::Done(Stored { rows, refused, receipts, ..Stored::default() })
             }
             Landed::Fenced => CommitOutcome::Fenced,
+            Landed::Condemned => CommitOutcome::Condemned,
             Landed::Refused(rows) => CommitOutcome::Refused([("odd".to_owned(), rows)].into()),
         };
         Ok(CommitAnswer::Outcome(outcome))
@@ -1066,11 +1079,21 @@ impl World {
             applied.rows.extend(part.origins.iter().map(|at| place(*at)));
             applied.dead.extend(part.dead_letters.iter().map(|dead| place(dead.record)));
         }
-        let is_bad = |row: &&u64| self.script.fate(rule, number, **row) == Fate::Refused;
+        let is_bad = |row: u64| self.script.fate(rule, number, row) == Fate::Refused;
+        let refused = |(part, it): (usize, &UnitPart)| {
+            let place = |at: u32| record(it.raw.records[at as usize].position);
+            let bad = it.origins.iter().copied().filter(|at| is_bad(place(*at)));
+            bad.map(|record| refused(part, record)).collect::<Vec<_>>()
+        };
+        let receipts = || unit.parts.iter().enumerate().flat_map(refused).collect();
+        let up = self.processes[process].up.as_ref();
+        let heard = up.filter(|_| self.script.compares_verdicts).map(|up| up.heard);
         Sent {
             lane: number,
             token: claim.token,
-            bad_rows: applied.rows.iter().filter(is_bad).copied().collect(),
+            bad_rows: applied.rows.iter().copied().filter(|row| is_bad(*row)).collect(),
+            receipts: unit.wants_receipts.then(receipts),
+            heard,
             unit: applied,
             refusals_max: unit.refusals_max,
             accepted_rejects: unit.accepted_rejects,
@@ -1171,9 +1194,8 @@ impl World {
                 let wait = self.latency();
                 self.at(wait, whose, "reads verdicts", move |world| {
                     let is_down = world.is_down(Fault::LedgerDown);
-                    let seen = world.seen().judgements.iter().map(|(_, it)| it.clone());
-                    let seen: Vec<Judgement> = seen.collect();
-                    world.on_swap(process, SwapEvent::VerdictsRead((!is_down).then_some(seen)));
+                    let seen = (!is_down).then(|| world.read_verdicts(process));
+                    world.on_swap(process, SwapEvent::VerdictsRead(seen));
                 });
             }
             SwapAction::Restart { next, .. } => {
@@ -1568,6 +1590,11 @@ impl World {
         self.oracle.rule_is_added(self.script.rules.clone());
         self.save((self.script.rules.len() - 1, self.file.1));
     }
+}
+
+fn refused(part: usize, record: u32) -> RowReceipt {
+    let receipt = Receipt::Dead { step: None, reason: "odd".to_owned(), detail: None };
+    RowReceipt { part, record, receipt }
 }
 
 fn judged(generation: Digest, verdict: Verdict, reason: Option<String>) -> Judgement {

@@ -30,6 +30,9 @@ const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// A source that has been waiting for changes for this long counts as healthy again.
 const REST: Duration = Duration::from_secs(5);
 
+/// While patience runs out the time is asked for this often: if the process is stopped, that shows.
+const PULSE: Duration = Duration::from_secs(5);
+
 /// A tick that comes this late means that the process was stopped.
 const LATE: Duration = Duration::from_secs(2);
 
@@ -104,6 +107,8 @@ pub(crate) struct Supervisor {
     /// Since when nothing of ours is left to do, and others make no progress.
     stalled: Option<Instant>,
     tally: Tally,
+    /// When something happened last.
+    heard: Option<Instant>,
     /// When the process went on that had been stopped.
     goes_on_since: Option<Instant>,
     is_draining: bool,
@@ -170,6 +175,7 @@ impl Supervisor {
             seen: BTreeMap::new(),
             stalled: None,
             tally: Tally::default(),
+            heard: None,
             goes_on_since: None,
             is_draining: false,
             is_over: false,
@@ -195,6 +201,7 @@ impl Supervisor {
                 SupervisorEvent::Tick => {}
             }
             self.go_on(now);
+            self.heard = Some(now);
         }
         std::mem::take(&mut self.actions)
     }
@@ -205,7 +212,8 @@ impl Supervisor {
         if self.is_draining || self.is_over {
             return None;
         }
-        let failing = self.failing().filter_map(|(_, failing)| self.patience_ends(failing));
+        let failing = self.failing().filter_map(|(_, failing)| self.patience_ends(failing)).min();
+        let pulse = failing.and(self.heard).map(|heard| heard + PULSE);
         let changes = match self.changes {
             Changes::Waits(until) => Some(until),
             Changes::Asked(Some(since)) if self.source.is_some() => Some(since + REST),
@@ -217,7 +225,7 @@ impl Supervisor {
             Look::At(_) | Look::No | Look::Asked => None,
         };
         let stalled = self.stalled.zip(self.settings.halt_time).map(|(since, time)| since + time);
-        failing.chain(changes).chain(looks).chain(stalled).min()
+        [failing, pulse, changes, looks, stalled].into_iter().flatten().min()
     }
 
     /// A process that was stopped has not tried anything: it gets all the time again once it goes

@@ -255,9 +255,10 @@ fn commands_look_at_the_ledger_and_the_owner_does_what_they_ask() {
     let moved =
         story.command(&["lanes", "move", "p.yaml", &lane, "--to", "earliest", "--accept-gap"]);
     assert_eq!(moved.code, Some(0), "{}", moved.stderr);
-    // What the lane holds is written a second time.
+    // What the lane holds is written a second time, once its process has something to commit and finds out.
     let again = ledger.by_partition()[0].1 as usize;
-    story.writes(200 + again, &process);
+    story.runtime.block_on(ledger.send_to([(0, "key 1".to_owned())]));
+    story.writes(200 + again + 1, &process);
     process.drain();
 }
 

@@ -91,9 +91,10 @@ fn where_every_record_fails_the_reasons_are_told_wherever_the_halt_is() {
     fs::write(&file, &text).expect("a file");
     let is_reason = |told: &str| {
         let (_, reasons) = told.split_once("1024 of the last 1024 records are dead letters")?;
-        let (_, reason) = reasons.split_once("1024 × ")?;
-        let (reason, record) = reason.split_once(", such as 0: {")?;
-        (reason.contains("required") && record.contains("pin")).then_some(())
+        // Nearly all: some records are no JSON, and others fail before they come to that field.
+        let (_, record) =
+            reasons.split_once(" × required field nowhere is missing, such as 0: {")?;
+        record.contains("title").then_some(())
     };
     let halted = run(folder.path(), &["run", "pins.yaml"]);
     assert_eq!(halted.code, Some(1), "{halted:#?}");

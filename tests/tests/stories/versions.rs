@@ -24,7 +24,7 @@ fn another_newest_is_refused_until_versions_are_made_anew() {
 source: {{ objects: {{ url: posts, settle: 0s }} }}
 rule: {{ fields: {{ ind: {{ type: integer, required: true }}, seen: timestamp, title: text }} }}
 sink: {{ sqlite: {{ path: pins.db, {table} }} }}
-limits: {{ start_time: 100ms }}
+limits: {{ start_time: 100ms, halt_time: 100ms }}
 "
         );
         fs::write(folder.join("pins.yaml"), text).expect("a file");

@@ -428,10 +428,7 @@ impl LaneMachine {
                 self.end(LaneEnd::Ended);
             }
             WorkEnd::Drained => self.end(LaneEnd::Drained),
-            WorkEnd::Fenced | WorkEnd::Condemned if self.kept.is_draining => {
-                self.end(LaneEnd::Drained);
-            }
-            WorkEnd::Condemned => self.claim(false),
+            WorkEnd::Fenced if self.kept.is_draining => self.end(LaneEnd::Drained),
             WorkEnd::Fenced if self.kept.settings.has_group => {
                 let text = "another process claimed the lane, which is ours; claiming it again";
                 self.kept.say(Level::DEBUG, text.to_owned(), None);

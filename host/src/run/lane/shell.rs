@@ -23,6 +23,7 @@ use super::machine::{
     CommitAnswer, LaneAction, LaneEnd, LaneEvent, LaneMachine, LaneReport, LaneSettings, Opening,
     ReadBatch, Ticket, is_to_be_sent,
 };
+use crate::connect::CommitOutcome;
 use crate::ledger::{Archive, Claim, Claims, Judgement, LaneState, Ledger};
 use crate::record::{ConnectorError, ErrorClass, Lane, Position, RawBatch, Start, Unit};
 use crate::source::{Journal, LaneReader, Most, Source};
@@ -137,8 +138,9 @@ impl Hands {
                 self.shared.pool.hand_in(&live, raw, Box::new(answer));
             }
             LaneAction::Commit { ticket, claim, unit, live } => {
+                let shared = Arc::clone(&self.shared);
                 self.ask(async move {
-                    LaneEvent::Committed(ticket, commit(&claim, &unit, &live).await)
+                    LaneEvent::Committed(ticket, commit(&shared, &claim, &unit, &live).await)
                 });
             }
             LaneAction::Acknowledge { to, receipts } => {
@@ -234,13 +236,24 @@ async fn claim(shared: &Shared, lane: &Lane) -> Result<(Claim, Vec<Judgement>), 
     Ok((claim, judgements))
 }
 
-async fn commit(claim: &Claim, unit: &Unit, live: &Live) -> Result<CommitAnswer, ConnectorError> {
+async fn commit(
+    shared: &Shared,
+    claim: &Claim,
+    unit: &Unit,
+    live: &Arc<Live>,
+) -> Result<CommitAnswer, ConnectorError> {
     live.keep().await?;
     // Another lane may have found it to be bad meanwhile.
     if !is_to_be_sent(live) {
         return Ok(CommitAnswer::Condemned);
     }
-    Ok(CommitAnswer::Outcome(live.writer.commit(claim, unit).await?))
+    let outcome = live.writer.commit(claim, unit).await?;
+    if matches!(outcome, CommitOutcome::Condemned) {
+        // So has another process: that is heeded at once, and not with the next look.
+        let judgements = shared.ledger.archive.judgements().await?;
+        shared.generations.heed(live, &judgements);
+    }
+    Ok(CommitAnswer::Outcome(outcome))
 }
 
 async fn look(claims: &dyn Claims, lane: &Lane) -> Result<Option<LaneState>, ConnectorError> {

@@ -45,8 +45,6 @@ pub(super) enum WorkEnd {
     Drained,
     /// Another owner has the lane.
     Fenced,
-    /// Another process found the generation to be bad: a claim tells more.
-    Condemned,
     Halted(Halt),
 }
 
@@ -348,7 +346,6 @@ impl Work {
                 self.done(now, offer, &stored, kept);
             }
             Ok(CommitAnswer::Outcome(CommitOutcome::Fenced)) => return Some(WorkEnd::Fenced),
-            Ok(CommitAnswer::Outcome(CommitOutcome::Condemned)) => return Some(WorkEnd::Condemned),
             Ok(CommitAnswer::Outcome(CommitOutcome::Refused(reasons))) => {
                 let records = offer.unit.records();
                 let generation = offer.unit.generation;
@@ -363,7 +360,9 @@ impl Work {
                 }
                 self.take_back_from_offer(kept);
             }
-            Ok(CommitAnswer::Condemned) => self.take_back_from_offer(kept),
+            Ok(CommitAnswer::Condemned | CommitAnswer::Outcome(CommitOutcome::Condemned)) => {
+                self.take_back_from_offer(kept);
+            }
             Err(error) if error.class == ErrorClass::Fenced => return Some(WorkEnd::Fenced),
             Err(error) if error.class == ErrorClass::Fatal => {
                 return Some(WorkEnd::Halted(Halt::Sink(error)));

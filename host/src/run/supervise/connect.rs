@@ -131,7 +131,8 @@ impl PipelineRun {
                 return Err(PipelineError::Fatal { cause: Arc::new(halt(error)) });
             }
             let since = *failing.get_or_insert_with(|| {
-                tracing::warn!(pipeline = %self.pipeline.name, "not started yet, trying again: {error}");
+                let help = error.help.as_deref();
+                tracing::warn!(pipeline = %self.pipeline.name, help, "not started yet, trying again: {error}");
                 Instant::now()
             });
             let is_late = since.elapsed() >= limits.start_time.0;

@@ -100,9 +100,14 @@ impl KafkaLedger {
         // Compared before anything is initialised: a copied file must not fence whoever runs the original.
         let missing = || ClusterError::NoTopic { topic: self.topic.clone() };
         let access = self.looked().await?.ok_or_else(missing)?;
-        let is_first = self.compare(&access, source)?;
-        if is_first {
-            self.refuse_orphans().await?;
+        let mut is_first = self.compare(&access, source)?;
+        if is_first && let Some(lost) = self.orphans().await? {
+            // They may be those of another first claimer, who has written before them what it reads and writes.
+            let access = self.refreshed().await?;
+            is_first = self.compare(&access, source)?;
+            if is_first {
+                return Err(lost);
+            }
         }
         self.serve_requests();
         self.warn_of_many();

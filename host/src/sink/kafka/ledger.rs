@@ -339,8 +339,8 @@ impl KafkaLedger {
     }
 
     /// Rows of a pipeline that the ledger does not know mean that somebody has deleted the ledger: reading
-    /// their records again would repeat them.
-    pub(super) async fn refuse_orphans(&self) -> Result<(), KafkaSinkError> {
+    /// their records again would repeat them. Gives an error that says so, if there are some.
+    pub(super) async fn orphans(&self) -> Result<Option<KafkaSinkError>, KafkaSinkError> {
         let look = async || {
             let targets = self.topics.targets(LOOK).await?;
             let partitions =
@@ -354,14 +354,12 @@ impl KafkaLedger {
             });
             looked.await.map_err(|_| KafkaSinkError::Ended)?
         };
-        match self.orphan.get_or_try_init(look).await? {
-            Some(target) => Err(KafkaSinkError::LostLedger {
-                topic: self.topic.clone(),
-                pipeline: self.context.pipeline.to_string(),
-                target: target.clone(),
-            }),
-            None => Ok(()),
-        }
+        let target = self.orphan.get_or_try_init(look).await?;
+        Ok(target.as_ref().map(|target| KafkaSinkError::LostLedger {
+            topic: self.topic.clone(),
+            pipeline: self.context.pipeline.to_string(),
+            target: target.clone(),
+        }))
     }
 
     pub(super) fn warn_of_many(&self) {

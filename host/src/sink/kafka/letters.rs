@@ -16,7 +16,7 @@ use super::reader::Scanned;
 use crate::ledger::letter::{id, stored_text};
 use crate::ledger::{DeadLetterFilter, DeadLetterState, StoredDeadLetter};
 use crate::objects::Data;
-use crate::record::{DeadLetter, Digest, Lane, RawBatch, UnitPart};
+use crate::record::{DeadLetter, Digest, Lane, RawBatch, Rfc3339, UnitPart};
 
 /// An entry is cut here: topics that are set as Kafka sets them take twice as much.
 pub(super) const PIECE_BYTES: usize = 512 << 10;
@@ -122,7 +122,8 @@ impl LetterWriter<'_> {
                 partition: None,
                 key: key.map(Cow::Borrowed),
                 value,
-                millis: record.timestamp_micros.map(|micros| micros.div_euclid(1000)),
+                // The record's own time may be one that topics refuse, and a letter is never refused.
+                millis: None,
                 headers,
             }
         };
@@ -140,6 +141,7 @@ impl LetterWriter<'_> {
             Some(_) => "TRANSFORMATION",
             None => "VALUE_CONVERTER",
         };
+        let time = record.timestamp_micros.map(|micros| Rfc3339(micros).to_string());
         let own = |name| Some(format!("pinhost.{name}"));
         let told = [
             ("__connect.errors.topic", raw.topic.as_deref().map(str::to_owned)),
@@ -155,6 +157,7 @@ impl LetterWriter<'_> {
             ("_pinhost_id", Some(id(self.lane.name(), &record.position))),
             ("_pinhost_lane", Some(format!("{}/{}", self.pipeline, self.lane))),
             ("_pinhost_position", Some(place)),
+            ("_pinhost_timestamp", time),
             ("_pinhost_step", step),
             ("_pinhost_reason", Some(reason)),
             ("_pinhost_detail", detail),

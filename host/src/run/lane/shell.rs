@@ -251,7 +251,7 @@ async fn commit(
     if matches!(outcome, CommitOutcome::Condemned) {
         // So has another process: that is heeded at once, and not with the next look.
         let judgements = shared.ledger.archive.judgements().await?;
-        shared.generations.heed(live, &judgements);
+        shared.generations.obey(live, &judgements);
     }
     Ok(CommitAnswer::Outcome(outcome))
 }

@@ -160,12 +160,6 @@ impl Shared {
     }
 }
 
-fn beginning(stream: &StreamFacts, shard: &ShardFacts) -> Result<Position, KinesisSourceError> {
-    let begins = &shard.begins;
-    let at = KinesisPosition::of(begins, stream.id);
-    Ok(at.ok_or_else(|| KinesisSourceError::NoSequence(begins.clone()))?.into())
-}
-
 #[async_trait]
 impl Source for KinesisSource {
     /// Account and region. Streams are part of lanes and of positions.
@@ -218,18 +212,14 @@ impl Source for KinesisSource {
     }
 
     async fn start(&self, lane: &Lane) -> Result<Position, ConnectorError> {
-        let (stream, shard) = self.shared.place(lane)?;
-        let (facts, shard) = self.shared.shard(&stream, &shard).await?;
-        match shard {
-            Some(shard) => Ok(beginning(&facts, &shard)?),
-            // It was known once, and is claimed where it stands.
-            None => Ok(Position::Start(Start::Earliest)),
-        }
+        self.shared.place(lane)?;
+        // What a shard says of its beginning may lie behind its first records.
+        Ok(Position::Start(Start::Earliest))
     }
 
     async fn bounds(&self, lane: &Lane) -> Result<Bounds, ConnectorError> {
         let (stream, shard) = self.shared.place(lane)?;
-        let (facts, shard) = self.shared.shard(&stream, &shard).await?;
+        let (_, shard) = self.shared.shard(&stream, &shard).await?;
         let Some(shard) = shard else {
             return Ok(Bounds { earliest: None, latest: Some(Position::End) });
         };
@@ -237,7 +227,7 @@ impl Source for KinesisSource {
             true => Position::Start(Start::Time(self.shared.service.now())),
             false => Position::End,
         };
-        Ok(Bounds { earliest: Some(beginning(&facts, &shard)?), latest: Some(latest) })
+        Ok(Bounds { earliest: Some(Position::Start(Start::Earliest)), latest: Some(latest) })
     }
 
     async fn at_time(

@@ -374,8 +374,10 @@ impl KinesisReader {
         value: Bytes,
         timestamp_micros: Option<i64>,
     ) {
-        // What was packed together may be read from its middle on.
-        if Position::from(at).place() >= self.from.place() {
+        // What was packed together may be read from its middle on. Nothing else is ever passed by.
+        let is_read = KinesisPosition::try_from(self.from)
+            .is_ok_and(|from| from.sequence == at.sequence && at.sub < from.sub);
+        if !is_read {
             self.given.push_back(Given { at, key, value, timestamp_micros });
         }
     }

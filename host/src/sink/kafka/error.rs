@@ -64,8 +64,8 @@ pub enum KafkaSinkError {
     TakenBack { lane: String, reason: String },
     #[error("the producer of lane {lane} cannot be opened: {reason}")]
     NotOpened { lane: String, reason: String },
-    #[error("whether the transaction of lane {lane} is committed is not known: {reason}")]
-    Unknown { lane: String, reason: String },
+    #[error("the producer of lane {lane} was lost: {reason}")]
+    Lost { lane: String, reason: String },
     #[error("somebody opened a producer of lane {lane} at the same time")]
     Contended { lane: String },
     #[error("topics refuse messages together that they take one by one: {code}")]
@@ -91,7 +91,7 @@ impl KafkaSinkError {
             | Self::OpenTransaction { .. }
             | Self::TakenBack { .. }
             | Self::NotOpened { .. }
-            | Self::Unknown { .. }
+            | Self::Lost { .. }
             | Self::Contended { .. }
             | Self::Note { .. } => ErrorClass::Transient,
             Self::LedgerSettings { .. }
@@ -155,7 +155,7 @@ impl KafkaSinkError {
             | Self::Unread { .. }
             | Self::TakenBack { .. }
             | Self::NotOpened { .. }
-            | Self::Unknown { .. }
+            | Self::Lost { .. }
             | Self::Contended { .. }
             | Self::Together { .. }
             | Self::OtherRows

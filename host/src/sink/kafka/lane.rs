@@ -212,12 +212,33 @@ impl KafkaLedger {
         }
     }
 
+    /// A unit whose producer was lost, and which is not committed, is tried again while the claim holds.
     pub(super) async fn commit_unit(
         &self,
         claim: &Claim,
         unit: &Unit,
     ) -> Result<CommitOutcome, KafkaSinkError> {
         model::check_unit(claim, unit)?;
+        let mut tried = 0;
+        loop {
+            let ended = self.try_commit(claim, unit).await;
+            let is_lost = matches!(
+                ended,
+                Err(KafkaSinkError::Lost { .. } | KafkaSinkError::Contended { .. })
+            );
+            tried += 1;
+            if !is_lost || tried >= TRIES {
+                return ended;
+            }
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(10..100))).await;
+        }
+    }
+
+    async fn try_commit(
+        &self,
+        claim: &Claim,
+        unit: &Unit,
+    ) -> Result<CommitOutcome, KafkaSinkError> {
         let slot = self.slot(&claim.lane);
         let mut slot = slot.lock().await;
         let access = self.access().await?;
@@ -278,7 +299,7 @@ impl KafkaLedger {
                 self.reopen(&access, &claim.lane, held).await?;
                 let reason = error.to_string();
                 let lane = claim.lane.to_string();
-                held.ended(unit).ok_or(KafkaSinkError::TakenBack { lane, reason })
+                held.ended(unit).ok_or(KafkaSinkError::Lost { lane, reason })
             }
         }
     }

@@ -307,7 +307,12 @@ impl TransactionalProducer {
         if suspects.is_empty() {
             let told = failed.iter().find(|(_, code)| !is_purged(*code));
             let told = told.map(|(_, code)| KafkaError::MessageProduction(*code));
-            return TransactionFault::TakenBack(told.unwrap_or(error));
+            let error = told.unwrap_or(error);
+            // Whoever fenced it may have let the abort pass.
+            return match is_fatal(&error) {
+                true => TransactionFault::Lost(error),
+                false => TransactionFault::TakenBack(error),
+            };
         }
         TransactionFault::Refused(suspects)
     }

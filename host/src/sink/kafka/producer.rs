@@ -307,7 +307,14 @@ impl TransactionalProducer {
         if suspects.is_empty() {
             let told = failed.iter().find(|(_, code)| !is_purged(*code));
             let told = told.map(|(_, code)| KafkaError::MessageProduction(*code));
-            return TransactionFault::TakenBack(told.unwrap_or(error));
+            let error = told.unwrap_or(error);
+            // Another producer of the lane may be told of by its messages alone.
+            let is_lost = is_fatal(&error);
+            return if is_lost {
+                TransactionFault::Lost(error)
+            } else {
+                TransactionFault::TakenBack(error)
+            };
         }
         TransactionFault::Refused(suspects)
     }

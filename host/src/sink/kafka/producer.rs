@@ -308,10 +308,12 @@ impl TransactionalProducer {
             let told = failed.iter().find(|(_, code)| !is_purged(*code));
             let told = told.map(|(_, code)| KafkaError::MessageProduction(*code));
             let error = told.unwrap_or(error);
-            // Whoever fenced it may have let the abort pass.
-            return match is_fatal(&error) {
-                true => TransactionFault::Lost(error),
-                false => TransactionFault::TakenBack(error),
+            // Another producer of the lane may be told of by its messages alone.
+            let is_lost = is_fatal(&error);
+            return if is_lost {
+                TransactionFault::Lost(error)
+            } else {
+                TransactionFault::TakenBack(error)
             };
         }
         TransactionFault::Refused(suspects)

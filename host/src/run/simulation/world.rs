@@ -901,7 +901,7 @@ impl World {
                 let wait = self.latency();
                 self.at(wait, whose, "sends a unit", move |world| {
                     if is_to_be_sent(&live) {
-                        world.send(whose, process, number, ticket, &claim, &unit);
+                        world.send(whose, (process, number), ticket, (&claim, &unit), live);
                     } else {
                         let event = LaneEvent::Committed(ticket, Ok(CommitAnswer::Condemned));
                         world.on_lane(process, number, event);
@@ -999,11 +999,10 @@ impl World {
     fn send(
         &mut self,
         whose: Whose,
-        process: usize,
-        number: usize,
+        (process, number): (usize, usize),
         ticket: Ticket,
-        claim: &Claim,
-        unit: &Unit,
+        (claim, unit): (&Claim, &Unit),
+        live: Arc<Live>,
     ) {
         let sent = self.sent(process, number, claim, unit);
         let fault = self.next_commit.take();
@@ -1034,9 +1033,30 @@ impl World {
                 _ => answered,
             };
             world.at(wait, whose, "a commit is answered", move |world| {
+                let answer = world.heard(process, answer, &live);
                 world.on_lane(process, number, LaneEvent::Committed(ticket, answer));
             });
         });
+    }
+
+    /// A ledger that condemns a unit is asked for verdicts at once.
+    fn heard(
+        &mut self,
+        process: usize,
+        answer: Result<CommitAnswer, ConnectorError>,
+        live: &Arc<Live>,
+    ) -> Result<CommitAnswer, ConnectorError> {
+        if !matches!(answer, Ok(CommitAnswer::Outcome(CommitOutcome::Condemned))) {
+            return answer;
+        }
+        if self.is_down(Fault::LedgerDown) {
+            return Err(transient("the ledger is gone"));
+        }
+        let judgements = self.read_verdicts(process);
+        if let Some(up) = &self.processes[process].up {
+            up.generations.obey(live, &judgements);
+        }
+        answer
     }
 
     fn land(&mut self, sent: &Sent) -> Result<CommitAnswer, ConnectorError> {

@@ -277,14 +277,16 @@ impl Iterator for Exported {
                 Fault::Input(error) => error,
                 Fault::Halted(why) => ArrowError::ComputeError(why),
                 Fault::Raised(error) => {
-                    // The consumer hides it, but Python interrupts itself as soon as it is back.
+                    // The consumer hides it, but Python interrupts itself as soon as it is back. The text is
+                    // made before, since making it would take the interrupt.
+                    let message = error.to_string();
                     Python::attach(|py| {
                         if error.is_instance_of::<PyKeyboardInterrupt>(py) {
                             let thread = py.import("_thread");
                             let _ = thread.and_then(|thread| thread.call_method0("interrupt_main"));
                         }
                     });
-                    ArrowError::ExternalError(Box::new(error))
+                    ArrowError::ExternalError(message.into())
                 }
             })
         })

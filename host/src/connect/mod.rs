@@ -14,6 +14,7 @@ mod names;
 mod sink;
 mod sink_kind;
 mod source_kind;
+mod start;
 
 pub use crate::ledger::{CommitOutcome, RetriedLetter, Retry, Stored};
 pub use config::{AnyConfig, ConfigFile};
@@ -26,3 +27,4 @@ pub use names::{DatabaseNames, NameFault};
 pub use sink::{Rebased, Sink, SinkContext, Writer};
 pub use sink_kind::{PipelineSink, SinkConfig, SinkKind};
 pub use source_kind::{PipelineSource, SourceConfig, SourceKind};
+pub use start::StartConfig;

@@ -1,13 +1,11 @@
 //! How a Kafka cluster is reached and read.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::Deserializer;
-use serde::{Deserialize, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use crate::connect::StartConfig;
 use crate::kafka::{Brokers, Connection, KafkaSaslConfig, KafkaTlsConfig};
 use crate::written::Duration;
 
@@ -28,7 +26,7 @@ pub struct KafkaSourceConfig {
     /// Where partitions start when the pipeline first runs. Those that come later start at their
     /// beginning.
     #[serde(default)]
-    pub start: KafkaStart,
+    pub start: StartConfig,
     /// The name of this process in the group, if it is to get its partitions back after a restart
     /// without the group being shared out anew. No two processes have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,54 +65,5 @@ impl KafkaSourceConfig {
             sasl: self.sasl.as_ref(),
             properties: &self.properties,
         }
-    }
-}
-
-/// `earliest`, `latest`, or a time: `2026-01-31T00:00:00Z`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum KafkaStart {
-    #[default]
-    Earliest,
-    Latest,
-    /// The first record of that time or later.
-    Time(Timestamp),
-}
-
-impl Serialize for KafkaStart {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Earliest => serializer.serialize_str("earliest"),
-            Self::Latest => serializer.serialize_str("latest"),
-            Self::Time(time) => serializer.collect_str(time),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for KafkaStart {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <Cow<'de, str>>::deserialize(deserializer)?;
-        match &*text {
-            "earliest" => Ok(Self::Earliest),
-            "latest" => Ok(Self::Latest),
-            time => time.parse().map(Self::Time).map_err(|_| {
-                serde::de::Error::custom(format_args!(
-                    "`{text}` is no start; it is earliest, latest, or a time like 2026-01-31T00:00:00Z"
-                ))
-            }),
-        }
-    }
-}
-
-impl JsonSchema for KafkaStart {
-    fn schema_name() -> Cow<'static, str> {
-        "KafkaStart".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "`earliest`, `latest`, or a time: `2026-01-31T00:00:00Z`.",
-            "type": "string",
-            "examples": ["earliest", "latest", "2026-01-31T00:00:00Z"],
-        })
     }
 }

@@ -52,10 +52,11 @@ use self::serve::Service;
 use super::{
     Bounds, Journal, Known, LaneChange, LaneReader, Outset, Receipts, Source, SourceOptions,
 };
+use crate::connect::StartConfig;
 use crate::kafka::{Asker, Cluster, Talk, Trouble, lock};
 use crate::record::{ConnectorError, Lane, Position, SourceId, Start};
 
-pub use self::config::{KafkaSourceConfig, KafkaStart};
+pub use self::config::KafkaSourceConfig;
 pub use self::error::KafkaSourceError;
 pub use self::kind::Kafka;
 pub use self::position::KafkaPosition;
@@ -232,9 +233,9 @@ impl KafkaSource {
         let Place { topic, partition, .. } = place;
         Ok(match self.config.start {
             // It is asked for when the lane is claimed.
-            KafkaStart::Earliest => Position::Start(Start::Earliest),
-            KafkaStart::Latest => at(topic_id, self.cluster.extent(topic, *partition).await?.ends),
-            KafkaStart::Time(time) => {
+            StartConfig::Earliest => Position::Start(Start::Earliest),
+            StartConfig::Latest => at(topic_id, self.cluster.extent(topic, *partition).await?.ends),
+            StartConfig::Time(time) => {
                 at(topic_id, self.cluster.at_time(topic, *partition, time).await?)
             }
         })

@@ -1,11 +1,9 @@
 //! Which streams are read, and how.
 
-use std::borrow::Cow;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use jiff::Timestamp;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
+use crate::connect::StartConfig;
 use crate::kinesis::AwsConfig;
 use crate::written::Duration;
 
@@ -20,7 +18,7 @@ pub struct KinesisSourceConfig {
     /// Where shards start when the pipeline first runs. Those that come later start at their
     /// beginning.
     #[serde(default)]
-    pub start: KinesisStart,
+    pub start: StartConfig,
     /// Which records are read; the others are counted, and dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<KinesisOnly>,
@@ -52,54 +50,4 @@ fn poll() -> Duration {
 
 fn session_timeout() -> Duration {
     Duration::secs(12)
-}
-
-/// `earliest`, `latest`, or a time: `2026-01-31T00:00:00Z`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum KinesisStart {
-    /// The oldest record that the stream still has.
-    #[default]
-    Earliest,
-    Latest,
-    /// The first record that arrived at that time or later.
-    Time(Timestamp),
-}
-
-impl Serialize for KinesisStart {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Earliest => serializer.serialize_str("earliest"),
-            Self::Latest => serializer.serialize_str("latest"),
-            Self::Time(time) => serializer.collect_str(time),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for KinesisStart {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <Cow<'de, str>>::deserialize(deserializer)?;
-        match &*text {
-            "earliest" => Ok(Self::Earliest),
-            "latest" => Ok(Self::Latest),
-            time => time.parse().map(Self::Time).map_err(|_| {
-                serde::de::Error::custom(format_args!(
-                    "`{text}` is no start; it is earliest, latest, or a time like 2026-01-31T00:00:00Z"
-                ))
-            }),
-        }
-    }
-}
-
-impl JsonSchema for KinesisStart {
-    fn schema_name() -> Cow<'static, str> {
-        "KinesisStart".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "`earliest`, `latest`, or a time: `2026-01-31T00:00:00Z`.",
-            "type": "string",
-            "examples": ["earliest", "latest", "2026-01-31T00:00:00Z"],
-        })
-    }
 }

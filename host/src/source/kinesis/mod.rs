@@ -34,10 +34,11 @@ use self::watch::Watch;
 use super::{
     Bounds, Journal, Known, LaneChange, LaneReader, Outset, Receipts, Source, SourceOptions,
 };
+use crate::connect::StartConfig;
 use crate::kinesis::{Service, ShardFacts, StreamFacts};
 use crate::record::{ConnectorError, Lane, Position, SourceId, Start};
 
-pub use self::config::{KinesisOnly, KinesisSourceConfig, KinesisStart};
+pub use self::config::{KinesisOnly, KinesisSourceConfig};
 pub use self::error::KinesisSourceError;
 pub use self::kind::Kinesis;
 pub use self::position::KinesisPosition;
@@ -127,9 +128,9 @@ impl KinesisSource {
     ) -> BTreeMap<Lane, Position> {
         let start = match self.shared.config.start {
             // It is asked for when the lane is claimed.
-            KinesisStart::Earliest => Start::Earliest,
-            KinesisStart::Latest => Start::Time(began),
-            KinesisStart::Time(time) => Start::Time(time),
+            StartConfig::Earliest => Start::Earliest,
+            StartConfig::Latest => Start::Time(began),
+            StartConfig::Time(time) => Start::Time(time),
         };
         lanes.map(|lane| (lane, Position::Start(start))).collect()
     }

@@ -45,7 +45,7 @@ pub(super) async fn keep_lanes(
 ) -> Result<(), PipelineError> {
     let Ends { source, ledger, starts, has_committed, of_lanes } = ends;
     let PipelineRun { pipeline, listener, pool, until_end, drain, .. } = run;
-    let spread = pipeline.source.facts().spread;
+    let facts = pipeline.source.facts();
     let settings = SupervisorSettings {
         start_time: pipeline.limits.start_time.0,
         halt_time,
@@ -53,7 +53,6 @@ pub(super) async fn keep_lanes(
         dead_ratio_max: pipeline.dead_letters.max_ratio,
         has_committed,
     };
-    let facts = pipeline.source.facts();
     // Whoever sends a record has the answer: strangers must not halt a lane.
     let max_ratio = if facts.is_awaited { 1.0 } else { pipeline.dead_letters.max_ratio };
     let lane_settings = LaneSettings {
@@ -62,7 +61,7 @@ pub(super) async fn keep_lanes(
         unit: unit_limits(&pipeline),
         breaker: BreakerLimits::new(max_ratio),
         batches_max: pool.threads() * 2 + 2,
-        has_group: spread != Spread::Nobody,
+        has_group: facts.spread != Spread::Nobody,
         is_awaited: facts.is_awaited,
     };
     let shared = Shared {
@@ -95,7 +94,7 @@ pub(super) async fn keep_lanes(
             if let Some(end) = hands.perform(action) {
                 hands.warn_of_letters(&end);
                 finish_notes(hands.shared.notes.clone()).await;
-                if matches!(spread, Spread::ByMembers { .. }) {
+                if matches!(facts.spread, Spread::ByMembers { .. }) {
                     leave(&*hands.shared.ledger.members).await;
                 }
                 return end;
